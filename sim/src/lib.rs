@@ -1,0 +1,4 @@
+//! placeholder
+pub mod env;
+pub mod fault;
+pub mod random;
