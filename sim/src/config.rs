@@ -1,0 +1,86 @@
+//! What a world is made of: integers with units, so that a run never depends on a float.
+
+use crate::schedule::Schedule;
+
+/// A range of nanoseconds, drawn from evenly: from the first up to, not including, the second.
+pub type NanosRange = (u64, u64);
+
+/// A probability as (cases, of so many).
+pub type Ratio = (u32, u32);
+
+/// Everything that is fixed about a world before its first event.
+#[derive(Clone, Debug)]
+pub struct WorldConfig {
+    /// All random streams are split from it.
+    pub seed: u64,
+    /// How ready tasks are ordered.
+    pub schedule: Schedule,
+    /// The links between any two nodes.
+    pub network: NetworkConfig,
+    /// The time that disk operations take.
+    pub disk: DiskTiming,
+    /// From power on, or process start, to the first instruction of the program.
+    pub boot_ns: NanosRange,
+    /// A run with more events is over budget: something spins.
+    pub events_max: u64,
+}
+
+/// A link: what happens to a datagram on its way. Reordering comes from the spread of latencies.
+#[derive(Clone, Debug)]
+pub struct NetworkConfig {
+    /// The usual one-way latency.
+    pub latency_ns: NanosRange,
+    /// How often a datagram takes a latency from `tail_ns` in place of the usual one.
+    pub tail: Ratio,
+    /// The latency of stragglers.
+    pub tail_ns: NanosRange,
+    /// How often a datagram is lost.
+    pub loss: Ratio,
+    /// How often a datagram arrives twice, each at a latency of its own.
+    pub duplication: Ratio,
+}
+
+/// How long disk operations take. Each draws from its range, whatever else the disk does.
+#[derive(Clone, Debug)]
+pub struct DiskTiming {
+    /// A read.
+    pub read_ns: NanosRange,
+    /// A write into the page cache, or an operation on names.
+    pub write_ns: NanosRange,
+    /// A sync.
+    pub sync_ns: NanosRange,
+}
+
+impl WorldConfig {
+    /// A world with servers beside each other and NVMe disks, and a network that loses and
+    /// doubles one datagram in a hundred.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            schedule: Schedule::default(),
+            network: NetworkConfig::default(),
+            disk: DiskTiming::default(),
+            boot_ns: (20_000_000, 200_000_000),
+            events_max: 50_000_000,
+        }
+    }
+}
+
+impl Default for NetworkConfig {
+    fn default() -> Self {
+        Self {
+            latency_ns: (50_000, 500_000),
+            tail: (1, 100),
+            tail_ns: (1_000_000, 20_000_000),
+            loss: (1, 100),
+            duplication: (1, 100),
+        }
+    }
+}
+
+impl Default for DiskTiming {
+    fn default() -> Self {
+        Self { read_ns: (20_000, 100_000), write_ns: (5_000, 50_000), sync_ns: (100_000, 2_000_000) }
+    }
+}

@@ -1,0 +1,380 @@
+//! A node's disk on the simulated machine: the model of [`crate::disk`], given time and effects.
+//!
+//! An operation counts as an effect when it starts, and works on the model then; it counts again
+//! when it ends, a drawn latency later. A sync takes effect at its end only, so a power cut in
+//! between finds all that it covers still pending.
+
+use std::{
+    cell::Cell,
+    future::Future,
+    panic::Location,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::{
+    config::NanosRange,
+    disk::{Disk as Model, Handle, Sync},
+    env::{Disk, DiskResult, File, Metadata, NodeId, OpenMode},
+    machine::{Alarm, SimEnv},
+    state::{Event, State},
+    trace::EffectKind,
+};
+
+/// The simulated disk, as its node sees it.
+#[derive(Clone, Debug)]
+pub struct SimDisk {
+    env: SimEnv,
+}
+
+/// An open file on a simulated disk.
+#[derive(Debug)]
+pub struct SimFile {
+    env: SimEnv,
+    handle: Handle,
+}
+
+/// What is asked of a disk, for the trace and the digest.
+struct Request {
+    name: &'static str,
+    place: String,
+    detail: u64,
+    site: &'static Location<'static>,
+}
+
+impl Request {
+    #[track_caller]
+    fn path(name: &'static str, path: &str) -> Self {
+        let detail = xxh3_64(path.as_bytes());
+        Self { name, place: path.to_owned(), detail, site: Location::caller() }
+    }
+
+    #[track_caller]
+    fn paths(name: &'static str, from: &str, to: &str) -> Self {
+        let detail = xxh3_64(from.as_bytes()) ^ xxh3_64(to.as_bytes()).rotate_left(1);
+        Self { name, place: format!("{from} -> {to}"), detail, site: Location::caller() }
+    }
+
+    #[track_caller]
+    fn file(name: &'static str, handle: Handle, detail: u64) -> Self {
+        Self { name, place: format!("{handle:?}"), detail, site: Location::caller() }
+    }
+
+    fn text(&self) -> String {
+        format!("{} {} ({}:{})", self.name, self.place, self.site.file(), self.site.line())
+    }
+}
+
+/// Which of the timings applies.
+#[derive(Clone, Copy)]
+enum Cost {
+    Read,
+    Write,
+    Sync,
+}
+
+impl State {
+    /// How long an operation takes.
+    fn disk_latency(&mut self, node: NodeId, cost: Cost) -> u64 {
+        let timing = &self.config.disk;
+        let (low, high): NanosRange = match cost {
+            Cost::Read => timing.read_ns,
+            Cost::Write => timing.write_ns,
+            Cost::Sync => timing.sync_ns,
+        };
+        self.node(node).disk_stream.between(low, high)
+    }
+}
+
+impl SimEnv {
+    /// An operation that works on the model at its start and answers after its latency.
+    fn operate<R>(
+        &self,
+        request: Request,
+        cost: Cost,
+        work: impl FnOnce(&mut Model) -> DiskResult<R> + 'static,
+    ) -> impl Future<Output = DiskResult<R>> + 'static
+    where
+        R: 'static,
+    {
+        Operation { env: self.clone(), request, cost, alarm: Alarm::default(), stage: Stage::New(work) }
+    }
+
+    /// A sync: begun at the start, in effect at the end.
+    fn sync(
+        &self,
+        request: Request,
+        begin: impl FnOnce(&mut Model) -> DiskResult<Sync> + 'static,
+    ) -> impl Future<Output = DiskResult<()>> + 'static {
+        Syncing { env: self.clone(), request, begin: Some(begin), alarm: Alarm::default(), end: None }
+    }
+}
+
+enum Stage<W, R> {
+    New(W),
+    Waiting(DiskResult<R>, u64),
+    Ended(DiskResult<R>),
+    Dead,
+}
+
+struct Operation<W, R> {
+    env: SimEnv,
+    request: Request,
+    cost: Cost,
+    alarm: Alarm,
+    stage: Stage<W, R>,
+}
+
+// Nothing in it is ever pinned.
+impl<W, R> Unpin for Operation<W, R> {}
+
+impl<R, W: FnOnce(&mut Model) -> DiskResult<R>> Future for Operation<W, R> {
+    type Output = DiskResult<R>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<DiskResult<R>> {
+        let Self { env, request, cost, alarm, stage } = Pin::into_inner(self);
+        let id = env.id();
+        let taken = std::mem::replace(stage, Stage::Dead);
+        let next = env.with(|state| match taken {
+            Stage::New(work) => {
+                if !state.effect(id, EffectKind::Disk, request.detail, || request.text()) {
+                    return Stage::Dead;
+                }
+                let result = work(&mut state.node(id.0).disk);
+                let ends_ns = state.now_ns + state.disk_latency(id.0, *cost);
+                alarm.set(state, context, ends_ns);
+                Stage::Waiting(result, ends_ns)
+            }
+            Stage::Waiting(result, ends_ns) if state.now_ns < ends_ns => {
+                alarm.set(state, context, ends_ns);
+                Stage::Waiting(result, ends_ns)
+            }
+            Stage::Waiting(result, _) => {
+                let text = || format!("{} ended", request.name);
+                if state.effect(id, EffectKind::Disk, u64::from(result.is_ok()), text) {
+                    Stage::Ended(result)
+                } else {
+                    Stage::Dead
+                }
+            }
+            Stage::Ended(_) | Stage::Dead => Stage::Dead,
+        });
+        match next.unwrap_or(Stage::Dead) {
+            Stage::Ended(result) => Poll::Ready(result),
+            next => {
+                *stage = next;
+                Poll::Pending
+            }
+        }
+    }
+}
+
+struct Syncing<B> {
+    env: SimEnv,
+    request: Request,
+    begin: Option<B>,
+    alarm: Alarm,
+    end: Option<(Rc<Cell<bool>>, u64)>,
+}
+
+impl<B> Unpin for Syncing<B> {}
+
+impl<B: FnOnce(&mut Model) -> DiskResult<Sync>> Future for Syncing<B> {
+    type Output = DiskResult<()>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<DiskResult<()>> {
+        let Self { env, request, begin, alarm, end } = Pin::into_inner(self);
+        let (node, boot) = env.id();
+        let poll = env.with(|state| {
+            if let Some(begin) = begin.take() {
+                let text = || request.text();
+                if !state.effect((node, boot), EffectKind::Disk, request.detail, text) {
+                    return Poll::Pending;
+                }
+                let sync = match begin(&mut state.node(node).disk) {
+                    Ok(sync) => sync,
+                    Err(error) => return Poll::Ready(Err(error)),
+                };
+                let ends_ns = state.now_ns + state.disk_latency(node, Cost::Sync);
+                let done = Rc::new(Cell::new(false));
+                let event = Event::EndSync { node, boot, sync, done: Rc::clone(&done) };
+                state.queue.push(ends_ns, event);
+                *end = Some((done, ends_ns));
+            }
+            match end {
+                Some((done, _)) if done.get() => Poll::Ready(Ok(())),
+                Some((_, ends_ns)) => {
+                    // Behind the event that ends the sync, since it is scheduled later.
+                    alarm.set(state, context, *ends_ns);
+                    Poll::Pending
+                }
+                None => Poll::Pending,
+            }
+        });
+        poll.unwrap_or(Poll::Pending)
+    }
+}
+
+impl SimDisk {
+    pub(crate) fn new(env: SimEnv) -> Self {
+        Self { env }
+    }
+}
+
+impl Disk for SimDisk {
+    type File = SimFile;
+
+    #[track_caller]
+    fn open(
+        &self,
+        path: &str,
+        mode: OpenMode,
+    ) -> impl Future<Output = DiskResult<SimFile>> + 'static {
+        let (env, name) = (self.env.clone(), path.to_owned());
+        let work = move |model: &mut Model| {
+            model.open(&name, mode).map(|handle| SimFile { env, handle })
+        };
+        self.env.operate(Request::path("open", path), Cost::Write, work)
+    }
+
+    #[track_caller]
+    fn create_dir(&self, path: &str) -> impl Future<Output = DiskResult<()>> + 'static {
+        let name = path.to_owned();
+        let request = Request::path("create_dir", path);
+        self.env.operate(request, Cost::Write, move |model| model.create_dir(&name))
+    }
+
+    #[track_caller]
+    fn remove_dir(&self, path: &str) -> impl Future<Output = DiskResult<()>> + 'static {
+        let name = path.to_owned();
+        let request = Request::path("remove_dir", path);
+        self.env.operate(request, Cost::Write, move |model| model.remove_dir(&name))
+    }
+
+    #[track_caller]
+    fn remove(&self, path: &str) -> impl Future<Output = DiskResult<()>> + 'static {
+        let name = path.to_owned();
+        let request = Request::path("remove", path);
+        self.env.operate(request, Cost::Write, move |model| model.remove(&name))
+    }
+
+    #[track_caller]
+    fn rename(&self, from: &str, to: &str) -> impl Future<Output = DiskResult<()>> + 'static {
+        let request = Request::paths("rename", from, to);
+        let (from, to) = (from.to_owned(), to.to_owned());
+        self.env.operate(request, Cost::Write, move |model| model.rename(&from, &to))
+    }
+
+    #[track_caller]
+    fn rename_noreplace(
+        &self,
+        from: &str,
+        to: &str,
+    ) -> impl Future<Output = DiskResult<()>> + 'static {
+        let request = Request::paths("rename_noreplace", from, to);
+        let (from, to) = (from.to_owned(), to.to_owned());
+        self.env.operate(request, Cost::Write, move |model| model.rename_noreplace(&from, &to))
+    }
+
+    #[track_caller]
+    fn hard_link(&self, from: &str, to: &str) -> impl Future<Output = DiskResult<()>> + 'static {
+        let request = Request::paths("hard_link", from, to);
+        let (from, to) = (from.to_owned(), to.to_owned());
+        self.env.operate(request, Cost::Write, move |model| model.hard_link(&from, &to))
+    }
+
+    #[track_caller]
+    fn read_dir(&self, path: &str) -> impl Future<Output = DiskResult<Vec<String>>> + 'static {
+        let name = path.to_owned();
+        let request = Request::path("read_dir", path);
+        self.env.operate(request, Cost::Read, move |model| model.read_dir(&name))
+    }
+
+    #[track_caller]
+    fn metadata(&self, path: &str) -> impl Future<Output = DiskResult<Metadata>> + 'static {
+        let name = path.to_owned();
+        let request = Request::path("metadata", path);
+        self.env.operate(request, Cost::Read, move |model| model.metadata(&name))
+    }
+
+    #[track_caller]
+    fn sync_dir(&self, path: &str) -> impl Future<Output = DiskResult<()>> + 'static {
+        let name = path.to_owned();
+        let request = Request::path("sync_dir", path);
+        self.env.sync(request, move |model| model.begin_sync_dir(&name))
+    }
+}
+
+impl File for SimFile {
+    #[track_caller]
+    fn read_at(
+        &self,
+        offset: u64,
+        len: usize,
+    ) -> impl Future<Output = DiskResult<Bytes>> + 'static {
+        let handle = self.handle;
+        let request = Request::file("read_at", handle, offset ^ (len as u64).rotate_left(32));
+        self.env.operate(request, Cost::Read, move |model| model.read_at(handle, offset, len))
+    }
+
+    #[track_caller]
+    fn write_at(
+        &self,
+        offset: u64,
+        bytes: Bytes,
+    ) -> impl Future<Output = DiskResult<usize>> + 'static {
+        let handle = self.handle;
+        let request = Request::file("write_at", handle, xxh3_64(&bytes) ^ offset);
+        self.env.operate(request, Cost::Write, move |model| model.write_at(handle, offset, &bytes))
+    }
+
+    #[track_caller]
+    fn append(&self, bytes: Bytes) -> impl Future<Output = DiskResult<usize>> + 'static {
+        let handle = self.handle;
+        let request = Request::file("append", handle, xxh3_64(&bytes));
+        self.env.operate(request, Cost::Write, move |model| model.append(handle, &bytes))
+    }
+
+    #[track_caller]
+    fn set_len(&self, len: u64) -> impl Future<Output = DiskResult<()>> + 'static {
+        let handle = self.handle;
+        let request = Request::file("set_len", handle, len);
+        self.env.operate(request, Cost::Write, move |model| model.set_len(handle, len))
+    }
+
+    #[track_caller]
+    fn sync_data(&self) -> impl Future<Output = DiskResult<()>> + 'static {
+        let handle = self.handle;
+        let request = Request::file("sync_data", handle, 1);
+        self.env.sync(request, move |model| model.begin_sync_file(handle))
+    }
+
+    #[track_caller]
+    fn sync_all(&self) -> impl Future<Output = DiskResult<()>> + 'static {
+        let handle = self.handle;
+        let request = Request::file("sync_all", handle, 2);
+        self.env.sync(request, move |model| model.begin_sync_file(handle))
+    }
+
+    #[track_caller]
+    fn metadata(&self) -> impl Future<Output = DiskResult<Metadata>> + 'static {
+        let handle = self.handle;
+        let request = Request::file("metadata", handle, 0);
+        self.env.operate(request, Cost::Read, move |model| model.file_metadata(handle))
+    }
+}
+
+impl Drop for SimFile {
+    fn drop(&mut self) {
+        let (node, boot) = self.env.id();
+        self.env.with(|state| {
+            if let Some(node) = state.live(node, boot) {
+                node.disk.close(self.handle);
+            }
+        });
+    }
+}

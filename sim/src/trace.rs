@@ -1,0 +1,160 @@
+//! What a run leaves behind: a rolling digest always, its events as text on demand.
+//!
+//! Every effect feeds the digest, so two runs with the same digest did the same things at the
+//! same virtual times. A run is deterministic; the whole trace of any seed is had by running it
+//! again with a recorder.
+
+use std::fmt;
+
+use crate::env::NodeId;
+
+/// A 128-bit rolling hash over everything that happened, the same on every platform and in every
+/// build profile. Each step is a bijection of the state, so a difference never dies out by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Digest {
+    low: u64,
+    high: u64,
+}
+
+impl Digest {
+    /// Takes one more word in.
+    #[inline]
+    pub fn feed(&mut self, word: u64) {
+        self.low = (self.low ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
+        self.high = self.high.wrapping_add(word).rotate_left(23).wrapping_mul(0xD6E8_FEB8_6659_FD93);
+    }
+
+    /// The digest as a number.
+    #[must_use]
+    pub fn value(self) -> u128 {
+        u128::from(self.high) << 64 | u128::from(self.low)
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.value())
+    }
+}
+
+/// What kind of effect a node had on the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EffectKind {
+    /// A datagram sent.
+    Send,
+    /// A datagram taken from a socket.
+    Receive,
+    /// A disk operation's start or end.
+    Disk,
+    /// A timer that ended.
+    Timer,
+    /// A mark passed.
+    Mark,
+    /// A client wrote into the run's history.
+    Observe,
+    /// A program ended of its own accord.
+    Exit,
+}
+
+impl EffectKind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Send => "send",
+            Self::Receive => "recv",
+            Self::Disk => "disk",
+            Self::Timer => "timer",
+            Self::Mark => "mark",
+            Self::Observe => "observe",
+            Self::Exit => "exit",
+        }
+    }
+}
+
+/// Takes the lines of a trace, in order.
+pub type Recorder = Box<dyn FnMut(&str)>;
+
+/// Writes the trace: the digest always, lines only with a recorder.
+pub(crate) struct Trace {
+    pub(crate) digest: Digest,
+    recorder: Option<Recorder>,
+}
+
+impl Trace {
+    pub(crate) fn new() -> Self {
+        Self { digest: Digest::default(), recorder: None }
+    }
+
+    pub(crate) fn record(&mut self, recorder: Recorder) {
+        self.recorder = Some(recorder);
+    }
+
+    /// A numbered effect of a node. `detail` stands for its content in the digest.
+    #[inline]
+    pub(crate) fn effect(
+        &mut self,
+        at_ns: u64,
+        origin: (NodeId, u64, EffectKind),
+        detail: u64,
+        text: impl FnOnce() -> String,
+        name: impl FnOnce() -> String,
+    ) {
+        let (node, number, kind) = origin;
+        self.digest.feed(u64::from(node.0) << 48 | (kind as u64) << 40 | (number & 0xff_ffff_ffff));
+        self.digest.feed(at_ns);
+        self.digest.feed(detail);
+        if let Some(recorder) = &mut self.recorder {
+            let line = format!(
+                "{} {:<12} {:>6} {:<7} {}",
+                Seconds(at_ns),
+                name(),
+                number,
+                kind.name(),
+                text()
+            );
+            recorder(line.trim_end());
+        }
+    }
+
+    /// Something that the world did: a fault, a boot, a loss in the network.
+    #[inline]
+    pub(crate) fn world(&mut self, at_ns: u64, detail: u64, text: impl FnOnce() -> String) {
+        self.digest.feed(at_ns ^ 0x5eed_0000_0000_0000);
+        self.digest.feed(detail);
+        if let Some(recorder) = &mut self.recorder {
+            recorder(&format!("{} *** {}", Seconds(at_ns), text()));
+        }
+    }
+}
+
+impl fmt::Debug for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trace").field("digest", &self.digest).finish_non_exhaustive()
+    }
+}
+
+/// Nanoseconds, shown as seconds with all nine places.
+pub(crate) struct Seconds(pub(crate) u64);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>4}.{:09}", self.0 / 1_000_000_000, self.0 % 1_000_000_000)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest_of(words: &[u64]) -> Digest {
+        let mut digest = Digest::default();
+        words.iter().for_each(|word| digest.feed(*word));
+        digest
+    }
+
+    #[test]
+    fn the_digest_tells_order_and_content_apart_and_is_pinned() {
+        assert_ne!(digest_of(&[1, 2]), digest_of(&[2, 1]));
+        assert_ne!(digest_of(&[0]), digest_of(&[0, 0, 1]));
+        assert_eq!(digest_of(&[1, 2, 3]).to_string(), "");
+    }
+}

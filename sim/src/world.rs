@@ -1,0 +1,353 @@
+//! A world: a cluster of simulated machines, run by one seed.
+//!
+//! A world is a plain value: no global state, one thread, dropped without a trace. Many may live
+//! in a process.
+
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    fmt,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    rc::Rc,
+    task::Context,
+};
+
+use crate::{
+    config::WorldConfig,
+    disk::Disk,
+    env::{Exit, NodeId},
+    fault::Plan,
+    machine::SimEnv,
+    net::Sockets,
+    power::{Crash, Ended, Fired, PlanError, Power},
+    random::Stream,
+    schedule::{Slot, Task},
+    state::{Event, MarkHit, Node, State},
+    trace::{Digest, EffectKind, Recorder},
+};
+
+type Program = Rc<dyn Fn(SimEnv) -> Pin<Box<dyn Future<Output = Exit>>>>;
+
+/// Why [`World::run_until`] came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The time was reached.
+    Time,
+    /// Nothing is left to do: no task is ready and no event is due, ever.
+    Quiet,
+    /// The run has more events than [`WorldConfig::events_max`].
+    OverBudget,
+    /// A program panicked.
+    Panicked,
+}
+
+/// A cluster of simulated machines.
+pub struct World {
+    // Tasks are dropped before the state that their destructors refer to.
+    tasks: Vec<Option<Task>>,
+    programs: Vec<Program>,
+    state: Rc<RefCell<State>>,
+}
+
+impl World {
+    /// An empty world at virtual time 0.
+    #[must_use]
+    pub fn new(config: WorldConfig) -> Self {
+        let state = Rc::new(RefCell::new(State::new(config)));
+        Self { tasks: Vec::new(), programs: Vec::new(), state }
+    }
+
+    /// Adds a node, down and with an empty disk, that runs `program` at each boot. Nodes are
+    /// numbered in the order in which they are added; names must differ.
+    ///
+    /// # Panics
+    /// If a node has that name, or there are 65,536 nodes.
+    pub fn add_node<F>(
+        &mut self,
+        name: &str,
+        in_data_centre: bool,
+        program: impl Fn(SimEnv) -> F + 'static,
+    ) -> NodeId
+    where
+        F: Future<Output = Exit> + 'static,
+    {
+        let mut state = self.state.borrow_mut();
+        assert!(state.nodes.iter().all(|node| node.name != name), "two nodes named {name}");
+        let id = NodeId(u16::try_from(state.nodes.len()).expect("at most 65,536 nodes"));
+        let (seed, entity) = (state.config.seed, u64::from(id.0));
+        state.nodes.push(Node {
+            name: name.to_owned(),
+            in_data_centre,
+            power: Power::Off,
+            boot: 0,
+            effects: 0,
+            marks: BTreeMap::new(),
+            armed: Vec::new(),
+            sockets: Sockets::default(),
+            disk: Disk::new(),
+            disk_stream: Stream::new(seed, "disk", entity, 0),
+            stream: Stream::new(seed, "node", entity, 0),
+            clock_origin_ns: 0,
+            cpu_free_ns: 0,
+            boot_ticket: 0,
+            boots_ns: 0,
+        });
+        self.programs.push(Rc::new(move |env| Box::pin(program(env))));
+        id
+    }
+
+    /// Orders the first boot of a node, at once plus its boot time.
+    pub fn start(&mut self, node: NodeId) {
+        self.state.borrow_mut().schedule_first_boot(node);
+    }
+
+    /// Works on a node's disk from outside, such as to format it before the first boot.
+    pub fn disk<R>(&mut self, node: NodeId, work: impl FnOnce(&mut Disk) -> R) -> R {
+        work(&mut self.state.borrow_mut().node(node).disk)
+    }
+
+    /// Adds a plan of faults, checked as a whole first.
+    ///
+    /// # Errors
+    /// [`PlanError`], and nothing was added.
+    pub fn load(&mut self, plan: &Plan) -> Result<(), PlanError> {
+        self.state.borrow_mut().load(plan)
+    }
+
+    /// Lets no fault happen from now on that has not happened yet.
+    pub fn disarm(&mut self) {
+        self.state.borrow_mut().disarm();
+    }
+
+    /// Keeps the time of each passing of a mark from now on, for [`World::mark_hits`].
+    pub fn watch(&mut self, mark: &str) {
+        self.state.borrow_mut().watched.push(mark.to_owned());
+    }
+
+    /// Hands each line of the trace to `recorder` from now on.
+    pub fn record(&mut self, recorder: Recorder) {
+        self.state.borrow_mut().trace.record(recorder);
+    }
+
+    /// Runs until virtual time `until_ns`, counted from the start of the world, or until there is
+    /// a reason to stop before.
+    pub fn run_until(&mut self, until_ns: u64) -> Stop {
+        loop {
+            while let Some(task) = self.next_task() {
+                if !self.poll(task) {
+                    return Stop::Panicked;
+                }
+            }
+            let mut state = self.state.borrow_mut();
+            if state.events >= state.config.events_max {
+                return Stop::OverBudget;
+            }
+            let Some((at_ns, event)) = state.queue.pop(until_ns) else {
+                if state.queue.is_empty() {
+                    return Stop::Quiet;
+                }
+                state.now_ns = until_ns;
+                return Stop::Time;
+            };
+            state.now_ns = at_ns;
+            state.events += 1;
+            drop(state);
+            self.handle(event);
+        }
+    }
+
+    #[inline]
+    fn next_task(&mut self) -> Option<(Slot, NodeId, std::task::Waker)> {
+        let mut state = self.state.borrow_mut();
+        while let Some((slot, task)) = state.scheduler.take_spawned() {
+            let place = slot as usize;
+            if self.tasks.len() <= place {
+                self.tasks.resize_with(place + 1, || None);
+            }
+            self.tasks[place] = Some(task);
+        }
+        state.scheduler.next()
+    }
+
+    /// Polls one task and settles what came of it. False if it panicked.
+    #[inline]
+    fn poll(&mut self, (slot, node, waker): (Slot, NodeId, std::task::Waker)) -> bool {
+        let Some(task) = &mut self.tasks[slot as usize] else { return true };
+        let mut context = Context::from_waker(&waker);
+        let polled = catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(&mut context)));
+        let mut calm = true;
+        if !matches!(polled, Ok(std::task::Poll::Pending)) {
+            self.tasks[slot as usize] = None;
+            self.state.borrow_mut().scheduler.finish(slot);
+        }
+        if let Err(cause) = polled {
+            let mut state = self.state.borrow_mut();
+            // A panic after the crash point does not count: the node had no power any more.
+            if state.node(node).power == Power::On {
+                state.ended(node, panic_message(cause.as_ref()), true);
+                calm = false;
+            }
+        }
+        self.settle();
+        calm
+    }
+
+    /// Carries out the faults that struck and the exits that happened during the last step.
+    #[inline]
+    fn settle(&mut self) {
+        loop {
+            let mut state = self.state.borrow_mut();
+            if let Some(node) = state.supply.leaving.pop() {
+                drop(state);
+                self.drop_tasks(node);
+                self.state.borrow_mut().leave(node);
+            } else if let Some(fault) = state.supply.due.pop() {
+                let condemned = state.condemned();
+                drop(state);
+                for node in &condemned {
+                    self.drop_tasks(*node);
+                }
+                self.state.borrow_mut().cut(fault, &condemned);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn drop_tasks(&mut self, node: NodeId) {
+        // Spawned in the very poll that was struck: they never ran.
+        let mut state = self.state.borrow_mut();
+        let mut unborn = Vec::new();
+        while let Some((slot, task)) = state.scheduler.take_spawned() {
+            if self.tasks.len() <= slot as usize {
+                self.tasks.resize_with(slot as usize + 1, || None);
+            }
+            self.tasks[slot as usize] = Some(task);
+        }
+        for slot in state.scheduler.slots_of(node) {
+            unborn.push(self.tasks[slot as usize].take());
+            state.scheduler.finish(slot);
+        }
+        drop(state);
+        drop(unborn);
+    }
+
+    fn handle(&mut self, event: Event) {
+        let mut state = self.state.borrow_mut();
+        match event {
+            Event::Wake(wakeup) => state.scheduler.wake(wakeup),
+            Event::Deliver(message) => {
+                let node = state.node(message.to.node);
+                if node.power == Power::On
+                    && let Some(wakeup) = node.sockets.deliver(message)
+                {
+                    state.scheduler.wake(wakeup);
+                }
+            }
+            Event::EndSync { node, boot, sync, done } => {
+                let text = || "sync ended".to_owned();
+                if state.effect((node, boot), EffectKind::Disk, 1, text) {
+                    state.node(node).disk.end_sync(sync);
+                    done.set(true);
+                }
+            }
+            Event::Arm(fault) => state.arm(fault),
+            Event::Boot { node, ticket } => {
+                if let Some(boot) = state.boot(node, ticket) {
+                    let env = SimEnv::new(&self.state, node, boot);
+                    drop(state);
+                    let program = Rc::clone(&self.programs[usize::from(node.0)]);
+                    let main = async move {
+                        if let Err(refusal) = program(env.clone()).await {
+                            env.refused(refusal.0);
+                        }
+                    };
+                    self.state.borrow_mut().scheduler.spawn(node, Box::pin(main));
+                    return;
+                }
+            }
+        }
+        drop(state);
+        self.settle();
+    }
+
+    /// Virtual nanoseconds since the start.
+    #[must_use]
+    pub fn now_ns(&self) -> u64 {
+        self.state.borrow().now_ns
+    }
+
+    /// How many events have happened.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.state.borrow().events
+    }
+
+    /// The rolling digest of all that happened so far.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.state.borrow().trace.digest
+    }
+
+    /// The faults that happened so far, in order.
+    #[must_use]
+    pub fn fired(&self) -> Vec<Fired> {
+        self.state.borrow().supply.fired.clone()
+    }
+
+    /// How many faults of the loaded plans happened so far.
+    #[must_use]
+    pub fn fired_count(&self) -> usize {
+        self.state.borrow().supply.fired.len()
+    }
+
+    /// What the faults did to each node, in order.
+    #[must_use]
+    pub fn crashes(&self) -> Vec<Crash> {
+        self.state.borrow().supply.crashes.clone()
+    }
+
+    /// The programs that refused or panicked.
+    #[must_use]
+    pub fn ended(&self) -> Vec<Ended> {
+        self.state.borrow().supply.ended.clone()
+    }
+
+    /// Each passing of a watched mark, in order.
+    #[must_use]
+    pub fn mark_hits(&self) -> Vec<MarkHit> {
+        self.state.borrow().mark_hits.clone()
+    }
+
+    /// The name of a node.
+    #[must_use]
+    pub fn name(&self, node: NodeId) -> String {
+        self.state.borrow().nodes[usize::from(node.0)].name.clone()
+    }
+}
+
+impl State {
+    fn condemned(&self) -> Vec<NodeId> {
+        let all = self.nodes.iter().zip(0..);
+        all.filter(|(node, _)| node.power == Power::Condemned).map(|(_, id)| NodeId(id)).collect()
+    }
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state.borrow();
+        f.debug_struct("World")
+            .field("now_ns", &state.now_ns)
+            .field("events", &state.events)
+            .field("digest", &state.trace.digest)
+            .finish_non_exhaustive()
+    }
+}
+
+fn panic_message(cause: &(dyn std::any::Any + Send)) -> String {
+    let text = cause.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| cause.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".to_owned())
+}
