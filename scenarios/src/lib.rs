@@ -1,1 +1,26 @@
-//! placeholder
+//! Scenarios for the engine on the simulated machine: what breaks, what clients do, and an oracle
+//! that judges from outside whether each tuple arrived exactly once.
+//!
+//! The way of a campaign: [`suite`] finds the [`scenario`]s, [`campaign`] takes each through its
+//! seeds, [`generate`] makes the fault plan of a seed, [`run`] runs it and gives an [`outcome`],
+//! [`report`] adds the outcomes up, and [`failure`] keeps what must be replayed.
+
+pub mod campaign;
+pub mod cli;
+pub mod command;
+pub mod defects;
+pub mod determinism;
+pub mod failure;
+pub mod files;
+pub mod generate;
+pub mod input;
+pub mod outcome;
+pub mod replay;
+pub mod report;
+pub mod run;
+pub mod scenario;
+pub mod suite;
+pub mod table;
+pub mod topology;
+mod validate;
+pub mod workload;
