@@ -7,13 +7,18 @@
 
 pub mod campaign;
 pub mod cli;
+pub mod clients;
+pub mod cluster;
 pub mod command;
 pub mod defects;
 pub mod determinism;
 pub mod failure;
 pub mod files;
 pub mod generate;
+pub mod history;
 pub mod input;
+pub mod model;
+pub mod oracle;
 pub mod outcome;
 pub mod replay;
 pub mod report;

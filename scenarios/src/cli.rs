@@ -1,0 +1,173 @@
+//! The command line: its arguments, its exit statuses, and its errors, each in one line.
+
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    ops::Range,
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Args, Parser, Subcommand, error::ErrorKind};
+
+use crate::{command, replay, suite};
+
+/// How the command ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// All that was expected held.
+    Held = 0,
+    /// A violation.
+    Violation = 1,
+    /// Bad usage or input.
+    Usage = 2,
+    /// Two runs of the same seed differed.
+    NonDeterministic = 3,
+    /// A run shows nothing.
+    NotMeasured = 4,
+}
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "unplug",
+    version,
+    about = "Pulls the plug on a streaming engine at any point, and checks that every tuple still reaches the sink exactly once"
+)]
+#[command(
+    after_help = "Exit status: 0 all held, 1 a violation, 2 bad usage or input, 3 not deterministic, 4 not measured"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run scenarios over seeds
+    Run(RunArgs),
+    /// Run one failure again
+    Replay(ReplayArgs),
+    /// Show the scenarios and the defects there are
+    List,
+}
+
+/// The arguments of `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Scenarios by name, or files; all of the suite if none
+    #[arg(value_name = "NAME|FILE")]
+    pub scenarios: Vec<String>,
+    /// The scenarios to run if none is named
+    #[arg(long, default_value = suite::DEFAULT)]
+    pub suite: String,
+    /// The seeds: from A up to, not including, B
+    #[arg(long, value_name = "A..B", default_value = "0..250", value_parser = parse_seeds)]
+    pub seeds: Range<u64>,
+    /// Runs at a time [default: the number of cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub jobs: Option<u16>,
+    /// Leave the results as JSON in this file
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Go on after a failure
+    #[arg(long)]
+    pub keep_going: bool,
+    /// Run every seed twice and compare, rather than one in 16
+    #[arg(long)]
+    pub check_determinism: bool,
+    /// Switch a planted defect on; may be given several times
+    #[arg(long = "defect", value_name = "NAME")]
+    pub defects: Vec<String>,
+    /// The folder for failure files
+    #[arg(long, value_name = "DIR", default_value = "failures")]
+    pub failures: PathBuf,
+}
+
+/// The arguments of `replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// The failure file that `run` left
+    #[arg(value_name = "FAILURE.json", required_unless_present = "scenario")]
+    pub failure: Option<PathBuf>,
+    /// Rather than a file: a scenario by name, or its file
+    #[arg(long, value_name = "NAME|FILE", requires = "seed", conflicts_with = "failure")]
+    pub scenario: Option<String>,
+    /// With --scenario: the seed
+    #[arg(long, value_name = "N", requires = "scenario")]
+    pub seed: Option<u64>,
+    /// With --scenario: switch a planted defect on; may be given several times
+    #[arg(long = "defect", value_name = "NAME", requires = "scenario")]
+    pub defects: Vec<String>,
+    /// Leave the trace as text in this file; `-` is the standard output
+    #[arg(long, value_name = "FILE|-")]
+    pub trace: Option<PathBuf>,
+}
+
+/// Does what the arguments, the program's name first, say.
+pub fn main(
+    args: impl IntoIterator<Item = OsString>,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> ExitCode {
+    let status = match Cli::try_parse_from(args) {
+        Err(error) if !error.use_stderr() => {
+            write!(out, "{error}").map(|()| Status::Held).map_err(anyhow::Error::from)
+        }
+        Err(error) => Err(anyhow::Error::msg(one_line(&error))),
+        Ok(Cli { command: Command::Run(args) }) => command::run(&args, out, err),
+        Ok(Cli { command: Command::Replay(args) }) => replay::replay(&args, out),
+        Ok(Cli { command: Command::List }) => command::list(out),
+    };
+    let status = status.unwrap_or_else(|error| {
+        // Where no one reads what went wrong, the status still says it.
+        let _: io::Result<()> = writeln!(err, "error: {error}");
+        Status::Usage
+    });
+    ExitCode::from(status as u8)
+}
+
+/// clap's message without its usage page.
+fn one_line(error: &clap::Error) -> String {
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return "no command; it must be run, replay or list; see unplug --help".to_owned();
+    }
+    let text = error.render().to_string();
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let lines: Vec<_> = lines
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
+        .collect();
+    let line = lines.join(" ");
+    line.strip_prefix("error: ").unwrap_or(&line).to_owned()
+}
+
+fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
+    let number = |part: &str| part.parse::<u64>().ok();
+    let range = text.split_once("..").and_then(|(a, b)| Some(number(a)?..number(b)?));
+    match range {
+        None => Err("it must be A..B with two numbers, such as 0..250".to_owned()),
+        Some(range) if range.is_empty() => {
+            Err(format!("no seeds; {} must be below {}", range.start, range.end))
+        }
+        Some(range) => Ok(range),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_are_a_half_open_range_with_something_in_it() {
+        assert_eq!(parse_seeds("3..9"), Ok(3..9));
+        assert_eq!(parse_seeds("9..3").expect_err("empty"), "no seeds; 9 must be below 3");
+        for bad in ["", "3", "..", "a..b", "1..=2", "-1..2", "1..99999999999999999999"] {
+            assert!(parse_seeds(bad).expect_err(bad).starts_with("it must be A..B"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_arguments_are_declared_soundly() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,85 @@
+//! What clients saw in a run: the only thing that the oracle knows of it.
+//!
+//! Producers write down what was acknowledged to them, readers what they read, each as one effect
+//! of their node: what a client without power would have written does not stand here.
+
+use std::rc::Rc;
+
+/// A tuple's identity: who sent it, and where it stands in that producer's input, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TupleId {
+    /// The producer's number.
+    pub producer: u16,
+    /// The position in its input.
+    pub seq: u64,
+}
+
+/// A tuple that the broker acknowledged, and where it said the tuple is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// When the producer learnt it, in virtual nanoseconds.
+    pub at_ns: u64,
+    /// The tuple.
+    pub id: TupleId,
+    /// The partition of the source.
+    pub partition: u16,
+    /// The offset in that partition.
+    pub offset: u64,
+}
+
+/// One value of a row.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cell {
+    /// No value.
+    Null,
+    /// A truth value.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// Text.
+    Text(String),
+}
+
+/// A row of the sink, as a reader got it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The tuple that it comes from.
+    pub id: TupleId,
+    /// Its columns, in the pipeline's order.
+    pub cells: Vec<Cell>,
+}
+
+/// What the sink published in one step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// The epoch that the sink says it is.
+    pub epoch: u64,
+    /// The published cut: up to which offset, exclusive, each partition is in.
+    pub ends: Vec<u64>,
+    /// The rows that it added.
+    pub rows: Vec<Row>,
+}
+
+/// One answer to a reader.
+#[derive(Clone, Debug)]
+pub struct Read {
+    /// When the reader got it, in virtual nanoseconds.
+    pub at_ns: u64,
+    /// The reader's number.
+    pub reader: u16,
+    /// From which position on it asked: batches are numbered from 0.
+    pub from: u64,
+    /// How many batches the sink had then.
+    pub end: u64,
+    /// The batches from position `from` on, as many as fitted into the answer.
+    pub batches: Vec<Rc<Batch>>,
+}
+
+/// All that the clients of a run saw.
+#[derive(Debug, Default)]
+pub struct History {
+    /// In the order of the producers' learning.
+    pub acknowledged: Vec<Acknowledged>,
+    /// In the order of the readers' reading.
+    pub reads: Vec<Read>,
+}

@@ -1,0 +1,290 @@
+//! A scenario: one JSON file that says what the cluster is, what clients do, what breaks, and
+//! what is expected. A name is enough; everything else has a default:
+//!
+//! ```
+//! let scenario = unplug::scenario::Scenario::parse("mine.json", r#"
+//! {"name": "mine", "cluster": {"executors": 5},
+//!  "faults": {"generate": {"classes": {"node_kill": 1}, "roles": ["driver", "executor"]}}}
+//! "#)?;
+//! assert_eq!(scenario.cluster.partitions, 4);
+//! # Ok::<(), unplug::input::Invalid>(())
+//! ```
+//!
+//! Numbers are integers, with their unit in their name; a range is `[low, high]`, and a probability
+//! is `[cases, of so many]`.
+
+use serde::{Deserialize, Serialize};
+use unplug_sim::fault::Plan;
+
+use crate::{
+    input::{self, Invalid},
+    outcome::VerdictKind,
+    topology::{Cluster, Role},
+    validate,
+};
+
+const MS: u64 = 1_000_000;
+const SECOND: u64 = 1_000 * MS;
+
+/// A scenario: with a seed, it fixes a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// Its name: lower-case letters, digits and hyphens, since it becomes part of file names.
+    pub name: String,
+    /// One line on what it is for.
+    #[serde(default)]
+    pub about: String,
+    /// The nodes.
+    #[serde(default)]
+    pub cluster: Cluster,
+    /// How the sink keeps what it is given.
+    #[serde(default)]
+    pub sink: Sink,
+    /// The pipeline in the engine's JSON form; the flights pipeline if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pipeline: Option<serde_json::Value>,
+    /// What producers send.
+    #[serde(default)]
+    pub workload: Source,
+    /// What breaks.
+    #[serde(default)]
+    pub faults: Faults,
+    /// The links between any two nodes.
+    #[serde(default)]
+    pub network: Network,
+    /// From the start of one epoch to the start of the next, if there is input.
+    #[serde(default = "default_epoch_interval_ns")]
+    pub epoch_interval_ns: u64,
+    /// What a run may take at most.
+    #[serde(default)]
+    pub bounds: Bounds,
+    /// What the oracle is expected to say.
+    #[serde(default)]
+    pub expect: Expect,
+    /// Defects switched on, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub defects: Vec<String>,
+}
+
+/// How the sink keeps what it is given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sink {
+    /// Rows and epoch in one atomic write; idempotent.
+    #[default]
+    Table,
+    /// Rows appended as they come; at least once, so a negative control.
+    Append,
+}
+
+/// What producers send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Source {
+    /// A slice of the flights, at a place that the seed draws.
+    Flights(Flights),
+}
+
+/// A slice of the flights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Flights {
+    /// How many, over all producers; 1 to 12,126.
+    pub tuples: u32,
+    /// At which rate, of all producers together.
+    pub per_second: u32,
+}
+
+/// What breaks: the same for every seed, or drawn from the seed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Faults {
+    /// Exactly this.
+    Plan(Plan),
+    /// A plan drawn from the seed, within what the engine promises to survive.
+    Generate(Generate),
+}
+
+/// Out of what a plan is drawn.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Generate {
+    /// No fault waits or happens before this time…
+    pub from_ns: u64,
+    /// …and none begins to wait at or after this one.
+    pub until_ns: u64,
+    /// How many faults, both ends included.
+    pub count: (u32, u32),
+    /// The weights of the classes.
+    pub classes: Classes,
+    /// Whose nodes the faults of single nodes strike.
+    pub roles: Vec<Role>,
+    /// How long power or process stays away.
+    pub down_ns: (u64, u64),
+    /// How often a fault follows as soon as the nodes of the one before are back.
+    pub during_recovery: (u32, u32),
+}
+
+/// The weights of the fault classes: how often each, relative to the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Classes {
+    /// The whole data centre loses power.
+    #[serde(default)]
+    pub data_centre_power_loss: u32,
+    /// One node loses power.
+    #[serde(default)]
+    pub node_power_loss: u32,
+    /// The process of one node is killed.
+    #[serde(default)]
+    pub node_kill: u32,
+}
+
+/// The links. Datagrams overtake each other as far as their latencies spread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Network {
+    /// The usual one-way latency.
+    pub latency_ns: (u64, u64),
+    /// How often a datagram takes a latency from `tail_ns` in place of the usual one.
+    pub tail: (u32, u32),
+    /// The latency of stragglers.
+    pub tail_ns: (u64, u64),
+    /// How often a datagram is lost.
+    pub loss: (u32, u32),
+    /// How often a datagram arrives twice.
+    pub duplication: (u32, u32),
+}
+
+/// What a run may take at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Bounds {
+    /// More events are over budget.
+    pub events_max: u64,
+    /// More virtual time is over budget.
+    pub virtual_ns_max: u64,
+    /// From the last fault's end to everything delivered; longer is stuck.
+    pub stuck_after_ns: u64,
+}
+
+/// What the oracle is expected to say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Expect {
+    /// Nothing, with any seed.
+    #[default]
+    Exact,
+    /// These objections, with at least one seed of a suite, and no other ones with any.
+    Caught(Vec<VerdictKind>),
+}
+
+impl Scenario {
+    /// Reads a scenario from JSON; `source` is what to call the text in an error.
+    ///
+    /// # Errors
+    /// If the text is no JSON, not a scenario, or has a value that makes no sense.
+    pub fn parse(source: &str, text: &str) -> Result<Self, Invalid> {
+        let scenario: Self = input::parse(source, text)?;
+        scenario.check().map_err(|error| error.within(source))?;
+        Ok(scenario)
+    }
+
+    /// Checks the values.
+    ///
+    /// # Errors
+    /// If one makes no sense: which, and what would.
+    pub fn check(&self) -> Result<(), Invalid> {
+        validate::scenario(self)
+    }
+
+    /// Whether it must be caught rather than held.
+    #[must_use]
+    pub fn is_negative(&self) -> bool {
+        matches!(self.expect, Expect::Caught(_))
+    }
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Self::Flights(Flights::default())
+    }
+}
+
+impl Default for Flights {
+    fn default() -> Self {
+        Self { tuples: 2_000, per_second: 100 }
+    }
+}
+
+impl Default for Faults {
+    fn default() -> Self {
+        Self::Generate(Generate::default())
+    }
+}
+
+impl Default for Generate {
+    fn default() -> Self {
+        Self {
+            from_ns: SECOND,
+            until_ns: 20 * SECOND,
+            count: (6, 12),
+            classes: Classes::default(),
+            roles: Role::ALL.to_vec(),
+            down_ns: (50 * MS, 2 * SECOND),
+            during_recovery: (1, 3),
+        }
+    }
+}
+
+impl Default for Classes {
+    fn default() -> Self {
+        Self { data_centre_power_loss: 1, node_power_loss: 1, node_kill: 1 }
+    }
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self {
+            latency_ns: (50_000, 500_000),
+            tail: (1, 100),
+            tail_ns: (MS, 20 * MS),
+            loss: (1, 100),
+            duplication: (1, 100),
+        }
+    }
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { events_max: 10_000_000, virtual_ns_max: 300 * SECOND, stuck_after_ns: 30 * SECOND }
+    }
+}
+
+fn default_epoch_interval_ns() -> u64 {
+    500 * MS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_enough_and_json_round_trips() {
+        let scenario = Scenario::parse("x", r#"{"name": "mine"}"#).expect("parses");
+        assert_eq!(scenario.epoch_interval_ns, 500_000_000);
+        assert_eq!(scenario.expect, Expect::Exact);
+        let json = serde_json::to_string(&scenario).expect("serialises");
+        assert_eq!(Scenario::parse("x", &json).expect("parses"), scenario);
+    }
+
+    #[test]
+    fn classes_that_are_not_named_have_no_weight() {
+        let text = r#"{"name": "k", "faults": {"generate": {"classes": {"node_kill": 2}}}}"#;
+        let scenario = Scenario::parse("x", text).expect("parses");
+        let Faults::Generate(generate) = scenario.faults else { panic!("not a plan") };
+        let only = Classes { data_centre_power_loss: 0, node_power_loss: 0, node_kill: 2 };
+        assert_eq!(generate.classes, only);
+    }
+}

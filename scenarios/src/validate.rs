@@ -1,0 +1,221 @@
+//! What makes sense in a scenario and what does not, each said in one line with the place and with
+//! what would be right.
+
+use std::ops::RangeInclusive;
+
+use unplug_sim::fault::{Action, Plan, Target};
+
+use crate::{
+    defects,
+    input::{Invalid, unknown},
+    scenario::{Expect, Faults, Generate, Network, Scenario, Source},
+    topology::Cluster,
+    workload::FLIGHTS,
+};
+
+const HOUR: u64 = 3_600_000_000_000;
+
+/// Checks a whole scenario.
+pub(crate) fn scenario(scenario: &Scenario) -> Result<(), Invalid> {
+    name(&scenario.name)?;
+    cluster(&scenario.cluster)?;
+    let Source::Flights(flights) = &scenario.workload;
+    within("workload.flights.tuples", flights.tuples, 1..=FLIGHTS)?;
+    within("workload.flights.per_second", flights.per_second, 1..=1_000_000)?;
+    match &scenario.faults {
+        Faults::Plan(faults) => {
+            plan(faults, &scenario.cluster).map_err(|error| error.within("faults.plan"))?;
+        }
+        Faults::Generate(faults) => {
+            generate(faults).map_err(|error| error.within("faults.generate"))?;
+        }
+    }
+    network(&scenario.network)?;
+    within("epoch_interval_ns", scenario.epoch_interval_ns, 1_000_000..=HOUR)?;
+    within("bounds.events_max", scenario.bounds.events_max, 1..=u64::MAX)?;
+    within("bounds.virtual_ns_max", scenario.bounds.virtual_ns_max, 1..=24 * HOUR)?;
+    within("bounds.stuck_after_ns", scenario.bounds.stuck_after_ns, 1..=24 * HOUR)?;
+    if scenario.expect == Expect::Caught(Vec::new()) {
+        return Err(Invalid::at("expect.caught", "names no verdict; name at least one"));
+    }
+    scenario
+        .defects
+        .iter()
+        .try_for_each(|defect| defects::check(defect).map_err(|error| error.within("defects")))
+}
+
+/// Checks that a plan can be run on a cluster.
+pub(crate) fn plan(plan: &Plan, cluster: &Cluster) -> Result<(), Invalid> {
+    let nodes = cluster.nodes();
+    let known = |place: &str, node: &String| {
+        if nodes.contains(node) {
+            return Ok(());
+        }
+        Err(Invalid::at(place, unknown("node", node, nodes.iter().map(String::as_str))))
+    };
+    for (index, fault) in plan.faults.iter().enumerate() {
+        let (Action::PowerLoss { target, down_ns } | Action::Kill { target, down_ns }) =
+            &fault.what;
+        if let Target::Node(node) = target {
+            known(&format!("faults[{index}].what"), node)?;
+        }
+        within(&format!("faults[{index}].what: down_ns"), *down_ns, 0..=HOUR)?;
+        within(&format!("faults[{index}].when.from_ns"), fault.when.from_ns, 0..=24 * HOUR)?;
+        if let Some(point) = &fault.when.on {
+            known(&format!("faults[{index}].when.on.node"), &point.node)?;
+            within(&format!("faults[{index}].when.on.nth"), point.nth, 1..=u64::MAX)?;
+        }
+    }
+    Ok(())
+}
+
+fn name(name: &str) -> Result<(), Invalid> {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if (1..=64).contains(&name.len()) && !name.starts_with('-') && name.bytes().all(allowed) {
+        return Ok(());
+    }
+    let rule =
+        "must be 1 to 64 lower-case letters, digits and hyphens, and not start with a hyphen";
+    Err(Invalid::at("name", format!("{name:?} {rule}")))
+}
+
+fn cluster(cluster: &Cluster) -> Result<(), Invalid> {
+    within("cluster.partitions", cluster.partitions, 1..=64)?;
+    within("cluster.executors", cluster.executors, 1..=64)?;
+    within("cluster.producers", cluster.producers, 1..=64)?;
+    within("cluster.readers", cluster.readers, 1..=16)
+}
+
+fn generate(faults: &Generate) -> Result<(), Invalid> {
+    within("until_ns", faults.until_ns, 1..=24 * HOUR)?;
+    if faults.from_ns >= faults.until_ns {
+        let (from, until) = (faults.from_ns, faults.until_ns);
+        return Err(Invalid::at("from_ns", format!("{from} must be below until_ns, {until}")));
+    }
+    within("count", faults.count.0, 1..=1_000)?;
+    within("count", faults.count.1, 1..=1_000)?;
+    ordered("count", faults.count)?;
+    within("down_ns", faults.down_ns.1, 0..=HOUR)?;
+    ordered("down_ns", faults.down_ns)?;
+    ratio("during_recovery", faults.during_recovery)?;
+    let classes = &faults.classes;
+    let single = [classes.node_power_loss, classes.node_kill].iter().any(|&weight| weight > 0);
+    if !single && classes.data_centre_power_loss == 0 {
+        return Err(Invalid::at("classes", "every weight is 0; give one class a weight"));
+    }
+    if single && faults.roles.is_empty() {
+        return Err(Invalid::at("roles", "no role for the faults of single nodes; name one"));
+    }
+    Ok(())
+}
+
+fn network(network: &Network) -> Result<(), Invalid> {
+    for (place, range) in [("latency_ns", network.latency_ns), ("tail_ns", network.tail_ns)] {
+        let place = format!("network.{place}");
+        within(&place, range.1, 0..=HOUR)?;
+        ordered(&place, range)?;
+    }
+    ratio("network.tail", network.tail)?;
+    ratio("network.duplication", network.duplication)?;
+    ratio("network.loss", network.loss)?;
+    if network.loss.0 == network.loss.1 {
+        return Err(Invalid::at(
+            "network.loss",
+            "every datagram is lost; nothing can be delivered",
+        ));
+    }
+    Ok(())
+}
+
+fn within<T: PartialOrd + std::fmt::Display>(
+    place: &str,
+    value: T,
+    range: RangeInclusive<T>,
+) -> Result<(), Invalid> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    let (low, high) = (range.start(), range.end());
+    Err(Invalid::at(place, format!("{value} is out of range; it must be {low} to {high}")))
+}
+
+fn ordered<T: PartialOrd + std::fmt::Display>(
+    place: &str,
+    (low, high): (T, T),
+) -> Result<(), Invalid> {
+    if low <= high {
+        return Ok(());
+    }
+    Err(Invalid::at(place, format!("[{low}, {high}] is upside down; it must be [low, high]")))
+}
+
+fn ratio(place: &str, (cases, of): (u32, u32)) -> Result<(), Invalid> {
+    if cases <= of && of > 0 {
+        return Ok(());
+    }
+    let rule = "is no probability; it must be [cases, of so many], such as [1, 3]";
+    Err(Invalid::at(place, format!("[{cases}, {of}] {rule}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(fields: &str, expected: &str) {
+        let text = format!(r#"{{"name": "x"{fields}}}"#);
+        let error = Scenario::parse("x.json", &text).expect_err(fields).to_string();
+        assert_eq!(error, expected);
+        assert!(!error.contains('\n'));
+    }
+
+    #[test]
+    fn says_what_where_and_what_would_be_right() {
+        check(
+            r#", "cluster": {"partitions": 0}"#,
+            "x.json: cluster.partitions: 0 is out of range; it must be 1 to 64",
+        );
+        check(
+            r#", "workload": {"flights": {"tuples": 20000}}"#,
+            "x.json: workload.flights.tuples: 20000 is out of range; it must be 1 to 12126",
+        );
+        check(
+            r#", "faults": {"generate": {"from_ns": 9, "until_ns": 3}}"#,
+            "x.json: faults.generate: from_ns: 9 must be below until_ns, 3",
+        );
+        check(
+            r#", "faults": {"generate": {"count": [3, 2]}}"#,
+            "x.json: faults.generate: count: [3, 2] is upside down; it must be [low, high]",
+        );
+        check(
+            r#", "network": {"loss": [1, 0]}"#,
+            "x.json: network.loss: [1, 0] is no probability; it must be [cases, of so many], \
+             such as [1, 3]",
+        );
+        check(
+            r#", "faults": {"generate": {"classes": {}}}"#,
+            "x.json: faults.generate: classes: every weight is 0; give one class a weight",
+        );
+        check(
+            r#", "defects": ["ack-befor-sync"]"#,
+            "x.json: defects: unknown defect \"ack-befor-sync\"; did you mean \"ack-before-sync\"?",
+        );
+    }
+
+    #[test]
+    fn a_plan_may_only_name_nodes_that_are_there() {
+        check(
+            r#", "faults": {"plan": {"faults": [{"when": {"from_ns": 1},
+                "what": {"kill": {"target": {"node": "executor-3"}, "down_ns": 1}}}]}}"#,
+            "x.json: faults.plan: faults[0].what: unknown node \"executor-3\"; did you mean \
+             \"executor-0\"?",
+        );
+    }
+
+    #[test]
+    fn names_are_safe_in_file_names() {
+        for bad in ["", "../x", "A", "-x", "a b"] {
+            assert!(name(bad).is_err(), "{bad}");
+        }
+        assert!(name("power-loss-2").is_ok());
+    }
+}

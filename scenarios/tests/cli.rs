@@ -1,0 +1,109 @@
+//! The command from outside: bad input is told in one clear line, with status 2.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+fn unplug(folder: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_unplug"))
+        .args(args)
+        .current_dir(folder)
+        .output()
+        .expect("it starts")
+}
+
+/// Runs, and expects exactly this line and status 2.
+fn refused(folder: &Path, args: &[&str], expected: &str) {
+    let output = unplug(folder, args);
+    let error = String::from_utf8(output.stderr).expect("UTF-8");
+    assert_eq!(error, format!("error: {expected}\n"), "{args:?}");
+    assert_eq!(output.status.code(), Some(2), "{args:?}");
+    assert!(output.stdout.is_empty(), "{args:?}");
+}
+
+#[test]
+fn unknown_names_are_told_with_what_is_known() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let refused = |args: &[&str], expected: &str| refused(folder.path(), args, expected);
+    let known = "known: power-loss, node-crash, append-negative";
+    refused(&["run", "nope"], &format!("unknown scenario \"nope\"; {known}"));
+    refused(
+        &["run", "node-crahs"],
+        "unknown scenario \"node-crahs\"; did you mean \"node-crash\"?",
+    );
+    refused(&["run", "--suite", "all"], "unknown suite \"all\"; known: default");
+    refused(
+        &["run", "--defect", "skip-dirsync"],
+        "unknown defect \"skip-dirsync\"; did you mean \"skip-dir-sync\"?",
+    );
+    refused(
+        &["replay", "--scenario", "nope", "--seed", "1"],
+        &format!("unknown scenario \"nope\"; {known}"),
+    );
+}
+
+#[test]
+fn bad_usage_is_one_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let refused = |args: &[&str], expected: &str| refused(folder.path(), args, expected);
+    refused(
+        &["run", "--seeds", "9..3"],
+        "invalid value '9..3' for '--seeds <A..B>': no seeds; 9 must be below 3",
+    );
+    refused(
+        &["run", "--seeds", "x"],
+        "invalid value 'x' for '--seeds <A..B>': it must be A..B with two numbers, such as 0..250",
+    );
+    refused(&["run", "--jobs", "0"], "invalid value '0' for '--jobs <N>': 0 is not in 1..=1024");
+    refused(&[], "no command; it must be run, replay or list; see unplug --help");
+    refused(&["ran"], "unrecognized subcommand 'ran' tip: a similar subcommand exists: 'run'");
+    refused(&["replay"], "the following required arguments were not provided: <FAILURE.json>");
+}
+
+#[test]
+fn bad_files_are_told_with_the_place() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write =
+        |name: &str, text: &[u8]| fs::write(folder.path().join(name), text).expect("written");
+    let refused = |args: &[&str], expected: &str| refused(folder.path(), args, expected);
+    refused(&["run", "none.json"], "cannot read none.json: No such file or directory (os error 2)");
+    write("bad.json", b"{\"name\": \"x\",\n  \"sink\" \"table\"}");
+    refused(&["run", "bad.json"], "bad.json: line 2 column 10: sink: no JSON: expected `:`");
+    write("odd.json", b"{\"name\": \"x\", \"cluster\": {\"executor\": 3}}");
+    refused(
+        &["run", "odd.json"],
+        "odd.json: line 1 column 37: cluster.executor: unknown field \"executor\"; did you mean \
+         \"executors\"?",
+    );
+    write("failure.json", b"{\"format\": 1,\n \"version\": \"0.1");
+    refused(
+        &["replay", "failure.json"],
+        "failure.json: line 2 column 16: version: the text ends too early, as if truncated (EOF \
+         while parsing a string)",
+    );
+    write("noise.json", b"\xff\xfe");
+    refused(&["run", "noise.json"], "cannot read noise.json: stream did not contain valid UTF-8");
+}
+
+#[test]
+fn what_there_is_is_listed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = unplug(folder.path(), &["list"]);
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    assert_eq!(output.status.code(), Some(0));
+    for name in ["power-loss", "node-crash", "append-negative", "ack-before-sync"] {
+        assert!(text.contains(&format!("\n  {name} ")), "{text}");
+    }
+}
+
+#[test]
+fn help_is_no_error() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for args in [&["--help"][..], &["run", "--help"], &["--version"]] {
+        let output = unplug(folder.path(), args);
+        assert_eq!(output.status.code(), Some(0), "{args:?}");
+        assert!(!output.stdout.is_empty() && output.stderr.is_empty(), "{args:?}");
+    }
+}
