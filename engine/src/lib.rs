@@ -1,1 +1,66 @@
-//! placeholder
+//! An exactly-once streaming engine, generic over the machine it runs on.
+//!
+//! **The promise.** Pull the plug of any node, or of all of them, between any two effects: each
+//! tuple that the broker acknowledged is in the table once, what a reader has seen never goes, and
+//! each published epoch says up to where the source is in it.
+//!
+//! **The way of one tuple.** A producer sends it to the [`broker`], which appends it to its
+//! partition's [`log`], syncs, and acknowledges its offset. The [`driver`] has the next epoch's
+//! offset ranges decided in a register of the [`store`]; then, and not before, an [`executor`]
+//! reads exactly that range, runs the [`pipeline`] over it, and keeps the rows as a blob under a
+//! name of its own. The driver has the chosen blobs decided as the epoch's commit. The [`sink`]
+//! fetches them and puts rows and cut in one atomic write; then a reader may see them.
+//!
+//! **Why that is enough.** All that must be agreed on is a write-once register; all bulk data is
+//! immutable and read by nobody until a register names it. A process that comes back from the dead
+//! can decide nothing twice, and what it writes has names that no one looks for.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`tuple`], [`epoch`], [`config`] | what flows, what is decided, what all know |
+//! | [`broker`], [`store`], [`driver`], [`executor`], [`sink`] | the roles |
+//! | [`driver::core`] | the driver's decisions, pure |
+//! | [`pipeline`] | operators, their graph, its check |
+//! | [`client`] | producers and readers |
+//! | [`rpc`], [`codec`], [`durable`], [`log`] | written once: requests, formats, durable puts, logs |
+//! | [`steps`] | the marks of the six steps |
+//! | [`defect`] | bugs planted on purpose, behind a feature |
+
+pub mod broker;
+pub mod client;
+pub mod codec;
+pub mod config;
+pub mod defect;
+pub mod driver;
+pub mod durable;
+pub mod epoch;
+pub mod executor;
+mod identity;
+pub mod log;
+mod log_paths;
+pub mod pipeline;
+pub mod rpc;
+pub mod sink;
+pub mod steps;
+pub mod store;
+pub mod tuple;
+
+use std::rc::Rc;
+
+use unplug_sim::env::{Env, Exit};
+
+pub use config::{Cluster, Config, Role, SinkKind};
+
+/// Runs one node of the engine. It ends only with a refusal.
+///
+/// # Errors
+/// What the node must not go on from: what, where, what to do.
+pub async fn run<E: Env>(env: E, role: Role, config: Rc<Config>) -> Exit {
+    match role {
+        Role::Broker => broker::run(env, config).await,
+        Role::Store => store::run(env, config).await,
+        Role::Driver => driver::run(env, config).await,
+        Role::Executor => executor::run(env, config).await,
+        Role::Sink => sink::run(env, config).await,
+    }
+}

@@ -93,10 +93,10 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "NAME|FILE", requires = "seed", conflicts_with = "failure")]
     pub scenario: Option<String>,
     /// With --scenario: the seed
-    #[arg(long, value_name = "N", requires = "scenario")]
+    #[arg(long, value_name = "N", requires = "scenario", conflicts_with = "failure")]
     pub seed: Option<u64>,
     /// With --scenario: switch a planted defect on; may be given several times
-    #[arg(long = "defect", value_name = "NAME", requires = "scenario")]
+    #[arg(long = "defect", value_name = "NAME", requires = "scenario", conflicts_with = "failure")]
     pub defects: Vec<String>,
     /// Leave the trace as text in this file; `-` is the standard output
     #[arg(long, value_name = "FILE|-")]
@@ -136,7 +136,7 @@ fn one_line(error: &clap::Error) -> String {
     let lines: Vec<_> = lines
         .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
         .collect();
-    let line = lines.join(" ");
+    let line = lines.join(" ").replace(" tip: ", "; ");
     line.strip_prefix("error: ").unwrap_or(&line).to_owned()
 }
 

@@ -1,1 +1,263 @@
-//! placeholder
+//! The clients of a run, on nodes outside the data centre: producers that send the workload, and
+//! readers that poll the sink all through the run. What they see they write into the history.
+
+use std::{
+    cell::{Cell as Flag, RefCell},
+    rc::Rc,
+    time::Duration,
+};
+
+use unplug_engine::{
+    client::{Client, Page},
+    pipeline::Value,
+    tuple::{Partition, Tuple},
+};
+use unplug_sim::{
+    SimEnv, WALL_START_NS,
+    env::{Env, Exit, NodeId},
+};
+
+use crate::{
+    history::{Acknowledged, Batch, Cell, History, Read, Row, TupleId},
+    workload::Input,
+};
+
+/// Producers look for due input so often.
+const PRODUCE_EVERY_NS: u64 = 250_000_000;
+/// Nothing is due before all nodes had the time to boot.
+const FIRST_DUE_NS: u64 = 300_000_000;
+/// A restarted producer sends all of its input again, at the most so many tuples at once.
+const SEND_AT_ONCE: usize = 200;
+/// Readers poll so often.
+const POLL_EVERY: Duration = Duration::from_millis(100);
+/// Every so many polls, a reader looks again at what it has seen.
+const LOOK_BACK_EVERY: u64 = 10;
+/// How many batches it looks back at the most.
+const LOOK_BACK_BATCHES: u64 = 8;
+
+/// What the clients of a run share with the harness: inputs and history.
+#[derive(Debug)]
+pub struct Clients {
+    /// What each producer sends, by its number.
+    pub inputs: Vec<Vec<Input>>,
+    /// From one tuple of a producer to its next.
+    pub gap_ns: u64,
+    /// Partitions of the source.
+    pub partitions: u16,
+    /// Who takes the input.
+    pub broker: NodeId,
+    /// Who is read.
+    pub sink: NodeId,
+    /// What was seen.
+    pub history: RefCell<History>,
+    progress: RefCell<Progress>,
+    /// The run is about to end: readers look at everything once more.
+    pub ending: Flag<bool>,
+    /// How many readers did so.
+    pub finished: Flag<usize>,
+}
+
+/// How far the run is, kept as it goes.
+#[derive(Debug, Default)]
+struct Progress {
+    acknowledged: Vec<Vec<bool>>,
+    distinct: usize,
+    needed: Vec<u64>,
+    read: Vec<u64>,
+}
+
+impl Clients {
+    /// Clients that have seen nothing yet.
+    #[must_use]
+    pub fn new(
+        inputs: Vec<Vec<Input>>,
+        gap_ns: u64,
+        partitions: u16,
+        ends: (NodeId, NodeId),
+    ) -> Self {
+        let progress = Progress {
+            acknowledged: inputs.iter().map(|input| vec![false; input.len()]).collect(),
+            distinct: 0,
+            needed: vec![0; usize::from(partitions)],
+            read: vec![0; usize::from(partitions)],
+        };
+        Self {
+            inputs,
+            gap_ns,
+            partitions,
+            broker: ends.0,
+            sink: ends.1,
+            history: RefCell::default(),
+            progress: RefCell::new(progress),
+            ending: Flag::new(false),
+            finished: Flag::new(0),
+        }
+    }
+
+    /// How many tuples there are to send.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.inputs.iter().map(Vec::len).sum()
+    }
+
+    /// How many of them were acknowledged.
+    #[must_use]
+    pub fn acknowledged(&self) -> usize {
+        self.progress.borrow().distinct
+    }
+
+    /// Whether all was acknowledged, and a reader saw a cut that covers it.
+    #[must_use]
+    pub fn delivered(&self) -> bool {
+        let progress = self.progress.borrow();
+        progress.distinct == self.total()
+            && progress.needed.iter().zip(&progress.read).all(|(needed, read)| needed <= read)
+    }
+
+    /// When the last tuple is due, in virtual nanoseconds.
+    #[must_use]
+    pub fn last_due_ns(&self) -> u64 {
+        let most = self.inputs.iter().map(Vec::len).max().unwrap_or(0);
+        FIRST_DUE_NS + self.gap_ns.saturating_mul(most as u64)
+    }
+
+    fn acknowledge(&self, one: Acknowledged) {
+        let mut progress = self.progress.borrow_mut();
+        let (producer, seq) = (usize::from(one.id.producer), usize::try_from(one.id.seq));
+        let known = &mut progress.acknowledged[producer][seq.expect("its own input")];
+        if !std::mem::replace(known, true) {
+            progress.distinct += 1;
+        }
+        let needed = &mut progress.needed[usize::from(one.partition)];
+        *needed = (*needed).max(one.offset + 1);
+        drop(progress);
+        self.history.borrow_mut().acknowledged.push(one);
+    }
+
+    fn has_read(&self, read: Read) {
+        if let Some(last) = read.batches.last() {
+            let mut progress = self.progress.borrow_mut();
+            for (read, end) in progress.read.iter_mut().zip(&last.ends) {
+                *read = (*read).max(*end);
+            }
+        }
+        self.history.borrow_mut().reads.push(read);
+    }
+}
+
+/// A producer: sends its input in the order of arrival, when it is due, until acknowledged. It
+/// keeps nothing; after a crash it sends all of it again, and is told the first offsets.
+///
+/// # Errors
+/// If the broker refuses the input for good.
+pub async fn producer(env: SimEnv, number: u16, clients: Rc<Clients>) -> Exit {
+    let client = Client::new(&env)?;
+    let input = &clients.inputs[usize::from(number)];
+    let mut next = 0;
+    while next < input.len() {
+        // Clients outside have the time of the run.
+        let now_ns = env.wall().0 - WALL_START_NS;
+        let due = now_ns.saturating_sub(FIRST_DUE_NS) / clients.gap_ns.max(1);
+        let due = usize::try_from(due).unwrap_or(usize::MAX).min(input.len());
+        let end = due.min(next + SEND_AT_ONCE);
+        if end <= next {
+            env.sleep(Duration::from_nanos(PRODUCE_EVERY_NS - now_ns % PRODUCE_EVERY_NS)).await;
+            continue;
+        }
+        send(&env, &client, &clients, number, next..end).await?;
+        next = end;
+    }
+    Ok(())
+}
+
+/// Sends a part of the input, to all partitions beside each other, until all is acknowledged.
+async fn send(
+    env: &SimEnv,
+    client: &Client<SimEnv>,
+    clients: &Rc<Clients>,
+    producer: u16,
+    part: std::ops::Range<usize>,
+) -> Exit {
+    let mut batches = vec![Vec::new(); usize::from(clients.partitions)];
+    for seq in part {
+        let Input { event_ms, key, value, .. } = &clients.inputs[usize::from(producer)][seq];
+        let partition = Partition::of_key(key, clients.partitions);
+        let (key, value) = (key.clone(), value.clone());
+        let tuple = Tuple { producer, seq: seq as u64, time_ms: *event_ms, key, value };
+        batches[usize::from(partition.0)].push(tuple);
+    }
+    let sends = (0..clients.partitions).zip(batches).filter(|(_, tuples)| !tuples.is_empty());
+    let sends = sends.map(async |(partition, tuples)| -> Exit {
+        let seqs: Vec<_> = tuples.iter().map(|tuple| tuple.seq).collect();
+        let offsets = client.produce(clients.broker, Partition(partition), tuples).await?;
+        env.observe("acknowledged", offsets.first().map_or(0, |offset| offset.0), |at_ns| {
+            for (seq, offset) in seqs.into_iter().zip(offsets) {
+                let id = TupleId { producer, seq };
+                clients.acknowledge(Acknowledged { at_ns, id, partition, offset: offset.0 });
+            }
+        });
+        Ok(())
+    });
+    futures_util::future::try_join_all(sends).await.map(|_| ())
+}
+
+/// A reader: polls the sink for what is new, and looks back now and then at what it has seen.
+///
+/// # Errors
+/// Never, but for a port that is taken.
+pub async fn reader(env: SimEnv, number: u16, clients: Rc<Clients>) -> Exit {
+    let client = Client::new(&env)?;
+    let mut seen = 0;
+    for turn in 1.. {
+        if clients.ending.get() {
+            break;
+        }
+        let back =
+            if turn % LOOK_BACK_EVERY == 0 { env.random() % LOOK_BACK_BATCHES + 1 } else { 0 };
+        let from = seen - back.min(seen);
+        if let Some(page) = client.read(clients.sink, from).await {
+            seen = page.end.min(from + page.batches.len() as u64);
+            note(&env, number, &clients, (from, page));
+        }
+        env.sleep(POLL_EVERY).await;
+    }
+    // Everything once more, from the beginning.
+    let mut from = 0;
+    loop {
+        if let Some(page) = client.read(clients.sink, from).await {
+            let (end, got) = (page.end, page.batches.len() as u64);
+            note(&env, number, &clients, (from, page));
+            from += got;
+            if from >= end {
+                break;
+            }
+        } else {
+            env.sleep(POLL_EVERY).await;
+        }
+    }
+    env.observe("finished", 0, |_| clients.finished.set(clients.finished.get() + 1));
+    Ok(())
+}
+
+fn note(env: &SimEnv, reader: u16, clients: &Clients, (from, page): (u64, Page)) {
+    env.observe("read", page.end, |at_ns| {
+        let batches = page.batches.into_iter().map(|batch| Rc::new(converted(batch))).collect();
+        clients.has_read(Read { at_ns, reader, from, end: page.end, batches });
+    });
+}
+
+/// A batch in the oracle's own terms.
+fn converted(batch: unplug_engine::sink::Batch) -> Batch {
+    let cell = |value| match value {
+        Value::Null => Cell::Null,
+        Value::Bool(value) => Cell::Bool(value),
+        Value::Int(value) => Cell::Int(value),
+        Value::Text(value) => Cell::Text(value),
+    };
+    let rows = batch.rows.into_iter().map(|row| Row {
+        id: TupleId { producer: row.producer, seq: row.seq },
+        cells: row.values.into_iter().map(cell).collect(),
+    });
+    let ends = batch.cut.ends.iter().map(|end| end.0).collect();
+    Batch { epoch: batch.epoch.0, ends, rows: rows.collect() }
+}

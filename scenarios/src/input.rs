@@ -98,7 +98,7 @@ mod tests {
     fn misspelt_names_get_the_nearest_one() {
         check(
             r#"{"name": "x", "workload": {"flights": {"tupels": 3}}}"#,
-            "x.json: line 1 column 50: workload.flights.tupels: unknown field \"tupels\"; did you \
+            "x.json: line 1 column 47: workload.flights.tupels: unknown field \"tupels\"; did you \
              mean \"tuples\"?",
         );
         check(
@@ -107,7 +107,7 @@ mod tests {
         );
         check(
             r#"{"name": "x", "cluster": {"zookeepers": 3}}"#,
-            "x.json: line 1 column 39: cluster.zookeepers: unknown field \"zookeepers\"; known: \
+            "x.json: line 1 column 38: cluster.zookeepers: unknown field \"zookeepers\"; known: \
              partitions, executors, producers, readers",
         );
     }
@@ -120,7 +120,7 @@ mod tests {
         );
         check(
             "{\"name\": \"x\",\n \"cluster\": {\"executors\": 1.5}}",
-            "x.json: line 2 column 28: cluster.executors: invalid type: floating point `1.5`, \
+            "x.json: line 2 column 29: cluster.executors: invalid type: floating point `1.5`, \
              expected u32",
         );
         check("{\"name\": \"x\"} {}", "x.json: line 1 column 15: no JSON: trailing characters");

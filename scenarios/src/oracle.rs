@@ -143,7 +143,8 @@ fn check_rows(
         if batch.ends.len() != before.len()
             || batch.ends.iter().zip(&before).any(|(end, before)| end < before)
         {
-            let message = format!("epoch {epoch}: the cut goes from {before:?} to {:?}", batch.ends);
+            let message =
+                format!("epoch {epoch}: the cut goes from {before:?} to {:?}", batch.ends);
             objections.add(VerdictKind::RolledBack, message);
         }
         for row in &batch.rows {
@@ -225,8 +226,7 @@ fn check_delivery(
     }
     let origin = vec![0; setting.partitions];
     let ends = table.last().map_or(&origin, |batch| &batch.ends);
-    let shown: BTreeSet<_> =
-        table.iter().flat_map(|batch| &batch.rows).map(|row| row.id).collect();
+    let shown: BTreeSet<_> = table.iter().flat_map(|batch| &batch.rows).map(|row| row.id).collect();
     for (id, place) in &owners.of {
         let wanted = matches!((setting.expected)(*id), Some(Some(_)));
         if !within(*place, &origin, ends) {

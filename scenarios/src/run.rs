@@ -1,19 +1,33 @@
-//! placeholder: runs one seed of a scenario
+//! One run: a scenario, a seed and a plan in, an outcome out. Nothing else goes in, so the same
+//! run can be had again anywhere.
 
-use unplug_sim::fault::Plan;
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+
+use unplug_engine::steps::Step;
+use unplug_sim::{Crash, Ended, Fired, Stop, World, fault::Plan};
 
 use crate::{
-    generate,
-    outcome::{Outcome, Verdict, VerdictKind},
+    clients::Clients,
+    cluster, generate,
+    history::{Cell, TupleId},
+    input::Invalid,
+    model::Model,
+    oracle::{self, Setting},
+    outcome::{Digest, Outcome, Verdict, VerdictKind},
     scenario::Scenario,
     workload::Workload,
 };
 
-/// Runs a scenario with a seed, under `plan` or the plan generated for the seed. The defects are
-/// the scenario's.
+/// How often the harness looks whether the run is over, in virtual time.
+const LOOK_EVERY_NS: u64 = 50_000_000;
+
+/// A fault whose effect has not come so long after it was waited for does not happen any more.
+const ARMED_NS_MAX: u64 = 5_000_000_000;
+
+/// Runs a scenario with a seed, under `plan` or the plan generated for the seed.
 #[must_use]
 pub fn run(scenario: &Scenario, seed: u64, plan: Option<&Plan>, workload: &Workload) -> Outcome {
-    trace(scenario, seed, plan, workload, &mut |_| {})
+    attempt(scenario, seed, plan, workload, None)
 }
 
 /// The same run, with each line of its trace handed to `out`.
@@ -24,9 +38,196 @@ pub fn trace(
     workload: &Workload,
     out: &mut dyn FnMut(&str),
 ) -> Outcome {
+    attempt(scenario, seed, plan, workload, Some(out))
+}
+
+fn attempt(
+    scenario: &Scenario,
+    seed: u64,
+    plan: Option<&Plan>,
+    workload: &Workload,
+    out: Option<&mut dyn FnMut(&str)>,
+) -> Outcome {
     let plan = plan.cloned().unwrap_or_else(|| generate::plan(scenario, seed));
-    let _ = workload;
-    out("0 nothing was run");
-    let message = "the runner is not there yet".to_owned();
-    Outcome::broken(seed, plan, Verdict { kind: VerdictKind::NotMeasured, message })
+    let run = || -> Result<Outcome, Invalid> {
+        let (mut world, clients) = cluster::build(scenario, seed, workload)?;
+        world.load(&plan).map_err(|error| Invalid::new(error.to_string()))?;
+        world.watch("commit.decided");
+        let mut verdicts = drive(&mut world, &clients, scenario, &plan, out);
+        verdicts.extend(judged(scenario, &clients)?);
+        Ok(outcome(seed, &plan, &world, &clients, verdicts))
+    };
+    run().unwrap_or_else(|error| {
+        let message = format!("the run could not be made: {error}");
+        Outcome::broken(seed, plan.clone(), Verdict { kind: VerdictKind::NotMeasured, message })
+    })
+}
+
+/// Lets the world run until all is delivered and all faults are over, or there is no hope. Tells
+/// what went wrong that is no matter of the history.
+fn drive(
+    world: &mut World,
+    clients: &Clients,
+    scenario: &Scenario,
+    plan: &Plan,
+    mut out: Option<&mut dyn FnMut(&str)>,
+) -> Vec<Verdict> {
+    let lines: Rc<RefCell<Vec<String>>> = Rc::default();
+    if out.is_some() {
+        let lines = Rc::clone(&lines);
+        world.record(Box::new(move |line| lines.borrow_mut().push(line.to_owned())));
+    }
+    let readers = usize::try_from(scenario.cluster.readers).expect("fits");
+    let last_armed_ns = plan.faults.iter().map(|fault| fault.when.from_ns).max().unwrap_or(0);
+    let mut patience = Patience {
+        faults: plan.faults.len(),
+        disarm_ns: last_armed_ns + ARMED_NS_MAX,
+        last_due_ns: clients.last_due_ns(),
+        stuck_after_ns: scenario.bounds.stuck_after_ns,
+        calm: false,
+    };
+    loop {
+        let stop = world.run_until(world.now_ns() + LOOK_EVERY_NS);
+        if let Some(out) = &mut out {
+            lines.borrow_mut().drain(..).for_each(|line| out(&line));
+        }
+        let now_ns = world.now_ns();
+        let verdict = |kind, message: String| vec![Verdict { kind, message }];
+        if stop == Stop::OverBudget || now_ns > scenario.bounds.virtual_ns_max {
+            let message = format!("{} events, {now_ns} virtual ns", world.events());
+            return verdict(VerdictKind::OverBudget, message);
+        }
+        let ended = world.ended();
+        if !ended.is_empty() {
+            return ended.iter().map(|ended| end_verdict(world, ended)).collect();
+        }
+        if clients.finished.get() == readers || patience.is_over(world) {
+            return Vec::new();
+        }
+        if patience.calm && clients.delivered() {
+            clients.ending.set(true);
+        }
+    }
+}
+
+/// How long a run may go on.
+struct Patience {
+    faults: usize,
+    disarm_ns: u64,
+    last_due_ns: u64,
+    stuck_after_ns: u64,
+    /// All faults are over and all nodes are back.
+    calm: bool,
+}
+
+impl Patience {
+    /// Whether all should have been delivered long ago.
+    fn is_over(&mut self, world: &mut World) -> bool {
+        let now_ns = world.now_ns();
+        if now_ns >= self.disarm_ns {
+            world.disarm();
+        }
+        if world.fired_count() < self.faults && now_ns < self.disarm_ns {
+            return false;
+        }
+        let healed_ns = world.fired().iter().map(|fired| fired.back_ns).max().unwrap_or(0);
+        self.calm = now_ns >= healed_ns;
+        now_ns > healed_ns.max(self.last_due_ns) + self.stuck_after_ns
+    }
+}
+
+fn end_verdict(world: &World, ended: &Ended) -> Verdict {
+    let kind = if ended.panicked { VerdictKind::Panicked } else { VerdictKind::Refused };
+    let message = format!("{} at {} ns: {}", world.name(ended.node), ended.at_ns, ended.message);
+    Verdict { kind, message }
+}
+
+/// The oracle's word.
+fn judged(scenario: &Scenario, clients: &Clients) -> Result<Vec<Verdict>, Invalid> {
+    let json = serde_json::to_value(cluster::spec(scenario)?)
+        .map_err(|error| Invalid::at("pipeline", error.to_string()))?;
+    let model = Model::new(&json)?;
+    let mut expected: Vec<Vec<Option<Vec<Cell>>>> = Vec::new();
+    for inputs in &clients.inputs {
+        expected
+            .push(inputs.iter().map(|input| model.row(&input.value)).collect::<Result<_, _>>()?);
+    }
+    let lookup = |id: TupleId| {
+        let input = expected.get(usize::from(id.producer))?;
+        input.get(usize::try_from(id.seq).ok()?).map(Option::as_deref)
+    };
+    let setting = Setting {
+        expected: &lookup,
+        inputs: clients.total() as u64,
+        partitions: usize::from(clients.partitions),
+    };
+    Ok(oracle::judge(&clients.history.borrow(), &setting))
+}
+
+fn outcome(
+    seed: u64,
+    plan: &Plan,
+    world: &World,
+    clients: &Clients,
+    mut verdicts: Vec<Verdict>,
+) -> Outcome {
+    let (fired, crashes) = (world.fired(), world.crashes());
+    let tuples = clients.acknowledged() as u64;
+    for (count, what) in [
+        (tuples, "no tuple was acknowledged"),
+        (fired.len() as u64, "no fault happened"),
+        (clients.history.borrow().reads.len() as u64, "no reader read"),
+    ] {
+        if count == 0 {
+            verdicts.push(Verdict { kind: VerdictKind::NotMeasured, message: what.to_owned() });
+        }
+    }
+    verdicts.sort_by_key(|verdict| verdict.kind);
+    let mut faults = BTreeMap::new();
+    for one in &fired {
+        *faults.entry(one.kind.to_owned()).or_default() += 1;
+    }
+    let cuts = || fired.iter().filter(|one| one.kind == "power_loss");
+    let unsynced =
+        |cut: &&Fired| crashes.iter().any(|crash| crash.fault == cut.fault && crash.unsynced > 0);
+    Outcome {
+        seed,
+        digest: Digest(world.digest().value()),
+        verdicts,
+        tuples,
+        faults,
+        crashes: crashes.iter().filter(|crash| crash.running).count() as u64,
+        power_cuts: cuts().count() as u64,
+        power_cuts_unsynced: cuts().filter(unsynced).count() as u64,
+        steps_interrupted: interrupted(&crashes),
+        recovery_ns: recoveries(world, &fired),
+        virtual_ns: world.now_ns(),
+        events: world.events(),
+        plan: plan.clone(),
+    }
+}
+
+/// How many crashes fell inside of each step: the crashed node had begun it and not ended it.
+fn interrupted(crashes: &[Crash]) -> BTreeMap<String, u64> {
+    let mut counts: BTreeMap<String, u64> =
+        Step::ALL.iter().map(|step| (step.name().to_owned(), 0)).collect();
+    for crash in crashes {
+        let passed = |mark| crash.marks.get(mark).copied().unwrap_or(0);
+        for step in Step::ALL {
+            if passed(step.begin()) > passed(step.end()) {
+                *counts.entry(step.name().to_owned()).or_default() += 1;
+            }
+        }
+    }
+    counts
+}
+
+/// From each fault to the first commit decided after it, where there was one.
+fn recoveries(world: &World, fired: &[Fired]) -> Vec<u64> {
+    let commits = world.mark_hits();
+    let first_after = |at_ns: u64| {
+        let place = commits.partition_point(|hit| hit.at_ns <= at_ns);
+        commits.get(place).map(|hit| hit.at_ns - at_ns)
+    };
+    fired.iter().filter_map(|fault| first_after(fault.at_ns)).collect()
 }

@@ -58,7 +58,7 @@ fn bad_usage_is_one_line() {
     );
     refused(&["run", "--jobs", "0"], "invalid value '0' for '--jobs <N>': 0 is not in 1..=1024");
     refused(&[], "no command; it must be run, replay or list; see unplug --help");
-    refused(&["ran"], "unrecognized subcommand 'ran' tip: a similar subcommand exists: 'run'");
+    refused(&["ran"], "unrecognized subcommand 'ran'; a similar subcommand exists: 'run'");
     refused(&["replay"], "the following required arguments were not provided: <FAILURE.json>");
 }
 
@@ -70,11 +70,11 @@ fn bad_files_are_told_with_the_place() {
     let refused = |args: &[&str], expected: &str| refused(folder.path(), args, expected);
     refused(&["run", "none.json"], "cannot read none.json: No such file or directory (os error 2)");
     write("bad.json", b"{\"name\": \"x\",\n  \"sink\" \"table\"}");
-    refused(&["run", "bad.json"], "bad.json: line 2 column 10: sink: no JSON: expected `:`");
+    refused(&["run", "bad.json"], "bad.json: line 2 column 10: no JSON: expected `:`");
     write("odd.json", b"{\"name\": \"x\", \"cluster\": {\"executor\": 3}}");
     refused(
         &["run", "odd.json"],
-        "odd.json: line 1 column 37: cluster.executor: unknown field \"executor\"; did you mean \
+        "odd.json: line 1 column 36: cluster.executor: unknown field \"executor\"; did you mean \
          \"executors\"?",
     );
     write("failure.json", b"{\"format\": 1,\n \"version\": \"0.1");

@@ -81,6 +81,10 @@ impl Default for NetworkConfig {
 
 impl Default for DiskTiming {
     fn default() -> Self {
-        Self { read_ns: (20_000, 100_000), write_ns: (5_000, 50_000), sync_ns: (100_000, 2_000_000) }
+        Self {
+            read_ns: (20_000, 100_000),
+            write_ns: (5_000, 50_000),
+            sync_ns: (100_000, 2_000_000),
+        }
     }
 }

@@ -188,7 +188,11 @@ pub trait Disk: Clone + 'static {
     /// Opens a file. `NotFound` (the file, or a directory on the way), `AlreadyExists` (with
     /// [`OpenMode::CreateNew`]), `IsADirectory`, `NotADirectory` (on the way).
     #[track_caller]
-    fn open(&self, path: &str, mode: OpenMode) -> impl Future<Output = DiskResult<Self::File>> + 'static;
+    fn open(
+        &self,
+        path: &str,
+        mode: OpenMode,
+    ) -> impl Future<Output = DiskResult<Self::File>> + 'static;
 
     /// Makes one directory. `AlreadyExists`, `NotFound` (the parent), `NotADirectory` (on the way).
     #[track_caller]
@@ -212,7 +216,11 @@ pub trait Disk: Clone + 'static {
 
     /// The same, but `AlreadyExists` if anything stands at `to`.
     #[track_caller]
-    fn rename_noreplace(&self, from: &str, to: &str) -> impl Future<Output = DiskResult<()>> + 'static;
+    fn rename_noreplace(
+        &self,
+        from: &str,
+        to: &str,
+    ) -> impl Future<Output = DiskResult<()>> + 'static;
 
     /// Gives a file a second name. `NotFound`, `AlreadyExists`, `IsADirectory` (no directory can
     /// have two names).
@@ -238,12 +246,17 @@ pub trait File: 'static {
     /// Reads up to `len` bytes at `offset`; shorter at the end of the file, empty past it, and
     /// possibly shorter for no reason.
     #[track_caller]
-    fn read_at(&self, offset: u64, len: usize) -> impl Future<Output = DiskResult<Bytes>> + 'static;
+    fn read_at(&self, offset: u64, len: usize)
+    -> impl Future<Output = DiskResult<Bytes>> + 'static;
 
     /// Writes at `offset`, beyond the end if need be (the gap reads as zeros), and tells how many
     /// bytes it took: possibly fewer than given. `ReadOnly` on a handle opened for reading.
     #[track_caller]
-    fn write_at(&self, offset: u64, bytes: Bytes) -> impl Future<Output = DiskResult<usize>> + 'static;
+    fn write_at(
+        &self,
+        offset: u64,
+        bytes: Bytes,
+    ) -> impl Future<Output = DiskResult<usize>> + 'static;
 
     /// Writes at the end, as one step, and tells how many bytes it took.
     #[track_caller]

@@ -101,7 +101,13 @@ impl SimEnv {
     where
         R: 'static,
     {
-        Operation { env: self.clone(), request, cost, alarm: Alarm::default(), stage: Stage::New(work) }
+        Operation {
+            env: self.clone(),
+            request,
+            cost,
+            alarm: Alarm::default(),
+            stage: Stage::New(work),
+        }
     }
 
     /// A sync: begun at the start, in effect at the end.
@@ -110,7 +116,13 @@ impl SimEnv {
         request: Request,
         begin: impl FnOnce(&mut Model) -> DiskResult<Sync> + 'static,
     ) -> impl Future<Output = DiskResult<()>> + 'static {
-        Syncing { env: self.clone(), request, begin: Some(begin), alarm: Alarm::default(), end: None }
+        Syncing {
+            env: self.clone(),
+            request,
+            begin: Some(begin),
+            alarm: Alarm::default(),
+            end: None,
+        }
     }
 }
 
@@ -235,9 +247,8 @@ impl Disk for SimDisk {
         mode: OpenMode,
     ) -> impl Future<Output = DiskResult<SimFile>> + 'static {
         let (env, name) = (self.env.clone(), path.to_owned());
-        let work = move |model: &mut Model| {
-            model.open(&name, mode).map(|handle| SimFile { env, handle })
-        };
+        let work =
+            move |model: &mut Model| model.open(&name, mode).map(|handle| SimFile { env, handle });
         self.env.operate(Request::path("open", path), Cost::Write, work)
     }
 

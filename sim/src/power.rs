@@ -290,7 +290,8 @@ impl State {
         node.clock_origin_ns = Stream::new(seed, "clock", entity, u64::from(boot)).below(1 << 40);
         node.cpu_free_ns = 0;
         let (at_ns, name) = (self.now_ns, &self.nodes[usize::from(id.0)].name);
-        self.trace.world(at_ns, entity << 32 | u64::from(boot), || format!("boot {boot} of {name}"));
+        self.trace
+            .world(at_ns, entity << 32 | u64::from(boot), || format!("boot {boot} of {name}"));
         Some(boot)
     }
 

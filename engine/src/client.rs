@@ -1,0 +1,73 @@
+//! What those outside need: producers send, readers read the sink.
+
+use std::time::Duration;
+
+use unplug_sim::env::{Env, NodeId, Refusal};
+
+use crate::{
+    broker,
+    codec::{self, Kind},
+    rpc::{Rpc, Unanswered},
+    sink::{self, Batch},
+    tuple::{Offset, Partition, Tuple},
+};
+
+/// How long a reader waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A client's end. It makes its calls while [`Client::listen`] runs.
+#[derive(Clone, Debug)]
+pub struct Client<E: Env> {
+    rpc: Rpc<E>,
+}
+
+/// What a reader got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// How many batches there were in all.
+    pub end: u64,
+    /// Those from the asked position on, as many as fitted.
+    pub batches: Vec<Batch>,
+}
+
+impl<E: Env> Client<E> {
+    /// A client on this node.
+    ///
+    /// # Errors
+    /// If the engine's port is taken.
+    pub fn new(env: &E) -> Result<Self, Refusal> {
+        let rpc = Rpc::open(env)?;
+        let answers = rpc.clone();
+        env.spawn("client", async move {
+            // Only a handler can end it, and there is none.
+            drop(answers.serve(async |(): ()| Ok::<_, Refusal>(())).await);
+        });
+        Ok(Self { rpc })
+    }
+
+    /// Sends tuples of one producer to a partition until they are acknowledged, which may take
+    /// for ever. Gives their offsets.
+    ///
+    /// # Errors
+    /// If the broker cannot take them, ever.
+    pub async fn produce(
+        &self,
+        broker: NodeId,
+        partition: Partition,
+        tuples: Vec<Tuple>,
+    ) -> Result<Vec<Offset>, Refusal> {
+        match self.rpc.insist(broker, &broker::Request::Produce { partition, tuples }).await {
+            broker::Answer::Produced(offsets) => Ok(offsets),
+            other => Err(Refusal(format!("the broker answers {other:?}"))),
+        }
+    }
+
+    /// Reads the sink from a position on; none if it did not answer in time, or not soundly.
+    pub async fn read(&self, sink: NodeId, from: u64) -> Option<Page> {
+        let answer: Result<sink::Answer, Unanswered> =
+            self.rpc.call(sink, &sink::Request::Read { from }, PATIENCE).await;
+        let Ok(sink::Answer::Batches { end, batches }) = answer else { return None };
+        let decoded = batches.iter().map(|bytes| codec::decode(Kind::Table, bytes).ok());
+        decoded.collect::<Option<_>>().map(|batches| Page { end, batches })
+    }
+}

@@ -1,0 +1,123 @@
+//! Bytes that leave a process: each with its kind, its format version and a checksum.
+//!
+//! `"UP"`, kind, version, xxh3-64 of all the rest (little endian), body in postcard. What does
+//! not fit is told apart, because the reactions differ: damage is repaired or dropped, an unknown
+//! version is refused.
+
+use bytes::Bytes;
+use serde::{Serialize, de::DeserializeOwned};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// The version that this build writes, and the only one that it reads.
+pub const VERSION: u8 = 1;
+
+/// Bytes before the body.
+pub const HEADER_BYTES: usize = 12;
+
+const MAGIC: [u8; 2] = *b"UP";
+
+/// What a piece of bytes is, so that none is taken for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A datagram between nodes.
+    Datagram = 1,
+    /// A node's identity, written before its first boot.
+    Identity = 2,
+    /// A decided register.
+    Register = 3,
+    /// A frame of an append-only log.
+    Frame = 4,
+    /// The output of a task.
+    Output = 5,
+    /// An epoch of the table sink.
+    Table = 6,
+}
+
+/// Why bytes were not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CodecError {
+    /// Too short, of another kind, or with another checksum.
+    #[error("damaged, or not what it should be")]
+    Damaged,
+    /// A version that this build does not know; the content may be sound.
+    #[error("format version {0}, and this build reads only version {VERSION}")]
+    Version(u8),
+}
+
+/// Encodes `value`.
+///
+/// # Panics
+/// If `value` cannot be serialised: none of this engine's types is such.
+#[must_use]
+pub fn encode<T: Serialize>(kind: Kind, value: &T) -> Bytes {
+    let header = vec![MAGIC[0], MAGIC[1], kind as u8, VERSION, 0, 0, 0, 0, 0, 0, 0, 0];
+    let mut bytes = postcard::to_extend(value, header).expect("plain data serialises");
+    let sum = checksum(kind, VERSION, &bytes[HEADER_BYTES..]);
+    bytes[4..HEADER_BYTES].copy_from_slice(&sum.to_le_bytes());
+    bytes.into()
+}
+
+/// Checks and decodes what [`encode`] made.
+///
+/// # Errors
+/// [`CodecError`].
+pub fn decode<T: DeserializeOwned>(kind: Kind, bytes: &[u8]) -> Result<T, CodecError> {
+    let body = check(kind, bytes)?;
+    postcard::from_bytes(body).map_err(|_| CodecError::Damaged)
+}
+
+/// Checks without decoding; gives the body.
+///
+/// # Errors
+/// [`CodecError`].
+pub fn check(kind: Kind, bytes: &[u8]) -> Result<&[u8], CodecError> {
+    let (header, body) = bytes.split_at_checked(HEADER_BYTES).ok_or(CodecError::Damaged)?;
+    let (head, sum) = header.split_at(4);
+    if head[..2] != MAGIC || head[2] != kind as u8 {
+        return Err(CodecError::Damaged);
+    }
+    if sum != checksum(kind, head[3], body).to_le_bytes() {
+        return Err(CodecError::Damaged);
+    }
+    if head[3] != VERSION {
+        return Err(CodecError::Version(head[3]));
+    }
+    Ok(body)
+}
+
+fn checksum(kind: Kind, version: u8, body: &[u8]) -> u64 {
+    xxh3_64_with_seed(body, u64::from(version) << 8 | kind as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_changed_or_missing_byte_is_noticed() {
+        let bytes = encode(Kind::Register, &("name", 7u64, vec![1u8, 2, 3]));
+        let read = |bytes: &[u8]| decode::<(String, u64, Vec<u8>)>(Kind::Register, bytes);
+        assert_eq!(read(&bytes), Ok(("name".to_owned(), 7, vec![1, 2, 3])));
+        for place in 0..bytes.len() {
+            let mut damaged = bytes.to_vec();
+            damaged[place] ^= 1;
+            assert!(read(&damaged).is_err(), "byte {place}");
+            assert!(read(&bytes[..place]).is_err(), "cut at {place}");
+        }
+    }
+
+    #[test]
+    fn an_intact_unknown_version_is_told_from_damage() {
+        let mut bytes = encode(Kind::Table, &1u64).to_vec();
+        bytes[3] = 9;
+        let sum = checksum(Kind::Table, 9, &bytes[HEADER_BYTES..]);
+        bytes[4..HEADER_BYTES].copy_from_slice(&sum.to_le_bytes());
+        assert_eq!(decode::<u64>(Kind::Table, &bytes), Err(CodecError::Version(9)));
+    }
+
+    #[test]
+    fn one_kind_is_never_taken_for_another() {
+        let bytes = encode(Kind::Output, &1u64);
+        assert_eq!(decode::<u64>(Kind::Table, &bytes), Err(CodecError::Damaged));
+    }
+}

@@ -1,0 +1,114 @@
+//! What all nodes of a cluster know from the start.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use unplug_sim::env::NodeId;
+
+use crate::{
+    defect::Defects, identity, log_paths, pipeline::Pipeline, sink, store, tuple::Partition,
+};
+
+/// Who is who.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// The source.
+    pub broker: NodeId,
+    /// Registers and blobs.
+    pub store: NodeId,
+    /// Leads the epochs.
+    pub driver: NodeId,
+    /// Run tasks.
+    pub executors: Vec<NodeId>,
+    /// Publishes.
+    pub sink: NodeId,
+    /// Partitions of the source.
+    pub partitions: u16,
+}
+
+/// What a node is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Keeps the replayable source log.
+    Broker,
+    /// Keeps registers and blobs.
+    Store,
+    /// Leads the epochs.
+    Driver,
+    /// Runs tasks.
+    Executor,
+    /// Publishes epochs.
+    Sink,
+}
+
+/// How the sink keeps what it is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SinkKind {
+    /// Rows and epoch in one atomic write: exactly once.
+    Table,
+    /// Rows appended as they come: at least once, a negative control.
+    Append,
+}
+
+/// The same on every node of a cluster.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Who is who.
+    pub cluster: Cluster,
+    /// What is done to the tuples.
+    pub pipeline: Pipeline,
+    /// How the sink keeps what it is given.
+    pub sink: SinkKind,
+    /// From the start of one epoch to the start of the next, if there is input.
+    pub epoch_interval: Duration,
+    /// How long a task may take before another attempt at it is started elsewhere.
+    pub task_timeout: Duration,
+    /// How many tuples of one partition go into one epoch at the most.
+    pub epoch_tuples_max: u64,
+    /// CPU time that one tuple takes on an executor.
+    pub work_per_tuple: Duration,
+    /// Planted bugs: none, but in tests of the tests.
+    pub defects: Defects,
+}
+
+impl Config {
+    /// The usual settings for a cluster and a pipeline.
+    #[must_use]
+    pub fn new(cluster: Cluster, pipeline: Pipeline) -> Self {
+        Self {
+            cluster,
+            pipeline,
+            sink: SinkKind::Table,
+            epoch_interval: Duration::from_millis(500),
+            task_timeout: Duration::from_millis(400),
+            epoch_tuples_max: 500,
+            work_per_tuple: Duration::from_micros(2),
+            defects: Defects::default(),
+        }
+    }
+
+    /// What makes a blank disk one of this role, as files: written durably before the first boot,
+    /// and never again. An empty content stands for an empty file; a path that ends in `/` for a
+    /// directory.
+    #[must_use]
+    pub fn format(&self, role: Role) -> Vec<(String, Bytes)> {
+        let directory = |path: &str| (format!("{path}/"), Bytes::new());
+        match role {
+            Role::Broker => {
+                let partitions = (0..self.cluster.partitions).map(Partition);
+                let logs = partitions.map(|partition| (log_paths::of(partition), Bytes::new()));
+                logs.chain([identity::file("broker")]).collect()
+            }
+            Role::Store => {
+                vec![directory(store::REGISTERS), directory(store::BLOBS), identity::file("store")]
+            }
+            Role::Sink => match self.sink {
+                SinkKind::Table => vec![directory(sink::TABLE), identity::file("sink")],
+                SinkKind::Append => {
+                    vec![(sink::APPEND.to_owned(), Bytes::new()), identity::file("sink")]
+                }
+            },
+            Role::Driver | Role::Executor => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Real exactly-once bugs, planted on purpose, to prove that the scenarios catch them.
+//!
+//! They exist only in a build with the feature `defects`; without it the set is always empty and
+//! the compiler drops the planted code.
+
+use std::{fmt, str::FromStr};
+
+/// A planted bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Defect {
+    /// The broker acknowledges before its sync (as NATS#7564).
+    AckBeforeSync,
+    /// A durable put leaves out the sync of the directory (as etcd#6368).
+    SkipDirSync,
+    /// The sink applies an epoch again that it has published (as paimon#9666).
+    SinkNotIdempotent,
+}
+
+impl Defect {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::AckBeforeSync, Self::SkipDirSync, Self::SinkNotIdempotent];
+
+    /// Its name on the command line and in files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AckBeforeSync => "ack-before-sync",
+            Self::SkipDirSync => "skip-dir-sync",
+            Self::SinkNotIdempotent => "sink-not-idempotent",
+        }
+    }
+
+    /// What it breaks, in a line.
+    #[must_use]
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::AckBeforeSync => "the broker acknowledges tuples before they are synced",
+            Self::SkipDirSync => "a durable put leaves out its last step, the directory's sync",
+            Self::SinkNotIdempotent => "the sink applies an epoch again that it has published",
+        }
+    }
+}
+
+impl fmt::Display for Defect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// No defect of that name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown defect \"{0}\"; there are: ack-before-sync, skip-dir-sync, sink-not-idempotent")]
+pub struct UnknownDefect(pub String);
+
+impl FromStr for Defect {
+    type Err = UnknownDefect;
+
+    fn from_str(name: &str) -> Result<Self, UnknownDefect> {
+        let found = Self::ALL.into_iter().find(|defect| defect.name() == name);
+        found.ok_or_else(|| UnknownDefect(name.to_owned()))
+    }
+}
+
+/// The defects that are switched on; none unless somebody asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Defects(u32);
+
+impl Defects {
+    /// Switches these on.
+    #[cfg(feature = "defects")]
+    #[must_use]
+    pub fn of(defects: &[Defect]) -> Self {
+        Self(defects.iter().fold(0, |set, defect| set | 1 << *defect as u32))
+    }
+
+    /// Whether a defect is on: never, in a build without the feature.
+    #[must_use]
+    pub fn has(self, defect: Defect) -> bool {
+        cfg!(feature = "defects") && self.0 & 1 << defect as u32 != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back_and_an_unknown_one_is_told_what_there_is() {
+        for defect in Defect::ALL {
+            assert_eq!(defect.name().parse(), Ok(defect));
+            let error = "nope".parse::<Defect>().expect_err("unknown").to_string();
+            assert!(error.contains(defect.name()), "{error}");
+        }
+    }
+
+    #[cfg(feature = "defects")]
+    #[test]
+    fn only_what_is_asked_for_is_on() {
+        let set = Defects::of(&[Defect::SkipDirSync]);
+        let on = Defect::ALL.map(|defect| set.has(defect));
+        assert_eq!(on, [false, true, false]);
+    }
+}

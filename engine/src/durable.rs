@@ -1,0 +1,184 @@
+//! The durable put, and what a boot must do before it trusts a disk.
+//!
+//! A put is: unique temporary name, write, sync of the file, rename without replacing, sync of the
+//! directory. Until the last step returned, a power cut may take the name away, so nobody may be
+//! told. A file that is there already counts only after that step, too: whoever put it may not
+//! have come so far.
+
+use bytes::{Bytes, BytesMut};
+use futures_util::future::try_join_all;
+use unplug_sim::env::{Disk, DiskError, Env, File, OpenMode, Refusal};
+
+use crate::defect::{Defect, Defects};
+
+/// What temporary names begin with.
+const TEMPORARY: &str = "tmp-";
+
+/// How many files are synced beside each other at boot.
+const SETTLE_AT_ONCE: usize = 16;
+
+/// How much is read at a time.
+const READ_BYTES: usize = 1 << 20;
+
+/// What a durable put came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// It is there now.
+    Done,
+    /// Something was there before, with this content.
+    Exists(Bytes),
+}
+
+/// A node's disk, for files that are put once and never changed.
+#[derive(Clone, Debug)]
+pub struct Store<E: Env> {
+    env: E,
+    defects: Defects,
+}
+
+/// A disk error that ends the process, with the place and the way out.
+pub(crate) fn failed(what: &str, path: &str, error: DiskError) -> Refusal {
+    Refusal(format!("{what} {path}: {error}; mend or replace the disk, then start the node again"))
+}
+
+impl<E: Env> Store<E> {
+    /// Works on the disk of `env`.
+    pub fn new(env: &E, defects: Defects) -> Self {
+        Self { env: env.clone(), defects }
+    }
+
+    /// Puts `bytes` at `name` in the directory `dir`, durably, unless something is there.
+    ///
+    /// # Errors
+    /// Any disk error: nothing is known to be durable then, and the process must end.
+    pub async fn put(&self, dir: &str, name: &str, bytes: Bytes) -> Result<Put, Refusal> {
+        let disk = self.env.disk();
+        let temporary = format!("{dir}/{TEMPORARY}{:016x}", self.env.random());
+        let path = format!("{dir}/{name}");
+        let file = disk
+            .open(&temporary, OpenMode::CreateNew)
+            .await
+            .map_err(|error| failed("make", &temporary, error))?;
+        write_all(&file, 0, bytes).await.map_err(|error| failed("write", &temporary, error))?;
+        file.sync_all().await.map_err(|error| failed("sync", &temporary, error))?;
+        let renamed = disk.rename_noreplace(&temporary, &path).await;
+        if !self.defects.has(Defect::SkipDirSync) {
+            disk.sync_dir(dir).await.map_err(|error| failed("sync", dir, error))?;
+        }
+        match renamed {
+            Ok(()) => Ok(Put::Done),
+            Err(DiskError::AlreadyExists) => {
+                disk.remove(&temporary)
+                    .await
+                    .map_err(|error| failed("remove", &temporary, error))?;
+                Ok(Put::Exists(self.read(&path).await?))
+            }
+            Err(error) => Err(failed("rename", &temporary, error)),
+        }
+    }
+
+    /// Reads a whole file.
+    ///
+    /// # Errors
+    /// Any disk error.
+    pub async fn read(&self, path: &str) -> Result<Bytes, Refusal> {
+        let file = self
+            .env
+            .disk()
+            .open(path, OpenMode::Read)
+            .await
+            .map_err(|error| failed("open", path, error))?;
+        read_all(&file).await.map_err(|error| failed("read", path, error))
+    }
+
+    /// Makes all that is in a directory durable and removes leftover temporaries; gives the names
+    /// that are there, sorted. After a kill the page cache holds what no disk does yet: nothing of
+    /// it may be shown or built on before.
+    ///
+    /// # Errors
+    /// Any disk error, and a directory where only files belong.
+    pub async fn settle(&self, dir: &str) -> Result<Vec<String>, Refusal> {
+        let disk = self.env.disk();
+        let names = disk.read_dir(dir).await.map_err(|error| failed("list", dir, error))?;
+        let (leftovers, names): (Vec<_>, Vec<_>) =
+            names.into_iter().partition(|name| name.starts_with(TEMPORARY));
+        for name in leftovers {
+            let path = format!("{dir}/{name}");
+            disk.remove(&path).await.map_err(|error| failed("remove", &path, error))?;
+        }
+        for some in names.chunks(SETTLE_AT_ONCE) {
+            try_join_all(some.iter().map(|name| self.settle_file(format!("{dir}/{name}")))).await?;
+        }
+        disk.sync_dir(dir).await.map_err(|error| failed("sync", dir, error))?;
+        Ok(names)
+    }
+
+    async fn settle_file(&self, path: String) -> Result<(), Refusal> {
+        let disk = self.env.disk();
+        let file = disk.open(&path, OpenMode::Write).await;
+        let file = file.map_err(|error| failed("open", &path, error))?;
+        file.sync_all().await.map_err(|error| failed("sync", &path, error))
+    }
+
+    /// Reads a whole file, if it is there.
+    ///
+    /// # Errors
+    /// Any disk error but that it is not there.
+    pub async fn read_if_there(&self, path: &str) -> Result<Option<Bytes>, Refusal> {
+        let file = match self.env.disk().open(path, OpenMode::Read).await {
+            Ok(file) => file,
+            Err(DiskError::NotFound) => return Ok(None),
+            Err(error) => return Err(failed("open", path, error)),
+        };
+        read_all(&file).await.map(Some).map_err(|error| failed("read", path, error))
+    }
+}
+
+/// Writes all of `bytes`, however often the disk takes only a part.
+pub(crate) async fn write_all<F: File>(
+    file: &F,
+    mut offset: u64,
+    mut bytes: Bytes,
+) -> Result<(), DiskError> {
+    while !bytes.is_empty() {
+        match file.write_at(offset, bytes.clone()).await {
+            Ok(0) => return Err(DiskError::NoSpace),
+            Ok(taken) => {
+                offset += taken as u64;
+                bytes = bytes.split_off(taken);
+            }
+            Err(DiskError::Interrupted) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Reads `len` bytes at `offset`; fewer only at the end of the file.
+pub(crate) async fn read_range<F: File>(
+    file: &F,
+    mut offset: u64,
+    mut len: usize,
+) -> Result<Bytes, DiskError> {
+    let mut whole = BytesMut::new();
+    while len > 0 {
+        match file.read_at(offset, len.min(READ_BYTES)).await {
+            Ok(bytes) if bytes.is_empty() => break,
+            Ok(bytes) if whole.is_empty() && bytes.len() == len => return Ok(bytes),
+            Ok(bytes) => {
+                offset += bytes.len() as u64;
+                len -= bytes.len();
+                whole.extend_from_slice(&bytes);
+            }
+            Err(DiskError::Interrupted) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(whole.freeze())
+}
+
+/// Reads a file from its start to its end.
+pub(crate) async fn read_all<F: File>(file: &F) -> Result<Bytes, DiskError> {
+    let len = file.metadata().await?.len;
+    read_range(file, 0, usize::try_from(len).map_err(|_| DiskError::InvalidInput)?).await
+}

@@ -1,0 +1,155 @@
+//! The records that are decided: who leads, what an epoch reads, what it came to.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use unplug_sim::env::NodeId;
+
+use crate::tuple::{Epoch, Offset, OffsetRange, Partition};
+
+/// `generation/g`: who leads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GenerationRecord {
+    /// The leader.
+    pub node: NodeId,
+    /// Which boot of it: drawn at random, since a node may come back and try again.
+    pub nonce: u64,
+}
+
+/// `offsets/N`: exactly what epoch N reads, decided before anything of it is read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OffsetsRecord {
+    /// N.
+    pub epoch: Epoch,
+    /// What is read of each partition; its length pins the number of partitions.
+    pub ranges: Vec<OffsetRange>,
+    /// Partitions without input, which do not hold the watermark back.
+    pub idle: Vec<Partition>,
+    /// No tuple with an earlier event time is expected, in milliseconds since 1970.
+    pub watermark_ms: u64,
+    /// The wall clock when it was planned, never before the one of the epoch before; in
+    /// milliseconds since 1970.
+    pub batch_time_ms: u64,
+    /// The pipeline that reads it, by its fingerprint.
+    pub pipeline: u64,
+}
+
+/// `commits/N`: what epoch N came to. From then on nothing of it changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitRecord {
+    /// N.
+    pub epoch: Epoch,
+    /// The chosen outputs, by partition.
+    pub outputs: Vec<OutputRef>,
+    /// The state versions that it was computed from, by partition; none in a pipeline without
+    /// state.
+    pub base: Vec<u64>,
+    /// The latest event time seen of each partition so far, in milliseconds since 1970; 0 for none.
+    pub latest_ms: Vec<u64>,
+    /// The watermark of the next epoch, in milliseconds since 1970.
+    pub next_watermark_ms: u64,
+}
+
+/// A task's output, as its commit names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputRef {
+    /// The partition.
+    pub partition: Partition,
+    /// The blob's name, which no other attempt has.
+    pub blob: String,
+    /// The checksum of the blob's bytes, kept apart from the blob.
+    pub checksum: u64,
+    /// How many rows.
+    pub rows: u64,
+    /// The latest event time read, in milliseconds since 1970; 0 for none.
+    pub latest_ms: u64,
+}
+
+/// What a published epoch says of itself: up to where the source is in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cut {
+    /// The end of each partition.
+    pub ends: Vec<Offset>,
+    /// Partitions without input in this epoch.
+    pub idle: Vec<Partition>,
+    /// The watermark, in milliseconds since 1970.
+    pub watermark_ms: u64,
+}
+
+/// The content of an output blob.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The partition.
+    pub partition: Partition,
+    /// The rows, in the order of their offsets.
+    pub rows: Vec<crate::pipeline::Row>,
+}
+
+impl OffsetsRecord {
+    /// The cut that the epoch publishes.
+    #[must_use]
+    pub fn cut(&self) -> Cut {
+        Cut {
+            ends: self.ranges.iter().map(|range| range.end).collect(),
+            idle: self.idle.clone(),
+            watermark_ms: self.watermark_ms,
+        }
+    }
+}
+
+/// The checksum by which a commit knows a blob.
+#[must_use]
+pub fn checksum(bytes: &Bytes) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(bytes)
+}
+
+/// The names of registers. Numbers are padded, so that names sort as their numbers do.
+pub mod register {
+    use crate::{
+        steps::Step,
+        tuple::{Epoch, Generation},
+    };
+
+    /// What the names of generations begin with.
+    pub const GENERATIONS: &str = "generation/";
+    /// What the names of plans begin with.
+    pub const OFFSETS: &str = "offsets/";
+    /// What the names of commits begin with.
+    pub const COMMITS: &str = "commits/";
+
+    /// The register of a leadership.
+    #[must_use]
+    pub fn generation(generation: Generation) -> String {
+        format!("{GENERATIONS}{:012}", generation.0)
+    }
+
+    /// The register of an epoch's plan.
+    #[must_use]
+    pub fn offsets(epoch: Epoch) -> String {
+        format!("{OFFSETS}{:012}", epoch.0)
+    }
+
+    /// The register of an epoch's commit.
+    #[must_use]
+    pub fn commit(epoch: Epoch) -> String {
+        format!("{COMMITS}{:012}", epoch.0)
+    }
+
+    /// The number in a name.
+    #[must_use]
+    pub fn number(name: &str) -> Option<u64> {
+        name.rsplit('/').next()?.parse().ok()
+    }
+
+    /// The step of an epoch in which a register of this name is decided.
+    #[must_use]
+    pub fn step(name: &str) -> Option<Step> {
+        match name {
+            _ if name.starts_with(GENERATIONS) => Some(Step::Generation),
+            _ if name.starts_with(OFFSETS) => Some(Step::Offsets),
+            _ if name.starts_with(COMMITS) => Some(Step::Commit),
+            _ => None,
+        }
+    }
+}

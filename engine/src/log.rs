@@ -1,0 +1,234 @@
+//! An append-only log: frames with a sequence number and a checksum, of which at most the last is
+//! not durable.
+//!
+//! `len` (u32, little endian), then a [`crate::codec`] frame of (sequence, payload). One frame is
+//! written and synced at a time, so after a power cut only the last one can be torn, in whatever
+//! way: any of its sectors may be missing, its length too. Nobody was ever told of it, and it is
+//! cut off. A bad frame with a good one of a later sequence behind it is no torn tail but damage:
+//! cutting there would throw away what was acknowledged, so the log is refused.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use unplug_sim::env::{Disk, Env, File, OpenMode, Refusal};
+
+use crate::{
+    codec::{self, CodecError, Kind},
+    durable::{failed, read_all, read_range, write_all},
+};
+
+const LEN_BYTES: usize = 4;
+
+#[derive(Serialize, Deserialize)]
+struct Frame {
+    sequence: u64,
+    payload: Bytes,
+}
+
+/// Where a frame is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    position: u64,
+    len: usize,
+}
+
+/// What a scan found.
+#[derive(Debug, PartialEq, Eq)]
+struct Scan {
+    frames: Vec<(Place, Bytes)>,
+    /// Where the sound part ends.
+    end: u64,
+}
+
+/// An open log.
+pub struct Log<E: Env> {
+    path: String,
+    file: <E::Disk as Disk>::File,
+    end: u64,
+    sequence: u64,
+}
+
+impl<E: Env> Log<E> {
+    /// Opens the log at `path`, which must be there (formatting makes it), cuts off a torn last
+    /// frame, and gives all sound ones.
+    ///
+    /// # Errors
+    /// Damage in the middle, an unknown format version, any disk error. Nothing was changed then.
+    pub async fn open(env: &E, path: &str) -> Result<(Self, Vec<(Place, Bytes)>), Refusal> {
+        let at = |what: &'static str| move |error| failed(what, path, error);
+        let file = env.disk().open(path, OpenMode::Write).await.map_err(at("open"))?;
+        // After a kill the page cache holds what the disk may not.
+        file.sync_all().await.map_err(at("sync"))?;
+        let bytes = read_all(&file).await.map_err(at("read"))?;
+        let Scan { frames, end } = scan(path, &bytes)?;
+        if end < bytes.len() as u64 {
+            file.set_len(end).await.map_err(at("cut"))?;
+            file.sync_all().await.map_err(at("sync"))?;
+        }
+        let sequence = frames.len() as u64;
+        Ok((Self { path: path.to_owned(), file, end, sequence }, frames))
+    }
+
+    /// Writes one frame, which is not durable before [`Log::sync`] returned. The caller syncs
+    /// before it appends again.
+    ///
+    /// # Errors
+    /// Any disk error; the log must then be opened anew.
+    pub async fn append(&mut self, payload: Bytes) -> Result<Place, Refusal> {
+        let bytes = frame(self.sequence, payload);
+        let place = Place { position: self.end, len: bytes.len() };
+        write_all(&self.file, self.end, bytes)
+            .await
+            .map_err(|error| failed("write", &self.path, error))?;
+        self.end += place.len as u64;
+        self.sequence += 1;
+        Ok(place)
+    }
+
+    /// Makes all that was appended durable.
+    ///
+    /// # Errors
+    /// Any disk error: what was appended since the last sync may be gone, and may not be
+    /// acknowledged, whatever a later sync says.
+    pub async fn sync(&self) -> Result<(), Refusal> {
+        self.file.sync_data().await.map_err(|error| failed("sync", &self.path, error))
+    }
+
+    /// Reads the payload of a frame.
+    ///
+    /// # Errors
+    /// Damage, and any disk error.
+    pub async fn read(&self, place: Place) -> Result<Bytes, Refusal> {
+        let bytes = read_range(&self.file, place.position, place.len)
+            .await
+            .map_err(|error| failed("read", &self.path, error))?;
+        let frame = whole(&bytes).map_err(|error| damaged(&self.path, place.position, &error))?;
+        Ok(frame.payload)
+    }
+}
+
+impl<E: Env> std::fmt::Debug for Log<E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Log")
+            .field("path", &self.path)
+            .field("end", &self.end)
+            .finish_non_exhaustive()
+    }
+}
+
+fn damaged(path: &str, position: u64, error: &CodecError) -> Refusal {
+    Refusal(format!(
+        "{path}, byte {position}: {error}, and acknowledged frames stand behind it; restore the \
+         file from a copy, nothing was changed"
+    ))
+}
+
+fn frame(sequence: u64, payload: Bytes) -> Bytes {
+    let body = codec::encode(Kind::Frame, &Frame { sequence, payload });
+    let len = u32::try_from(body.len()).expect("a frame is far below 4 GiB");
+    [&len.to_le_bytes()[..], &body].concat().into()
+}
+
+/// Decodes the frame at the start of `bytes`.
+fn whole(bytes: &[u8]) -> Result<Frame, CodecError> {
+    let len = frame_len(bytes).ok_or(CodecError::Damaged)?;
+    codec::decode(Kind::Frame, &bytes[LEN_BYTES..len])
+}
+
+/// How long the frame at the start of `bytes` is with its length, if it is all there.
+fn frame_len(bytes: &[u8]) -> Option<usize> {
+    let (len, rest) = bytes.split_at_checked(LEN_BYTES)?;
+    let len = usize::try_from(u32::from_le_bytes(len.try_into().ok()?)).ok()?;
+    (len <= rest.len()).then_some(LEN_BYTES + len)
+}
+
+fn scan(path: &str, bytes: &[u8]) -> Result<Scan, Refusal> {
+    let mut frames = Vec::new();
+    let mut end = 0;
+    while end < bytes.len() {
+        let sequence = frames.len() as u64;
+        match whole(&bytes[end..]) {
+            Ok(frame) if frame.sequence == sequence => {
+                let len = frame_len(&bytes[end..]).expect("it just decoded");
+                frames.push((Place { position: end as u64, len }, frame.payload));
+                end += len;
+            }
+            Ok(_) => return Err(damaged(path, end as u64, &CodecError::Damaged)),
+            Err(error @ CodecError::Version(_)) => return Err(damaged(path, end as u64, &error)),
+            Err(error) => {
+                let later = (end + 1..bytes.len())
+                    .any(|at| whole(&bytes[at..]).is_ok_and(|frame| frame.sequence > sequence));
+                if later {
+                    return Err(damaged(path, end as u64, &error));
+                }
+                break;
+            }
+        }
+    }
+    Ok(Scan { frames, end: end as u64 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECTOR: usize = 512;
+
+    fn log(sizes: &[usize]) -> (Vec<u8>, Vec<usize>) {
+        let mut bytes = Vec::new();
+        let mut ends = vec![0];
+        for (sequence, size) in (0..).zip(sizes) {
+            let fill = u8::try_from(sequence + 1).expect("few");
+            bytes.extend_from_slice(&frame(sequence, vec![fill; *size].into()));
+            ends.push(bytes.len());
+        }
+        (bytes, ends)
+    }
+
+    fn count(bytes: &[u8]) -> Result<usize, Refusal> {
+        scan("log", bytes).map(|scan| scan.frames.len())
+    }
+
+    #[test]
+    fn a_last_frame_cut_at_any_byte_is_cut_off_and_the_others_stay() {
+        let (bytes, ends) = log(&[100, 900, 700]);
+        assert_eq!(count(&bytes), Ok(3));
+        for len in ends[2]..bytes.len() {
+            let scan = scan("log", &bytes[..len]).expect("a torn tail");
+            assert_eq!((scan.frames.len(), scan.end), (2, ends[2] as u64), "cut at {len}");
+        }
+    }
+
+    #[test]
+    fn a_last_frame_with_any_subset_of_its_sectors_is_cut_off() {
+        let (bytes, ends) = log(&[100, 900, 2_000]);
+        let first = ends[2] / SECTOR;
+        let sectors = bytes.len().div_ceil(SECTOR) - first;
+        for kept in 0..(1u32 << sectors) - 1 {
+            let mut torn = bytes.clone();
+            for sector in (0..sectors).filter(|sector| kept & 1 << sector == 0) {
+                let start = ((first + sector) * SECTOR).max(ends[2]);
+                let end = ((first + sector + 1) * SECTOR).min(torn.len());
+                torn[start..end].fill(0);
+            }
+            assert_eq!(count(&torn), Ok(2), "sectors {kept:b} kept");
+        }
+    }
+
+    #[test]
+    fn damage_before_a_later_frame_is_refused_with_its_place() {
+        let (bytes, ends) = log(&[100, 900, 700]);
+        for place in 0..ends[2] {
+            let mut rotten = bytes.clone();
+            rotten[place] ^= 0x40;
+            let refusal = count(&rotten).expect_err("rot in the middle").0;
+            let frame = if place < ends[1] { 0 } else { ends[1] };
+            assert!(refusal.starts_with(&format!("log, byte {frame}: ")), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn an_empty_log_and_a_grown_one_without_data_hold_nothing() {
+        assert_eq!(count(&[]), Ok(0));
+        assert_eq!(count(&[0; 5_000]), Ok(0));
+    }
+}

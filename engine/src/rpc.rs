@@ -1,0 +1,207 @@
+//! Requests and answers over datagrams, written once: resent until answered, checked, matched.
+//!
+//! A request may be carried out more than once, so every handler is idempotent; a copy that comes
+//! while the first is still being carried out is dropped, since its answer is on the way.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    future::Future,
+    pin::pin,
+    rc::Rc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_channel::oneshot;
+use futures_util::future::{Either, select};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use unplug_sim::env::{Address, Env, Exit, Net, NodeId, Port, Refusal, Socket};
+
+use crate::codec::{self, Kind};
+
+/// The port that every node of the engine listens on.
+pub const PORT: Port = Port(1);
+
+/// The first wait for an answer; it doubles with each resend.
+const RESEND_FIRST: Duration = Duration::from_millis(20);
+
+/// The longest wait before a resend.
+const RESEND_LONGEST: Duration = Duration::from_millis(320);
+
+/// Nobody answered in time. The request may have been carried out, or may still be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} did not answer in time")]
+pub struct Unanswered(pub NodeId);
+
+#[derive(Serialize, Deserialize)]
+enum Message {
+    Request { id: u64, body: Bytes },
+    Answer { id: u64, body: Bytes },
+}
+
+/// A node's end of all its conversations. Clones share it.
+pub struct Rpc<E: Env> {
+    shared: Rc<Shared<E>>,
+}
+
+struct Shared<E: Env> {
+    env: E,
+    socket: <E::Net as Net>::Socket,
+    waiting: RefCell<BTreeMap<u64, oneshot::Sender<Bytes>>>,
+    serving: RefCell<BTreeSet<(Address, u64)>>,
+}
+
+impl<E: Env> Rpc<E> {
+    /// Opens the engine's port of a node.
+    ///
+    /// # Errors
+    /// If something else holds the port.
+    pub fn open(env: &E) -> Result<Self, Refusal> {
+        let socket = env.net().bind(PORT).map_err(|error| {
+            Refusal(format!("port {}: {error}; is another process of this node running?", PORT.0))
+        })?;
+        let waiting = RefCell::default();
+        let shared = Shared { env: env.clone(), socket, waiting, serving: RefCell::default() };
+        Ok(Self { shared: Rc::new(shared) })
+    }
+
+    /// Answers requests with `handler` until one of them fails; this is a server's main loop. It
+    /// also hands answers to waiting calls, so a node that only calls runs it too.
+    ///
+    /// # Errors
+    /// The first refusal of a handler: the node must not go on.
+    pub async fn serve<Q, R, F>(self, handler: impl Fn(Q) -> F + 'static) -> Exit
+    where
+        Q: DeserializeOwned,
+        R: Serialize,
+        F: Future<Output = Result<R, Refusal>> + 'static,
+    {
+        let (failed, mut failure) = oneshot::channel();
+        let failed = Rc::new(RefCell::new(Some(failed)));
+        loop {
+            let datagram = match select(pin!(self.shared.socket.recv()), &mut failure).await {
+                Either::Left((datagram, _)) => datagram,
+                Either::Right((Ok(refusal), _)) => return Err(refusal),
+                Either::Right((Err(_), _)) => unreachable!("this loop holds a sender"),
+            };
+            match codec::decode(Kind::Datagram, &datagram.payload) {
+                Ok(Message::Answer { id, body }) => self.shared.answered(id, body),
+                Ok(Message::Request { id, body }) => {
+                    let from = datagram.from;
+                    let Ok(request) = postcard::from_bytes(&body) else { continue };
+                    if !self.shared.serving.borrow_mut().insert((from, id)) {
+                        continue;
+                    }
+                    let work = handler(request);
+                    let (this, failed) = (self.clone(), Rc::clone(&failed));
+                    self.shared.env.spawn("handler", async move {
+                        match work.await {
+                            Ok(answer) => this.shared.answer(from, id, &answer),
+                            Err(refusal) => {
+                                if let Some(failed) = failed.borrow_mut().take() {
+                                    // The loop may be gone already, with an earlier refusal.
+                                    drop(failed.send(refusal));
+                                }
+                            }
+                        }
+                        this.shared.serving.borrow_mut().remove(&(from, id));
+                    });
+                }
+                // Damaged on the way: the sender will repeat it.
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Sends `request` to a node until it answers, for `patience` at the longest.
+    ///
+    /// # Errors
+    /// [`Unanswered`].
+    pub async fn call<Q: Serialize, R: DeserializeOwned>(
+        &self,
+        to: NodeId,
+        request: &Q,
+        patience: Duration,
+    ) -> Result<R, Unanswered> {
+        let shared = &self.shared;
+        let id = shared.env.random();
+        let body = postcard::to_stdvec(request).expect("plain data serialises").into();
+        let payload = codec::encode(Kind::Datagram, &Message::Request { id, body });
+        let (sender, mut receiver) = oneshot::channel();
+        shared.waiting.borrow_mut().insert(id, sender);
+        let _forget = Forget { shared, id };
+        let deadline = shared.env.now() + patience;
+        let mut wait = RESEND_FIRST;
+        loop {
+            let now = shared.env.now();
+            if now >= deadline {
+                return Err(Unanswered(to));
+            }
+            shared.send(to, &payload);
+            let pause = shared.env.sleep_until((now + wait).min(deadline));
+            match select(&mut receiver, pin!(pause)).await {
+                Either::Left((Ok(body), _)) => {
+                    // A sound datagram that does not decode is of another build: never answered.
+                    return postcard::from_bytes(&body).map_err(|_| Unanswered(to));
+                }
+                Either::Left((Err(_), _)) => unreachable!("the sender waits in the map"),
+                Either::Right(((), _)) => wait = (wait * 2).min(RESEND_LONGEST),
+            }
+        }
+    }
+
+    /// [`Rpc::call`], without end: for what a node cannot go on without.
+    pub async fn insist<Q: Serialize, R: DeserializeOwned>(&self, to: NodeId, request: &Q) -> R {
+        loop {
+            if let Ok(answer) = self.call(to, request, Duration::from_secs(3600)).await {
+                return answer;
+            }
+        }
+    }
+}
+
+impl<E: Env> Shared<E> {
+    fn answered(&self, id: u64, body: Bytes) {
+        if let Some(waiting) = self.waiting.borrow_mut().remove(&id) {
+            // The call may have been given up just now.
+            drop(waiting.send(body));
+        }
+    }
+
+    fn answer<R: Serialize>(&self, to: Address, id: u64, answer: &R) {
+        let body = postcard::to_stdvec(answer).expect("plain data serialises").into();
+        self.send(to.node, &codec::encode(Kind::Datagram, &Message::Answer { id, body }));
+    }
+
+    fn send(&self, to: NodeId, payload: &Bytes) {
+        self.socket
+            .send(Address { node: to, port: PORT }, payload.clone())
+            .expect("pages and blobs are bounded below a datagram's limit");
+    }
+}
+
+/// Forgets a call that was answered, given up or dropped.
+struct Forget<'a, E: Env> {
+    shared: &'a Shared<E>,
+    id: u64,
+}
+
+impl<E: Env> Drop for Forget<'_, E> {
+    fn drop(&mut self) {
+        self.shared.waiting.borrow_mut().remove(&self.id);
+    }
+}
+
+impl<E: Env> Clone for Rpc<E> {
+    fn clone(&self) -> Self {
+        Self { shared: Rc::clone(&self.shared) }
+    }
+}
+
+impl<E: Env> fmt::Debug for Rpc<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rpc").field("node", &self.shared.env.node()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,129 @@
+//! A directory's names: what programs see, what is on the platter, and the changes in between.
+//!
+//! Invariant: the durable names with all pending changes applied in order are the live names.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use super::{
+    InodeNumber,
+    unit::{Fate, NameChange, Unit, UnitId, UnitKind},
+};
+
+/// The names in one directory.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Directory {
+    live: BTreeMap<Arc<str>, InodeNumber>,
+    durable: BTreeMap<Arc<str>, Link>,
+    pending: VecDeque<Change>,
+}
+
+/// A durable name: what it stands for, and which unit made it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Link {
+    pub(super) inode: InodeNumber,
+    pub(super) since: UnitId,
+}
+
+/// A change of one name that no finished sync covers. Changes with the same id belong together,
+/// in one directory or in two.
+#[derive(Clone, Debug)]
+struct Change {
+    id: UnitId,
+    name: Arc<str>,
+    target: Option<InodeNumber>,
+}
+
+impl Directory {
+    /// What `name` stands for.
+    pub(super) fn get(&self, name: &str) -> Option<InodeNumber> {
+        self.live.get(name).copied()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.live.is_empty()
+    }
+
+    /// The names, sorted by byte.
+    pub(super) fn names(&self) -> impl DoubleEndedIterator<Item = (&Arc<str>, InodeNumber)> {
+        self.live.iter().map(|(name, inode)| (name, *inode))
+    }
+
+    /// The names on the platter.
+    pub(super) fn durable(&self) -> impl Iterator<Item = Link> {
+        self.durable.values().copied()
+    }
+
+    /// The number of changes that are not durable.
+    pub(super) fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Every inode that a durable name or a pending change refers to, once for each.
+    pub(super) fn claims(&self) -> impl Iterator<Item = InodeNumber> {
+        let pending = self.pending.iter().filter_map(|change| change.target);
+        self.durable().map(|link| link.inode).chain(pending)
+    }
+
+    /// Lets `name` stand for `target`; tells what it stood for.
+    pub(super) fn set(
+        &mut self,
+        id: UnitId,
+        name: &Arc<str>,
+        target: Option<InodeNumber>,
+    ) -> Option<InodeNumber> {
+        self.pending.push_back(Change { id, name: Arc::clone(name), target });
+        match target {
+            Some(inode) => self.live.insert(Arc::clone(name), inode),
+            None => self.live.remove(name),
+        }
+    }
+
+    /// Makes every change up to the operation `covers` durable; tells how many there were, and
+    /// adds to `released` what durable names no longer stand for.
+    pub(super) fn harden(&mut self, covers: u64, released: &mut Vec<InodeNumber>) -> usize {
+        let before = self.pending.len();
+        while let Some(change) = self.pending.pop_front_if(|change| change.id.operation <= covers) {
+            released.extend(self.make_durable(change).map(|link| link.inode));
+        }
+        before - self.pending.len()
+    }
+
+    /// The units of all pending changes, in order. A rename's halves come apart here.
+    pub(super) fn units(&self, directory: InodeNumber) -> impl Iterator<Item = Unit> {
+        self.pending.iter().map(move |Change { id, name, target }| {
+            let change = NameChange { directory, name: Arc::clone(name), target: *target };
+            Unit { id: *id, kind: UnitKind::Names(vec![change]) }
+        })
+    }
+
+    /// The power is cut: applies what `fate` keeps of the pending changes to the durable names.
+    /// The live names follow with [`Directory::revive`].
+    pub(super) fn settle(&mut self, fate: &impl Fn(UnitId) -> Fate) {
+        for change in std::mem::take(&mut self.pending) {
+            if fate(change.id) == Fate::Kept {
+                self.make_durable(change);
+            }
+        }
+    }
+
+    /// Drops the durable names that `stays` refuses.
+    pub(super) fn retain(&mut self, stays: impl Fn(Link) -> bool) {
+        self.durable.retain(|_, link| stays(*link));
+    }
+
+    /// Makes the durable names the live ones.
+    pub(super) fn revive(&mut self) {
+        let names = self.durable.iter();
+        self.live = names.map(|(name, link)| (Arc::clone(name), link.inode)).collect();
+    }
+
+    fn make_durable(&mut self, Change { id, name, target }: Change) -> Option<Link> {
+        match target {
+            Some(inode) => self.durable.insert(name, Link { inode, since: id }),
+            None => self.durable.remove(&name),
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The simulated disk: what programs see, what a power cut may leave of it, and nothing else.
+//!
+//! A [`Disk`] is a plain value without time, randomness or faults of its own. It keeps two images
+//! of the same shape, the live one and the durable one, and a log of pending changes that lead
+//! from the latter to the former. A sync moves a part of that log into the durable image. A power
+//! cut ([`Disk::crash`], [`Disk::crash_with`]) gives each unit of the log a fate, applies what is
+//! kept to the durable image, and makes that the live one.
+//!
+//! - Handles refer to inodes, never to paths.
+//! - Names and content are durable apart from each other: a file's sync says nothing of its name.
+//! - What no name leads to after a crash is gone, with all that is in it.
+//! - A sync that ended precedes everything that came after it began.
+//!
+//! The names of two directories are synced apart too. Of a rename between two directories of which
+//! one was synced, the other half may be lost: sync the new directory first, then the old one.
+//!
+//! Not modelled: time stamps, permissions, symbolic links, the space that is left, damage to
+//! synced data, and errors of the device. The last three are faults that others lay over this.
+//!
+//! ```
+//! use unplug_sim::{disk::Disk, env::OpenMode, random::Stream};
+//!
+//! let mut disk = Disk::new();
+//! let file = disk.open("log", OpenMode::CreateNew)?;
+//! disk.append(file, b"record")?;
+//! let sync = disk.begin_sync_file(file)?;
+//! disk.end_sync(sync);
+//! // The record is durable, but not the file's name: both outcomes are possible.
+//! let report = disk.crash(&mut Stream::new(1, "disk", 0, 0));
+//! assert_eq!(disk.metadata("log").is_ok(), report.kept == 1);
+//! # Ok::<(), unplug_sim::env::DiskError>(())
+//! ```
+
+mod crash;
+mod directory;
+mod draw;
+mod enumerate;
+mod file;
+mod handle;
+mod image;
+mod inode;
+mod names;
+mod path;
+mod profile;
+mod report;
+mod sync;
+#[cfg(test)]
+mod tests;
+mod unit;
+
+use std::{collections::BTreeMap, fmt};
+
+pub use self::{
+    draw::CrashMode,
+    handle::{FILE_BYTES_MAX, Handle},
+    image::Tree,
+    inode::InodeNumber,
+    path::NAME_BYTES_MAX,
+    profile::Profile,
+    report::CrashReport,
+    sync::Sync,
+    unit::{Fate, NameChange, SECTOR_BYTES, Unit, UnitId, UnitKind},
+};
+use self::{
+    handle::Opened,
+    inode::{Content, Inode},
+};
+
+/// A disk. A copy is independent of the original, and cheap: bytes are shared until written.
+#[derive(Clone)]
+pub struct Disk {
+    profile: Profile,
+    inodes: BTreeMap<InodeNumber, Inode>,
+    handles: BTreeMap<Handle, Opened>,
+    inode_next: u64,
+    handle_next: u64,
+    operation_last: u64,
+    /// The number of changes that are not durable, over all inodes.
+    pending: usize,
+}
+
+impl Disk {
+    /// An empty disk of the [`Profile::strict`] kind: a durable root without names.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_profile(Profile::strict())
+    }
+
+    /// An empty disk.
+    #[must_use]
+    pub fn with_profile(profile: Profile) -> Self {
+        Self {
+            profile,
+            inodes: BTreeMap::from([(InodeNumber::ROOT, Inode::root())]),
+            handles: BTreeMap::new(),
+            inode_next: 1,
+            handle_next: 0,
+            operation_last: 0,
+            pending: 0,
+        }
+    }
+
+    /// Every process on the machine ends: all handles are closed. Nothing that was written is
+    /// lost, but nothing becomes durable either.
+    pub fn kill(&mut self) {
+        while let Some((_, Opened { inode, .. })) = self.handles.pop_first() {
+            self.inode_mut(inode).handles -= 1;
+            self.free_if_unused(inode);
+        }
+    }
+
+    /// The number of changes that are not durable: writes, changes of length and changes of names
+    /// (two for a rename). Costs nothing.
+    #[must_use]
+    pub const fn pending(&self) -> usize {
+        self.pending
+    }
+
+    /// The atoms of the pending log, in order: what a power cut now would decide on. Changes that
+    /// no outcome can show, such as those of a removed file whose name was never synced, are left
+    /// out.
+    #[must_use]
+    pub fn units(&self) -> Vec<Unit> {
+        let mut units = Vec::new();
+        for (number, inode) in self.inodes.iter().filter(|(_, inode)| inode.claims > 0) {
+            inode.units(*number, &mut units);
+        }
+        units.sort_by_key(|unit| unit.id);
+        units.dedup_by(|later, unit| unit.absorb(later));
+        units
+    }
+
+    fn inode(&self, number: InodeNumber) -> &Inode {
+        self.inodes.get(&number).expect("what a name or handle refers to exists")
+    }
+
+    fn inode_mut(&mut self, number: InodeNumber) -> &mut Inode {
+        self.inodes.get_mut(&number).expect("what a name or handle refers to exists")
+    }
+
+    fn next_operation(&mut self) -> UnitId {
+        self.operation_last += 1;
+        UnitId { operation: self.operation_last, part: 0 }
+    }
+
+    /// A durable name or a pending change no longer refers to `number`.
+    fn release_claim(&mut self, number: InodeNumber) {
+        self.inode_mut(number).claims -= 1;
+        self.free_if_unused(number);
+    }
+
+    /// Forgets an inode that nothing refers to, and what only its durable names kept.
+    fn free_if_unused(&mut self, number: InodeNumber) {
+        if !self.inode(number).is_unused() {
+            return;
+        }
+        let inode = self.inodes.remove(&number).expect("it was there a line ago");
+        self.pending -= inode.pending();
+        // The depth of this recursion is that of the removed directories.
+        for claimed in inode.directory().into_iter().flat_map(|directory| directory.claims()) {
+            self.release_claim(claimed);
+        }
+    }
+}
+
+impl Default for Disk {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Disk {
+    /// The names and lengths of what programs see; the bytes would drown everything else.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut files = Vec::new();
+        self.visit(&mut |path, _, inode| {
+            files.push(match &inode.content {
+                Content::File(file) => format!("{path} ({} bytes)", file.len()),
+                Content::Directory(_) => format!("{path}/"),
+            });
+        });
+        f.debug_struct("Disk")
+            .field("profile", &self.profile)
+            .field("files", &files)
+            .field("handles", &self.handles.len())
+            .field("pending", &self.pending)
+            .finish_non_exhaustive()
+    }
+}

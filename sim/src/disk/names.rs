@@ -1,0 +1,247 @@
+//! Operations by path: lookup, and every way to make, move and remove a name.
+//!
+//! Which error comes first where several apply follows Linux, so that a run here and one on a
+//! real machine fail alike.
+
+use std::sync::Arc;
+
+use super::{
+    Disk, InodeNumber, UnitId,
+    directory::Directory,
+    inode::{Content, Inode},
+    path,
+};
+use crate::env::{DiskError, DiskResult, FileKind, Metadata};
+
+/// A name in a directory that exists; the name itself need not.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) directory: InodeNumber,
+    /// The path of the directory.
+    parent: &'a str,
+    name: &'a str,
+    /// What stands there.
+    pub(super) inode: Option<InodeNumber>,
+}
+
+impl Disk {
+    /// Makes one directory.
+    ///
+    /// # Errors
+    /// [`DiskError::AlreadyExists`], [`DiskError::NotFound`] (the parent),
+    /// [`DiskError::NotADirectory`] (on the way).
+    pub fn create_dir(&mut self, path: &str) -> DiskResult<()> {
+        let place = self.place(path)?.ok_or(DiskError::AlreadyExists)?;
+        if place.inode.is_some() {
+            return Err(DiskError::AlreadyExists);
+        }
+        self.create(place, Content::Directory(Directory::default()));
+        Ok(())
+    }
+
+    /// Removes an empty directory.
+    ///
+    /// # Errors
+    /// [`DiskError::NotFound`], [`DiskError::NotADirectory`], [`DiskError::DirectoryNotEmpty`],
+    /// and [`DiskError::InvalidInput`] for the root.
+    pub fn remove_dir(&mut self, path: &str) -> DiskResult<()> {
+        let place = self.place(path)?.ok_or(DiskError::InvalidInput)?;
+        let number = place.inode.ok_or(DiskError::NotFound)?;
+        let directory = self.inode(number).directory().ok_or(DiskError::NotADirectory)?;
+        if !directory.is_empty() {
+            return Err(DiskError::DirectoryNotEmpty);
+        }
+        self.unlink(place);
+        Ok(())
+    }
+
+    /// Removes the name of a file; open handles go on.
+    ///
+    /// # Errors
+    /// [`DiskError::NotFound`], [`DiskError::IsADirectory`].
+    pub fn remove(&mut self, path: &str) -> DiskResult<()> {
+        let place = self.place(path)?.ok_or(DiskError::IsADirectory)?;
+        let number = place.inode.ok_or(DiskError::NotFound)?;
+        if self.inode(number).is_directory() {
+            return Err(DiskError::IsADirectory);
+        }
+        self.unlink(place);
+        Ok(())
+    }
+
+    /// Renames a file or directory and replaces what stands at `to`. Where both are names of one
+    /// file, nothing happens, as POSIX has it.
+    ///
+    /// # Errors
+    /// [`DiskError::NotFound`], [`DiskError::IsADirectory`], [`DiskError::NotADirectory`],
+    /// [`DiskError::DirectoryNotEmpty`], [`DiskError::InvalidInput`] (a directory into itself, or
+    /// the root).
+    pub fn rename(&mut self, from: &str, to: &str) -> DiskResult<()> {
+        let (source, target) = (self.place(from)?, self.place(to)?);
+        let (Some(source), Some(target)) = (source, target) else {
+            return Err(DiskError::InvalidInput);
+        };
+        self.rename_between(source, target)
+    }
+
+    /// The same, but whatever stands at `to` is in the way, even the same file.
+    ///
+    /// # Errors
+    /// [`DiskError::AlreadyExists`], [`DiskError::NotFound`], [`DiskError::NotADirectory`] (on the
+    /// way), [`DiskError::InvalidInput`] (a directory into itself, or the root).
+    pub fn rename_noreplace(&mut self, from: &str, to: &str) -> DiskResult<()> {
+        let (source, target) = (self.place(from)?, self.place(to)?);
+        let source = source.ok_or(DiskError::InvalidInput)?;
+        let target = target.ok_or(DiskError::AlreadyExists)?;
+        if source.inode.is_some() && target.inode.is_some() {
+            return Err(DiskError::AlreadyExists);
+        }
+        self.rename_between(source, target)
+    }
+
+    /// Gives a file a second name.
+    ///
+    /// # Errors
+    /// [`DiskError::NotFound`], [`DiskError::AlreadyExists`], [`DiskError::IsADirectory`].
+    pub fn hard_link(&mut self, from: &str, to: &str) -> DiskResult<()> {
+        let number = self.lookup(from)?;
+        let target = self.place(to)?.ok_or(DiskError::AlreadyExists)?;
+        if target.inode.is_some() {
+            return Err(DiskError::AlreadyExists);
+        }
+        if self.inode(number).is_directory() {
+            return Err(DiskError::IsADirectory);
+        }
+        let id = self.next_operation();
+        self.set_name(id, target, Some(number));
+        Ok(())
+    }
+
+    /// The names in a directory, sorted by byte.
+    ///
+    /// # Errors
+    /// [`DiskError::NotFound`], [`DiskError::NotADirectory`].
+    pub fn read_dir(&self, path: &str) -> DiskResult<Vec<String>> {
+        let directory = self.inode(self.lookup(path)?).directory();
+        let names = directory.ok_or(DiskError::NotADirectory)?.names();
+        Ok(names.map(|(name, _)| name.to_string()).collect())
+    }
+
+    /// What stands at `path`.
+    ///
+    /// # Errors
+    /// [`DiskError::NotFound`], [`DiskError::NotADirectory`] (on the way).
+    pub fn metadata(&self, path: &str) -> DiskResult<Metadata> {
+        Ok(self.describe(self.lookup(path)?))
+    }
+
+    /// What is at `path`.
+    pub(super) fn lookup(&self, path: &str) -> DiskResult<InodeNumber> {
+        path::parts(path)?.try_fold(InodeNumber::ROOT, |at, part| {
+            let directory = self.inode(at).directory().ok_or(DiskError::NotADirectory)?;
+            directory.get(part).ok_or(DiskError::NotFound)
+        })
+    }
+
+    /// The last part of `path` and the directory it is in; `None` for the root.
+    pub(super) fn place<'a>(&self, path: &'a str) -> DiskResult<Option<Place<'a>>> {
+        let Some((parent, name)) = path::split(path)? else { return Ok(None) };
+        let number = self.lookup(parent)?;
+        let directory = self.inode(number).directory().ok_or(DiskError::NotADirectory)?;
+        Ok(Some(Place { directory: number, parent, name, inode: directory.get(name) }))
+    }
+
+    /// Makes a file or directory where nothing stands.
+    pub(super) fn create(&mut self, place: Place<'_>, content: Content) -> InodeNumber {
+        let number = InodeNumber(self.inode_next);
+        self.inode_next += 1;
+        self.inodes.insert(number, Inode::new(content));
+        let id = self.next_operation();
+        self.set_name(id, place, Some(number));
+        number
+    }
+
+    pub(super) fn describe(&self, number: InodeNumber) -> Metadata {
+        let inode = self.inode(number);
+        match &inode.content {
+            Content::File(file) => {
+                Metadata { kind: FileKind::File, len: file.len() as u64, links: inode.names }
+            }
+            Content::Directory(_) => Metadata { kind: FileKind::Directory, len: 0, links: 1 },
+        }
+    }
+
+    fn rename_between(&mut self, source: Place<'_>, target: Place<'_>) -> DiskResult<()> {
+        let number = source.inode.ok_or(DiskError::NotFound)?;
+        if self.passes(target.parent, number) {
+            return Err(DiskError::InvalidInput);
+        }
+        if target.inode == Some(number) {
+            return Ok(());
+        }
+        if let Some(replaced) = target.inode {
+            self.check_replace(source, number, replaced)?;
+        }
+        let id = self.next_operation();
+        self.set_name(id, target, Some(number));
+        let part = u32::from(!self.profile.rename_atomic);
+        self.set_name(UnitId { part, ..id }, source, None);
+        Ok(())
+    }
+
+    /// Whether `number`, found at `source`, may take the place of `replaced`.
+    fn check_replace(
+        &self,
+        source: Place<'_>,
+        number: InodeNumber,
+        replaced: InodeNumber,
+    ) -> DiskResult<()> {
+        if self.passes(source.parent, replaced) {
+            return Err(DiskError::DirectoryNotEmpty);
+        }
+        match (self.inode(number).is_directory(), self.inode(replaced).directory()) {
+            (false, None) => Ok(()),
+            (false, Some(_)) => Err(DiskError::IsADirectory),
+            (true, None) => Err(DiskError::NotADirectory),
+            (true, Some(directory)) if directory.is_empty() => Ok(()),
+            (true, Some(_)) => Err(DiskError::DirectoryNotEmpty),
+        }
+    }
+
+    /// Whether the path of a directory that exists leads through or to `number`.
+    fn passes(&self, parent: &str, number: InodeNumber) -> bool {
+        let mut at = InodeNumber::ROOT;
+        path::parts(parent).into_iter().flatten().any(|part| {
+            at = self
+                .inode(at)
+                .directory()
+                .and_then(|directory| directory.get(part))
+                .expect("the directory was found by this path");
+            at == number
+        })
+    }
+
+    fn unlink(&mut self, place: Place<'_>) {
+        let id = self.next_operation();
+        self.set_name(id, place, None);
+    }
+
+    /// Changes what a name stands for, as (a part of) the operation `id`.
+    fn set_name(&mut self, id: UnitId, place: Place<'_>, target: Option<InodeNumber>) {
+        let name: Arc<str> = Arc::from(place.name);
+        if let Some(number) = target {
+            let inode = self.inode_mut(number);
+            inode.names += 1;
+            inode.claims += 1;
+        }
+        let Content::Directory(directory) = &mut self.inode_mut(place.directory).content else {
+            unreachable!("a place is in a directory");
+        };
+        let before = directory.set(id, &name, target);
+        self.pending += 1;
+        if let Some(number) = before {
+            self.inode_mut(number).names -= 1;
+            self.free_if_unused(number);
+        }
+    }
+}

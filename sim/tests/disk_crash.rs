@@ -1,0 +1,164 @@
+//! What a power cut leaves: random outcomes are the enumerated ones, and a program that goes by
+//! the book finds what it needs in all of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use unplug_sim::{
+    disk::{CrashMode, Disk, Fate},
+    env::{FileKind, OpenMode},
+    random::Stream,
+};
+
+/// All durable before a test begins: `old` is 1,000 bytes long.
+fn formatted() -> Disk {
+    let mut disk = Disk::new();
+    disk.put_durable("a/x", b"x").expect("the path is good");
+    disk.put_durable("b/y", b"y").expect("the path is good");
+    disk.put_durable("old", &[b'o'; 1000]).expect("the path is good");
+    disk.put_durable("other", b"").expect("the path is good");
+    disk
+}
+
+fn write(disk: &mut Disk, path: &str, mode: OpenMode, bytes: &[u8]) {
+    let file = disk.open(path, mode).expect("the file opens");
+    disk.append(file, bytes).expect("the file takes bytes");
+    disk.close(file);
+}
+
+fn sync_file(disk: &mut Disk, path: &str) {
+    let file = disk.open(path, OpenMode::Read).expect("the file opens");
+    let sync = disk.begin_sync_file(file).expect("it is open");
+    disk.end_sync(sync);
+    disk.close(file);
+}
+
+fn sync_dir(disk: &mut Disk, path: &str) {
+    let sync = disk.begin_sync_dir(path).expect("the directory is there");
+    disk.end_sync(sync);
+}
+
+fn stream(seed: u64) -> Stream {
+    Stream::new(seed, "disk", 0, 0)
+}
+
+/// Small histories, each different in kind.
+fn histories() -> Vec<(&'static str, Disk)> {
+    let mut append = formatted();
+    write(&mut append, "old", OpenMode::Write, &[b'n'; 700]);
+
+    let mut new_file = formatted();
+    write(&mut new_file, "new", OpenMode::CreateNew, b"n");
+    write(&mut new_file, "new", OpenMode::Write, b"m");
+
+    let mut replace = formatted();
+    write(&mut replace, "tmp", OpenMode::CreateNew, b"n");
+    sync_file(&mut replace, "tmp");
+    replace.rename("tmp", "old").expect("both are files");
+    replace.remove("other").expect("a file");
+
+    let mut rewrite = formatted();
+    write(&mut rewrite, "old", OpenMode::Truncate, b"n");
+    rewrite.hard_link("old", "link").expect("no such name yet");
+
+    let mut tree = formatted();
+    tree.create_dir("a/d").expect("no such name yet");
+    tree.rename("a/x", "a/d/x").expect("the directory is there");
+    tree.rename("a/d", "b/d").expect("no such name yet");
+    sync_dir(&mut tree, "b");
+    tree.rename("b/y", "a/y").expect("no such name yet");
+    sync_dir(&mut tree, "a");
+    tree.rename("a/y", "y").expect("no such name yet");
+
+    vec![
+        ("append", append),
+        ("new file", new_file),
+        ("replace", replace),
+        ("rewrite", rewrite),
+        ("tree", tree),
+    ]
+}
+
+#[test]
+fn random_outcomes_are_the_enumerated_ones_all_of_them_and_no_others() {
+    for (name, disk) in histories() {
+        let enumerated: BTreeSet<u128> = disk.outcomes().map(|it| it.image_hash()).collect();
+        let random = |seed| {
+            let mut crashed = disk.clone();
+            crashed.crash(&mut stream(seed));
+            crashed.image_hash()
+        };
+        let reached: BTreeSet<u128> = (0..2000).map(random).collect();
+        assert!(enumerated.len() > 3, "{name}: {} states tell little", enumerated.len());
+        assert_eq!(reached, enumerated, "{name}");
+    }
+}
+
+#[test]
+fn every_mode_of_a_random_crash_does_what_it_says() {
+    let mut disk = formatted();
+    for round in 0..6 {
+        write(&mut disk, "old", OpenMode::Write, &[b'n'; 1300]);
+        disk.rename(if round % 2 == 0 { "a/x" } else { "b/x" }, ["b/x", "a/x"][round % 2])
+            .expect("it went to and fro");
+    }
+    let mut seen: BTreeMap<CrashMode, BTreeSet<Vec<Fate>>> = BTreeMap::new();
+    for seed in 0..2000 {
+        let report = disk.clone().crash(&mut stream(seed));
+        let fates: Vec<Fate> = report.fates.iter().map(|(_, fate)| *fate).collect();
+        let count = |fate| fates.iter().filter(|found| **found == fate).count();
+        let (kept, lost) = (count(Fate::Kept), count(Fate::Lost));
+        let short = fates.len() - kept - lost;
+        let mode = report.mode.expect("it was drawn");
+        match mode {
+            CrashMode::AllLost => assert_eq!(lost, fates.len()),
+            CrashMode::AllKept => assert_eq!(kept, fates.len()),
+            CrashMode::Prefix => {
+                assert!(fates.iter().rev().skip_while(|it| **it == Fate::Lost).count() >= kept);
+                assert!(short <= 1 && fates.is_sorted_by_key(|it| *it == Fate::Lost));
+            }
+            CrashMode::OneMissing => assert_eq!((lost, short), (1, 0)),
+            CrashMode::OneTorn => assert!(report.torn <= 1 && short <= 1),
+            CrashMode::OperationCoins => assert_eq!(report.torn, 0),
+            CrashMode::UnitCoins => {}
+        }
+        assert_eq!(report.kept + report.lost + report.torn, 12);
+        seen.entry(mode).or_default().insert(fates);
+    }
+    let varieties: Vec<usize> = seen.values().map(BTreeSet::len).collect();
+    assert_eq!(varieties[..2], [1, 1]);
+    assert!(varieties.len() == 7 && varieties[2..].iter().all(|count| *count > 20));
+}
+
+#[test]
+fn replacing_by_the_book_shows_the_old_or_the_new_content_at_every_moment() {
+    let new = [b'n'; 1000];
+    let mut disk = formatted();
+    let mut moments = vec![disk.clone()];
+    let file = disk.open("tmp", OpenMode::CreateNew).expect("no such name yet");
+    moments.push(disk.clone());
+    disk.append(file, &new).expect("small");
+    moments.push(disk.clone());
+    let sync = disk.begin_sync_file(file).expect("it is open");
+    moments.push(disk.clone());
+    disk.end_sync(sync);
+    moments.push(disk.clone());
+    disk.rename("tmp", "old").expect("both are files");
+    moments.push(disk.clone());
+    let sync = disk.begin_sync_dir("/").expect("the root");
+    moments.push(disk.clone());
+    let committed = moments.len();
+    disk.end_sync(sync);
+    moments.push(disk.clone());
+    disk.close(file);
+    moments.push(disk);
+    for (moment, disk) in moments.iter().enumerate() {
+        for outcome in disk.outcomes() {
+            let tree = outcome.tree();
+            let (kind, bytes) = &tree["/old"];
+            assert_eq!(*kind, FileKind::File);
+            let is_new = *bytes == new.as_slice();
+            assert!(is_new || *bytes == [b'o'; 1000].as_slice(), "at {moment}: {bytes:?}");
+            assert!(is_new || moment < committed, "lost after the commit, at {moment}");
+        }
+    }
+}
