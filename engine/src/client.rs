@@ -1,5 +1,10 @@
 //! What those outside need: producers send, readers read the sink.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "an answer that does not belong to the request ends the work, whichever it is"
+)]
+
 use std::time::Duration;
 
 use unplug_sim::env::{Env, NodeId, Refusal};

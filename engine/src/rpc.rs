@@ -119,6 +119,9 @@ impl<E: Env> Rpc<E> {
     ///
     /// # Errors
     /// [`Unanswered`].
+    ///
+    /// # Panics
+    /// If the request is larger than a datagram: all requests and answers are bounded below that.
     pub async fn call<Q: Serialize, R: DeserializeOwned>(
         &self,
         to: NodeId,

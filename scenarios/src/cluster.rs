@@ -8,7 +8,7 @@ use unplug_engine::{
     defect::{Defect, Defects},
     pipeline::{Pipeline, Spec},
 };
-use unplug_sim::{NetworkConfig, World, WorldConfig, env::NodeId};
+use unplug_sim::{NetworkConfig, Site, World, WorldConfig, env::NodeId};
 
 use crate::{
     clients::{self, Clients},
@@ -68,7 +68,7 @@ pub fn build(
         let shared = Rc::clone(&clients);
         let name = topology::Role::Producer.node(number.into());
         let program = move |env| clients::producer(env, number, Rc::clone(&shared));
-        let node = world.add_node(&name, false, program);
+        let node = world.add_node(&name, Site::Outside, program);
         world.start(node);
     }
     for number in (0..=u16::MAX).take_while(|number| u32::from(*number) < scenario.cluster.readers)
@@ -76,7 +76,7 @@ pub fn build(
         let shared = Rc::clone(&clients);
         let name = topology::reader(number.into());
         let program = move |env| clients::reader(env, number, Rc::clone(&shared));
-        let node = world.add_node(&name, false, program);
+        let node = world.add_node(&name, Site::Outside, program);
         world.start(node);
     }
     Ok((world, clients))
@@ -145,7 +145,7 @@ fn add(
     };
     let shared = Rc::clone(config);
     let program = move |env| unplug_engine::run(env, role, Rc::clone(&shared));
-    let node = world.add_node(name, true, program);
+    let node = world.add_node(name, Site::DataCentre, program);
     for (path, bytes) in config.format(role) {
         let formatted = world.disk(node, |disk| match path.strip_suffix('/') {
             Some(directory) => disk.create_dir(directory).and_then(|()| {

@@ -16,8 +16,8 @@ use crate::{
 };
 
 /// How often a fault waits for what: (weight, kind).
-const TRIGGERS: [(u32, Wait); 4] =
-    [(2, Wait::Time), (9, Wait::Disk), (6, Wait::Step), (3, Wait::Effect)];
+const TRIGGERS: [(u32, Wait); 5] =
+    [(2, Wait::Time), (12, Wait::Write), (2, Wait::Sync), (5, Wait::Step), (2, Wait::Effect)];
 /// A disk operation or other effect to wait for is among so many first ones.
 const DISK_NTH_MAX: u64 = 30;
 const EFFECT_NTH_MAX: u64 = 200;
@@ -40,7 +40,8 @@ const STEPS: [(&str, Role, &[Role]); 6] = [
 #[derive(Clone, Copy)]
 enum Wait {
     Time,
-    Disk,
+    Write,
+    Sync,
     Step,
     Effect,
 }
@@ -156,14 +157,15 @@ impl Generator<'_> {
     fn point(&mut self, victim: Victim) -> Option<Point> {
         match self.weighted(&TRIGGERS) {
             Wait::Time => None,
-            Wait::Disk => Some(self.disk(victim)),
+            Wait::Write => Some(self.disk(victim, EffectFilter::Write)),
+            Wait::Sync => Some(self.disk(victim, EffectFilter::Sync)),
             Wait::Effect => Some(self.effect(victim)),
             Wait::Step => Some(self.step(victim)),
         }
     }
 
     /// Beside an operation of the victim's disk, or of some disk if it keeps nothing on its own.
-    fn disk(&mut self, victim: Victim) -> Point {
+    fn disk(&mut self, victim: Victim, effect: EffectFilter) -> Point {
         let at = match victim {
             Victim::Node(role, _) if Role::DURABLE.contains(&role) => victim,
             Victim::Node(..) | Victim::DataCentre => {
@@ -171,7 +173,7 @@ impl Generator<'_> {
                 self.node(role)
             }
         };
-        self.beside(at, EffectFilter::Disk, DISK_NTH_MAX)
+        self.beside(at, effect, DISK_NTH_MAX)
     }
 
     /// Beside any effect of the victim.

@@ -41,6 +41,12 @@ pub struct Setting<'a> {
     pub partitions: usize,
 }
 
+impl std::fmt::Debug for Setting<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Setting").field("inputs", &self.inputs).finish_non_exhaustive()
+    }
+}
+
 /// Judges a run that has ended. No verdict means exactly once.
 #[must_use]
 pub fn judge(history: &History, setting: &Setting<'_>) -> Vec<Verdict> {

@@ -4,7 +4,7 @@
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 use unplug_engine::steps::Step;
-use unplug_sim::{Crash, Ended, Fired, Stop, World, fault::Plan};
+use unplug_sim::{Crash, End, Ended, Fired, Stop, World, fault::Plan};
 
 use crate::{
     clients::Clients,
@@ -54,7 +54,10 @@ fn attempt(
         world.load(&plan).map_err(|error| Invalid::new(error.to_string()))?;
         world.watch("commit.decided");
         let mut verdicts = drive(&mut world, &clients, scenario, &plan, out);
-        verdicts.extend(judged(scenario, &clients)?);
+        // A run that was broken off had no time to deliver all.
+        let broken_off = !verdicts.is_empty();
+        let judged = judged(scenario, &clients)?.into_iter();
+        verdicts.extend(judged.filter(|one| !broken_off || one.kind != VerdictKind::Stuck));
         Ok(outcome(seed, &plan, &world, &clients, verdicts))
     };
     run().unwrap_or_else(|error| {
@@ -137,7 +140,10 @@ impl Patience {
 }
 
 fn end_verdict(world: &World, ended: &Ended) -> Verdict {
-    let kind = if ended.panicked { VerdictKind::Panicked } else { VerdictKind::Refused };
+    let kind = match ended.end {
+        End::Panic => VerdictKind::Panicked,
+        End::Refusal => VerdictKind::Refused,
+    };
     let message = format!("{} at {} ns: {}", world.name(ended.node), ended.at_ns, ended.message);
     Verdict { kind, message }
 }

@@ -8,6 +8,15 @@ pub type NanosRange = (u64, u64);
 /// A probability as (cases, of so many).
 pub type Ratio = (u32, u32);
 
+/// Where a node stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Site {
+    /// In the data centre, whose power can go as a whole.
+    DataCentre,
+    /// Outside of it, as clients are.
+    Outside,
+}
+
 /// Everything that is fixed about a world before its first event.
 #[derive(Clone, Debug)]
 pub struct WorldConfig {

@@ -72,8 +72,13 @@ pub enum EffectFilter {
     Send,
     /// Datagrams taken from a socket.
     Receive,
-    /// Disk operations, at their start and, if they take time, at their end.
+    /// Disk operations of all kinds, at their start and at their end.
     Disk,
+    /// Disk operations that change something, at their start: bytes, a length or a name. After
+    /// one, there is something unsynced.
+    Write,
+    /// Syncs of files and directories, at their start and at their end.
+    Sync,
     /// Timers that ended.
     Timer,
     /// Passing the mark of this name.

@@ -5,10 +5,10 @@
 //! The same seed and the same plan of faults give the same run, digest for digest.
 //!
 //! ```
-//! use unplug_sim::{World, WorldConfig, env::{Disk, Env, File, OpenMode}, fault::Plan};
+//! use unplug_sim::{Site, World, WorldConfig, env::{Disk, Env, File, OpenMode}, fault::Plan};
 //!
 //! let mut world = World::new(WorldConfig::new(7));
-//! let node = world.add_node("writer", true, |env| async move {
+//! let node = world.add_node("writer", Site::DataCentre, |env| async move {
 //!     let file = env.disk().open("/log", OpenMode::Create).await.expect("a disk without faults");
 //!     file.append("hello".into()).await.expect("a disk without faults");
 //!     // Without this, a power cut may keep any part of the bytes; without a sync of the
@@ -52,11 +52,11 @@ mod state;
 mod trace;
 mod world;
 
-pub use config::{DiskTiming, NanosRange, NetworkConfig, Ratio, WorldConfig};
+pub use config::{DiskTiming, NanosRange, NetworkConfig, Ratio, Site, WorldConfig};
 pub use machine::{SimEnv, SimNet, SimSocket, WALL_START_NS};
 pub use machine_disk::{SimDisk, SimFile};
 pub use net::INBOX_DATAGRAMS_MAX;
-pub use power::{Crash, Ended, Fired, PlanError};
+pub use power::{Crash, End, Ended, Fired, PlanError};
 pub use schedule::Schedule;
 pub use state::MarkHit;
 pub use trace::{Digest, EffectKind, Recorder};

@@ -22,6 +22,7 @@ use crate::{
     },
     machine_disk::SimDisk,
     net::InFlight,
+    power::End,
     schedule::Wakeup,
     state::{Event, State},
     trace::EffectKind,
@@ -72,7 +73,7 @@ impl SimEnv {
         self.with(|state| {
             let detail = xxh3_64(message.as_bytes());
             if state.effect(self.id(), EffectKind::Exit, detail, || message.clone()) {
-                state.ended(self.node, message, false);
+                state.ended(self.node, message, End::Refusal);
             }
         });
     }
@@ -222,7 +223,7 @@ impl Socket for SimSocket {
         }
         let from = self.local();
         self.env.with(|state| {
-            let detail = xxh3_64(&payload) ^ u64::from(to.node.0) << 16 ^ u64::from(to.port.0);
+            let detail = xxh3_64(&payload) ^ place(to);
             let text = || format!("to {to}, {} bytes", payload.len());
             if state.effect(self.env.id(), EffectKind::Send, detail, text) {
                 state.transmit(InFlight { from, to, payload });
@@ -264,7 +265,7 @@ impl Future for Receive {
                 sockets.wait(port, wakeup);
                 return None;
             };
-            let detail = xxh3_64(&first.payload) ^ u64::from(first.from.node.0) << 16;
+            let detail = xxh3_64(&first.payload) ^ place(first.from);
             let (from, len) = (first.from, first.payload.len());
             let text = || format!("from {from}, {len} bytes");
             if !state.effect(id, EffectKind::Receive, detail, text) {
@@ -274,6 +275,11 @@ impl Future for Receive {
         });
         taken.flatten().map_or(Poll::Pending, Poll::Ready)
     }
+}
+
+/// An address as a number, for the digest.
+fn place(address: Address) -> u64 {
+    (u64::from(address.node.0) << 16) | u64::from(address.port.0)
 }
 
 impl State {

@@ -153,7 +153,11 @@ impl<R, W: FnOnce(&mut Model) -> DiskResult<R>> Future for Operation<W, R> {
         let taken = std::mem::replace(stage, Stage::Dead);
         let next = env.with(|state| match taken {
             Stage::New(work) => {
-                if !state.effect(id, EffectKind::Disk, request.detail, || request.text()) {
+                let kind = match cost {
+                    Cost::Write => EffectKind::Write,
+                    Cost::Read | Cost::Sync => EffectKind::Disk,
+                };
+                if !state.effect(id, kind, request.detail, || request.text()) {
                     return Stage::Dead;
                 }
                 let result = work(&mut state.node(id.0).disk);
@@ -177,7 +181,7 @@ impl<R, W: FnOnce(&mut Model) -> DiskResult<R>> Future for Operation<W, R> {
         });
         match next.unwrap_or(Stage::Dead) {
             Stage::Ended(result) => Poll::Ready(result),
-            next => {
+            next @ (Stage::New(_) | Stage::Waiting(..) | Stage::Dead) => {
                 *stage = next;
                 Poll::Pending
             }
@@ -204,7 +208,7 @@ impl<B: FnOnce(&mut Model) -> DiskResult<Sync>> Future for Syncing<B> {
         let poll = env.with(|state| {
             if let Some(begin) = begin.take() {
                 let text = || request.text();
-                if !state.effect((node, boot), EffectKind::Disk, request.detail, text) {
+                if !state.effect((node, boot), EffectKind::Sync, request.detail, text) {
                     return Poll::Pending;
                 }
                 let sync = match begin(&mut state.node(node).disk) {
@@ -249,7 +253,11 @@ impl Disk for SimDisk {
         let (env, name) = (self.env.clone(), path.to_owned());
         let work =
             move |model: &mut Model| model.open(&name, mode).map(|handle| SimFile { env, handle });
-        self.env.operate(Request::path("open", path), Cost::Write, work)
+        let cost = match mode {
+            OpenMode::Read | OpenMode::Write => Cost::Read,
+            OpenMode::Create | OpenMode::CreateNew | OpenMode::Truncate => Cost::Write,
+        };
+        self.env.operate(Request::path("open", path), cost, work)
     }
 
     #[track_caller]

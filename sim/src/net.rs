@@ -86,13 +86,13 @@ impl Links {
 /// Whether 16 of the drawn bits fall under a ratio.
 #[inline]
 fn hit(luck: u64, shift: u32, (cases, of): Ratio) -> bool {
-    cases > 0 && (luck >> shift & 0xffff) * u64::from(of) < u64::from(cases) << 16
+    cases > 0 && ((luck >> shift) & 0xffff) * u64::from(of) < u64::from(cases) << 16
 }
 
 /// A drawn word, scaled to below `width`.
 #[inline]
 fn scale(word: u64, width: u64) -> u64 {
-    u64::try_from(u128::from(word) * u128::from(width) >> 64).expect("below the width")
+    u64::try_from((u128::from(word) * u128::from(width)) >> 64).expect("below the width")
 }
 
 /// The open ports of one node.

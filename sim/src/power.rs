@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
+    config::Site,
     env::NodeId,
     fault::{Action, Edge, EffectFilter, Plan, Point, Target},
     random::Stream,
@@ -73,8 +74,17 @@ pub struct Ended {
     pub at_ns: u64,
     /// What it said.
     pub message: String,
-    /// True for a panic, false for a refusal.
-    pub panicked: bool,
+    /// How it ended.
+    pub end: End,
+}
+
+/// How a program ended of its own accord.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It met something that it must not go on from, and said so.
+    Refusal,
+    /// It panicked.
+    Panic,
 }
 
 /// Why a plan cannot be run on a world.
@@ -194,7 +204,8 @@ impl State {
                 vec![self.find(fault, name).expect("checked when it was loaded")]
             }
             Target::DataCentre => {
-                let inside = self.nodes.iter().zip(0..).filter(|(node, _)| node.in_data_centre);
+                let inside =
+                    self.nodes.iter().zip(0..).filter(|(node, _)| node.site == Site::DataCentre);
                 inside.map(|(_, id)| NodeId(id)).collect()
             }
         }
@@ -296,12 +307,11 @@ impl State {
     }
 
     /// A program ended by itself; after a refusal its node is switched off for good.
-    pub(crate) fn ended(&mut self, id: NodeId, message: String, panicked: bool) {
+    pub(crate) fn ended(&mut self, id: NodeId, message: String, end: End) {
         let at_ns = self.now_ns;
         let name = &self.nodes[usize::from(id.0)].name;
-        let what = if panicked { "panic" } else { "refusal" };
-        self.trace.world(at_ns, u64::from(panicked), || format!("{what} of {name}: {message}"));
-        self.supply.ended.push(Ended { node: id, at_ns, message, panicked });
+        self.trace.world(at_ns, end as u64, || format!("{end:?} of {name}: {message}"));
+        self.supply.ended.push(Ended { node: id, at_ns, message, end });
         self.supply.leaving.push(id);
         self.node(id).power = Power::Condemned;
     }

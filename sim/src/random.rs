@@ -34,8 +34,7 @@ impl Stream {
     /// A number below `bound`; 0 if `bound` is 0. The bias is below `bound` / 2^64.
     #[inline]
     pub fn below(&mut self, bound: u64) -> u64 {
-        let wide = u128::from(self.0.next_u64()) * u128::from(bound);
-        u64::try_from(wide >> 64).expect("the upper half of a product fits")
+        ((u128::from(self.0.next_u64()) * u128::from(bound)) >> 64) as u64
     }
 
     /// An index below `len`, which must not be 0.

@@ -4,7 +4,7 @@
 use std::{cell::Cell, collections::BTreeMap, rc::Rc};
 
 use crate::{
-    config::WorldConfig,
+    config::{Site, WorldConfig},
     disk::{Disk, Sync},
     env::NodeId,
     fault::{Edge, EffectFilter},
@@ -13,7 +13,7 @@ use crate::{
     queue::EventQueue,
     random::Stream,
     schedule::{Scheduler, Wakeup},
-    trace::{EffectKind, Trace},
+    trace::{Effect, EffectKind, Trace},
 };
 
 /// What the event queue holds.
@@ -42,7 +42,7 @@ pub(crate) enum Event {
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) name: String,
-    pub(crate) in_data_centre: bool,
+    pub(crate) site: Site,
     pub(crate) power: Power,
     /// How often it was started; handles of an earlier boot do nothing.
     pub(crate) boot: u32,
@@ -118,19 +118,27 @@ impl State {
     #[inline]
     pub(crate) fn effect(
         &mut self,
-        (node, boot): (NodeId, u32),
+        (id, boot): (NodeId, u32),
         kind: EffectKind,
         detail: u64,
         text: impl FnOnce() -> String,
     ) -> bool {
-        self.effect_or_mark((node, boot), kind, None, detail, text)
+        let Some(node) = self.live(id, boot) else { return false };
+        let number = node.effects + 1;
+        if !node.armed.is_empty() && self.strike(id, kind) == Some(Edge::Before) {
+            return false;
+        }
+        let node = &mut self.nodes[usize::from(id.0)];
+        node.effects = number;
+        let (at_ns, name) = (self.now_ns, node.name.as_str());
+        self.trace.effect(&Effect { at_ns, node: id, name, number, kind, detail }, text);
+        true
     }
 
     /// A node passes a mark.
     pub(crate) fn mark(&mut self, (node, boot): (NodeId, u32), name: &'static str) {
         let detail = xxhash_rust::xxh3::xxh3_64(name.as_bytes());
-        let text = || name.to_owned();
-        if !self.effect_or_mark((node, boot), EffectKind::Mark, Some(name), detail, text) {
+        if !self.effect((node, boot), EffectKind::Mark(name), detail, || name.to_owned()) {
             return;
         }
         *self.node(node).marks.entry(name).or_default() += 1;
@@ -139,34 +147,13 @@ impl State {
         }
     }
 
-    #[inline]
-    fn effect_or_mark(
-        &mut self,
-        (id, boot): (NodeId, u32),
-        kind: EffectKind,
-        mark: Option<&str>,
-        detail: u64,
-        text: impl FnOnce() -> String,
-    ) -> bool {
-        let Some(node) = self.live(id, boot) else { return false };
-        let number = node.effects + 1;
-        if !node.armed.is_empty() && self.strike(id, kind, mark) == Some(Edge::Before) {
-            return false;
-        }
-        let node = self.node(id);
-        node.effects = number;
-        let name = &self.nodes[usize::from(id.0)].name;
-        self.trace.effect(self.now_ns, (id, number, kind), detail, text, || name.clone());
-        true
-    }
-
     /// Counts an effect for the faults that wait at this node, and fires those whose turn it is.
     /// Tells the edge if the node itself is struck.
     #[cold]
-    fn strike(&mut self, id: NodeId, kind: EffectKind, mark: Option<&str>) -> Option<Edge> {
+    fn strike(&mut self, id: NodeId, kind: EffectKind) -> Option<Edge> {
         let mut due = Vec::new();
         self.node(id).armed.retain_mut(|armed| {
-            if matches(&armed.effect, kind, mark) {
+            if matches(&armed.effect, kind) {
                 armed.left -= 1;
             }
             if armed.left == 0 {
@@ -193,13 +180,17 @@ impl State {
     }
 }
 
-fn matches(filter: &EffectFilter, kind: EffectKind, mark: Option<&str>) -> bool {
+fn matches(filter: &EffectFilter, kind: EffectKind) -> bool {
     match filter {
         EffectFilter::Any => true,
         EffectFilter::Send => kind == EffectKind::Send,
         EffectFilter::Receive => kind == EffectKind::Receive,
-        EffectFilter::Disk => kind == EffectKind::Disk,
+        EffectFilter::Disk => {
+            matches!(kind, EffectKind::Disk | EffectKind::Write | EffectKind::Sync)
+        }
+        EffectFilter::Write => kind == EffectKind::Write,
+        EffectFilter::Sync => kind == EffectKind::Sync,
         EffectFilter::Timer => kind == EffectKind::Timer,
-        EffectFilter::Mark(name) => mark == Some(name),
+        EffectFilter::Mark(name) => matches!(kind, EffectKind::Mark(passed) if passed == name),
     }
 }

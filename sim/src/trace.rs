@@ -28,7 +28,7 @@ impl Digest {
     /// The digest as a number.
     #[must_use]
     pub fn value(self) -> u128 {
-        u128::from(self.high) << 64 | u128::from(self.low)
+        (u128::from(self.high) << 64) | u128::from(self.low)
     }
 }
 
@@ -45,12 +45,17 @@ pub enum EffectKind {
     Send,
     /// A datagram taken from a socket.
     Receive,
-    /// A disk operation's start or end.
+    /// A disk operation that reads, or the end of one that does not sync.
     Disk,
+    /// A disk operation that changes something, at its start: from here on there is something
+    /// that a power cut may take or leave.
+    Write,
+    /// A sync, at its start or its end.
+    Sync,
     /// A timer that ended.
     Timer,
-    /// A mark passed.
-    Mark,
+    /// The mark of this name passed.
+    Mark(&'static str),
     /// A client wrote into the run's history.
     Observe,
     /// A program ended of its own accord.
@@ -58,17 +63,31 @@ pub enum EffectKind {
 }
 
 impl EffectKind {
-    fn name(self) -> &'static str {
+    /// Its name in a trace, and its number in the digest.
+    fn name_and_number(self) -> (&'static str, u64) {
         match self {
-            Self::Send => "send",
-            Self::Receive => "recv",
-            Self::Disk => "disk",
-            Self::Timer => "timer",
-            Self::Mark => "mark",
-            Self::Observe => "observe",
-            Self::Exit => "exit",
+            Self::Send => ("send", 0),
+            Self::Receive => ("recv", 1),
+            Self::Disk => ("disk", 2),
+            Self::Timer => ("timer", 3),
+            Self::Mark(_) => ("mark", 4),
+            Self::Observe => ("observe", 5),
+            Self::Exit => ("exit", 6),
+            Self::Write => ("write", 7),
+            Self::Sync => ("sync", 8),
         }
     }
+}
+
+/// A numbered effect, as the trace takes it.
+pub(crate) struct Effect<'a> {
+    pub(crate) at_ns: u64,
+    pub(crate) node: NodeId,
+    pub(crate) name: &'a str,
+    pub(crate) number: u64,
+    pub(crate) kind: EffectKind,
+    /// Stands for its content in the digest.
+    pub(crate) detail: u64,
 }
 
 /// Takes the lines of a trace, in order.
@@ -89,29 +108,17 @@ impl Trace {
         self.recorder = Some(recorder);
     }
 
-    /// A numbered effect of a node. `detail` stands for its content in the digest.
+    /// A node had an effect; `text` says what.
     #[inline]
-    pub(crate) fn effect(
-        &mut self,
-        at_ns: u64,
-        origin: (NodeId, u64, EffectKind),
-        detail: u64,
-        text: impl FnOnce() -> String,
-        name: impl FnOnce() -> String,
-    ) {
-        let (node, number, kind) = origin;
-        self.digest.feed(u64::from(node.0) << 48 | (kind as u64) << 40 | (number & 0xff_ffff_ffff));
+    pub(crate) fn effect(&mut self, effect: &Effect<'_>, text: impl FnOnce() -> String) {
+        let Effect { at_ns, node, name, number, kind, detail } = *effect;
+        let (kind, kind_number) = kind.name_and_number();
+        let word = (u64::from(node.0) << 48) | (kind_number << 40) | (number & 0xff_ffff_ffff);
+        self.digest.feed(word);
         self.digest.feed(at_ns);
         self.digest.feed(detail);
         if let Some(recorder) = &mut self.recorder {
-            let line = format!(
-                "{} {:<12} {:>6} {:<7} {}",
-                Seconds(at_ns),
-                name(),
-                number,
-                kind.name(),
-                text()
-            );
+            let line = format!("{} {name:<12} {number:>6} {kind:<7} {}", Seconds(at_ns), text());
             recorder(line.trim_end());
         }
     }

@@ -15,13 +15,13 @@ use std::{
 };
 
 use crate::{
-    config::WorldConfig,
+    config::{Site, WorldConfig},
     disk::Disk,
     env::{Exit, NodeId},
     fault::Plan,
     machine::SimEnv,
     net::Sockets,
-    power::{Crash, Ended, Fired, PlanError, Power},
+    power::{Crash, End, Ended, Fired, PlanError, Power},
     random::Stream,
     schedule::{Slot, Task},
     state::{Event, MarkHit, Node, State},
@@ -67,7 +67,7 @@ impl World {
     pub fn add_node<F>(
         &mut self,
         name: &str,
-        in_data_centre: bool,
+        site: Site,
         program: impl Fn(SimEnv) -> F + 'static,
     ) -> NodeId
     where
@@ -79,7 +79,7 @@ impl World {
         let (seed, entity) = (state.config.seed, u64::from(id.0));
         state.nodes.push(Node {
             name: name.to_owned(),
-            in_data_centre,
+            site,
             power: Power::Off,
             boot: 0,
             effects: 0,
@@ -186,7 +186,7 @@ impl World {
             let mut state = self.state.borrow_mut();
             // A panic after the crash point does not count: the node had no power any more.
             if state.node(node).power == Power::On {
-                state.ended(node, panic_message(cause.as_ref()), true);
+                state.ended(node, panic_message(cause.as_ref()), End::Panic);
                 calm = false;
             }
         }
@@ -248,7 +248,7 @@ impl World {
             }
             Event::EndSync { node, boot, sync, done } => {
                 let text = || "sync ended".to_owned();
-                if state.effect((node, boot), EffectKind::Disk, 1, text) {
+                if state.effect((node, boot), EffectKind::Sync, 1, text) {
                     state.node(node).disk.end_sync(sync);
                     done.set(true);
                 }

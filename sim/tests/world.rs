@@ -7,7 +7,7 @@ use std::{
 };
 
 use unplug_sim::{
-    NetworkConfig, SimEnv, Stop, World, WorldConfig,
+    End, NetworkConfig, SimEnv, Site, Stop, World, WorldConfig,
     env::{Address, Disk, Env, Exit, File, Instant, Net, NodeId, OpenMode, Port, Refusal, Socket},
     fault::{Action, Edge, EffectFilter, Fault, Plan, Point, Target, Trigger},
 };
@@ -36,11 +36,11 @@ fn mark(name: &str) -> EffectFilter {
 }
 
 /// A client and a server that talk, write and sync, with some randomness.
-async fn chatter(env: SimEnv, peer: NodeId, first: bool) -> Exit {
+async fn chatter(env: SimEnv, peer: NodeId) -> Exit {
     let socket = env.net().bind(Port(1)).expect("free");
     let to = Address { node: peer, port: Port(1) };
     let file = env.disk().open("/log", OpenMode::Create).await.expect("no faults");
-    if first {
+    if env.node() < peer {
         env.sleep(Duration::from_secs(1)).await;
         socket.send(to, "ball".into()).expect("small");
     }
@@ -65,8 +65,8 @@ fn chat(seed: u64, plan: &Plan) -> (Vec<String>, String) {
     let lines = Rc::new(RefCell::new(Vec::new()));
     let sink = Rc::clone(&lines);
     world.record(Box::new(move |line| sink.borrow_mut().push(line.to_owned())));
-    let a = world.add_node("a", true, |env| chatter(env, NodeId(1), true));
-    let b = world.add_node("b", true, |env| chatter(env, NodeId(0), false));
+    let a = world.add_node("a", Site::DataCentre, |env| chatter(env, NodeId(1)));
+    let b = world.add_node("b", Site::DataCentre, |env| chatter(env, NodeId(0)));
     world.load(plan).expect("known nodes");
     world.start(a);
     world.start(b);
@@ -89,8 +89,8 @@ fn the_same_seed_gives_the_same_trace_and_digest_and_another_seed_does_not() {
 #[test]
 fn recording_a_trace_changes_nothing() {
     let mut world = World::new(WorldConfig::new(5));
-    let a = world.add_node("a", true, |env| chatter(env, NodeId(1), true));
-    let b = world.add_node("b", true, |env| chatter(env, NodeId(0), false));
+    let a = world.add_node("a", Site::DataCentre, |env| chatter(env, NodeId(1)));
+    let b = world.add_node("b", Site::DataCentre, |env| chatter(env, NodeId(0)));
     world.start(a);
     world.start(b);
     world.run_until(30 * SECOND);
@@ -103,7 +103,7 @@ fn marks_counted(edge: Edge) -> Vec<u64> {
     let seen = Rc::new(RefCell::new(Vec::new()));
     let mut world = world(1);
     let witness = Rc::clone(&seen);
-    let node = world.add_node("node", true, move |env: SimEnv| {
+    let node = world.add_node("node", Site::DataCentre, move |env: SimEnv| {
         let witness = Rc::clone(&witness);
         async move {
             for number in 1..=5 {
@@ -135,7 +135,7 @@ fn nothing_counts_after_the_crash_point_even_in_the_middle_of_a_poll() {
 fn a_panic_after_the_crash_point_does_not_count_and_one_before_does() {
     for (struck, want) in [(true, Stop::Time), (false, Stop::Panicked)] {
         let mut world = world(1);
-        let node = world.add_node("node", true, |env: SimEnv| async move {
+        let node = world.add_node("node", Site::DataCentre, |env: SimEnv| async move {
             env.mark("edge");
             if env.random() != 1 {
                 panic!("after the edge");
@@ -158,7 +158,7 @@ fn a_refusal_is_told_and_its_node_stays_down() {
     let mut world = world(1);
     let boots = Rc::new(Cell::new(0));
     let count = Rc::clone(&boots);
-    let node = world.add_node("node", true, move |_: SimEnv| {
+    let node = world.add_node("node", Site::DataCentre, move |_: SimEnv| {
         count.set(count.get() + 1);
         async { Err(Refusal("a blank disk".to_owned())) }
     });
@@ -166,8 +166,8 @@ fn a_refusal_is_told_and_its_node_stays_down() {
     world.run_until(SECOND);
     let ended = world.ended();
     assert_eq!(
-        (ended.len(), ended[0].panicked, ended[0].message.as_str()),
-        (1, false, "a blank disk")
+        (ended.len(), ended[0].end, ended[0].message.as_str()),
+        (1, End::Refusal, "a blank disk")
     );
     assert_eq!(boots.get(), 1);
 }
@@ -191,13 +191,13 @@ fn a_destructor_of_a_crashed_node_can_neither_send_nor_mark() {
     let heard = Rc::new(Cell::new(0));
     let mut world = world(1);
     world.watch("last words");
-    let talker = world.add_node("talker", true, |env: SimEnv| async move {
+    let talker = world.add_node("talker", Site::DataCentre, |env: SimEnv| async move {
         let socket = Some(env.net().bind(Port(1)).expect("free"));
         let _words = LastWords { env, socket };
         std::future::pending().await
     });
     let count = Rc::clone(&heard);
-    let listener = world.add_node("listener", true, move |env: SimEnv| {
+    let listener = world.add_node("listener", Site::DataCentre, move |env: SimEnv| {
         let count = Rc::clone(&count);
         async move {
             let socket = env.net().bind(Port(1)).expect("free");
@@ -221,7 +221,7 @@ fn a_destructor_of_a_crashed_node_can_neither_send_nor_mark() {
 fn a_dropped_receive_loses_no_datagram() {
     let got = Rc::new(RefCell::new(Vec::new()));
     let mut world = world(1);
-    let sender = world.add_node("sender", true, |env: SimEnv| async move {
+    let sender = world.add_node("sender", Site::DataCentre, |env: SimEnv| async move {
         let socket = env.net().bind(Port(1)).expect("free");
         env.sleep(Duration::from_secs(1)).await;
         for number in 0..100u8 {
@@ -232,7 +232,7 @@ fn a_dropped_receive_loses_no_datagram() {
         Ok(())
     });
     let seen = Rc::clone(&got);
-    let receiver = world.add_node("receiver", true, move |env: SimEnv| {
+    let receiver = world.add_node("receiver", Site::DataCentre, move |env: SimEnv| {
         let seen = Rc::clone(&seen);
         async move {
             let socket = env.net().bind(Port(1)).expect("free");
@@ -273,7 +273,7 @@ fn a_handle_that_outlives_its_boot_does_nothing() {
     let mut world = world(1);
     world.watch("late");
     let keep = Rc::clone(&kept);
-    let node = world.add_node("node", true, move |env: SimEnv| {
+    let node = world.add_node("node", Site::DataCentre, move |env: SimEnv| {
         keep.borrow_mut().get_or_insert_with(|| env.clone());
         std::future::pending()
     });
@@ -300,7 +300,7 @@ fn killing_keeps_the_page_cache_and_power_loss_takes_the_unsynced_file_name() {
         let mut names = Vec::new();
         for seed in 0..20 {
             let mut world = world(seed);
-            let node = world.add_node("node", true, |env: SimEnv| async move {
+            let node = world.add_node("node", Site::DataCentre, |env: SimEnv| async move {
                 env.disk().open("/file", OpenMode::Create).await.expect("no faults");
                 env.mark("made");
                 std::future::pending().await
@@ -323,7 +323,7 @@ fn killing_keeps_the_page_cache_and_power_loss_takes_the_unsynced_file_name() {
 #[test]
 fn a_sync_takes_effect_at_its_end_whether_its_future_is_dropped_or_not() {
     let mut world = world(3);
-    let node = world.add_node("node", true, |env: SimEnv| async move {
+    let node = world.add_node("node", Site::DataCentre, |env: SimEnv| async move {
         let disk = env.disk();
         let file = disk.open("/file", OpenMode::Create).await.expect("no faults");
         file.append("durable".into()).await.expect("no faults");
@@ -360,8 +360,9 @@ fn a_sync_takes_effect_at_its_end_whether_its_future_is_dropped_or_not() {
 #[test]
 fn a_data_centre_power_loss_spares_clients_outside_it() {
     let mut world = world(1);
-    for (name, inside) in [("a", true), ("b", true), ("client", false)] {
-        let node = world.add_node(name, inside, |_: SimEnv| std::future::pending());
+    let inside = Site::DataCentre;
+    for (name, site) in [("a", inside), ("b", inside), ("client", Site::Outside)] {
+        let node = world.add_node(name, site, |_: SimEnv| std::future::pending());
         world.start(node);
     }
     let what = Action::PowerLoss { target: Target::DataCentre, down_ns: SECOND };
@@ -375,7 +376,7 @@ fn a_data_centre_power_loss_spares_clients_outside_it() {
 #[test]
 fn a_plan_with_an_unknown_node_or_a_zeroth_effect_is_refused_whole() {
     let mut world = world(1);
-    let node = world.add_node("node", true, |_: SimEnv| std::future::pending());
+    let node = world.add_node("node", Site::DataCentre, |_: SimEnv| std::future::pending());
     world.start(node);
     let mut plan = fault(None, SECOND, power_loss("node", 1));
     plan.faults.extend(fault(None, SECOND, power_loss("nod", 1)).faults);
@@ -390,7 +391,7 @@ fn a_plan_with_an_unknown_node_or_a_zeroth_effect_is_refused_whole() {
 #[test]
 fn disarmed_faults_do_not_happen() {
     let mut world = world(1);
-    let node = world.add_node("node", true, |env: SimEnv| async move {
+    let node = world.add_node("node", Site::DataCentre, |env: SimEnv| async move {
         loop {
             env.sleep(Duration::from_millis(100)).await;
         }
@@ -417,7 +418,7 @@ fn taking_one_fault_away_leaves_an_unrelated_node_as_it_was() {
             }
         }));
         for name in ["victim", "loner"] {
-            let node = world.add_node(name, true, |env: SimEnv| async move {
+            let node = world.add_node(name, Site::DataCentre, |env: SimEnv| async move {
                 loop {
                     env.sleep(Duration::from_nanos(env.random() % SECOND)).await;
                 }
@@ -439,7 +440,7 @@ fn a_thousand_worlds_one_after_another_leave_nothing_behind() {
     for seed in 0..1_000 {
         let mut world = world(seed);
         let guard = Rc::clone(&alive);
-        let node = world.add_node("node", true, move |env: SimEnv| {
+        let node = world.add_node("node", Site::DataCentre, move |env: SimEnv| {
             let guard = Rc::clone(&guard);
             async move {
                 let _guard = guard;
@@ -458,7 +459,7 @@ fn a_thousand_worlds_one_after_another_leave_nothing_behind() {
 #[test]
 fn a_program_that_spins_in_events_is_over_budget() {
     let mut world = World::new(WorldConfig { events_max: 1_000, ..WorldConfig::new(1) });
-    let node = world.add_node("node", true, |env: SimEnv| async move {
+    let node = world.add_node("node", Site::DataCentre, |env: SimEnv| async move {
         loop {
             env.sleep(Duration::from_nanos(1)).await;
         }

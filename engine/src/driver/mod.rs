@@ -4,6 +4,11 @@
 //! so a new leader, on any node and after any crash, reads the registers and goes on. What it
 //! decides is in [`core`]; here it is carried out.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "an answer that does not belong to the request ends the work, whichever it is"
+)]
+
 pub mod core;
 
 use std::{cell::RefCell, rc::Rc, time::Duration};

@@ -90,11 +90,10 @@ impl Pipeline {
                 }
             }
         }
-        let sink = order.last().expect("a pipeline without nodes was refused");
-        let columns = columns.ok_or_else(|| error(&sink.name, "needs columns: parse first"))?;
+        let columns = columns.ok_or_else(|| whole("has no columns: parse first"))?;
         let columns = columns.into_iter().map(|column| column.name).collect();
-        let json = serde_json::to_vec(spec).expect("plain data serialises");
-        Ok(Self { steps, columns, fingerprint: xxh3_64(&json) })
+        let fingerprint = xxh3_64(format!("{spec:?}").as_bytes());
+        Ok(Self { steps, columns, fingerprint })
     }
 
     /// The columns of a row of the sink.
@@ -234,7 +233,8 @@ mod tests {
 
     #[test]
     fn each_fault_is_told_with_its_place() {
-        let cases: [(&str, Box<dyn FnOnce(&mut Spec)>); 9] = [
+        type Change = Box<dyn FnOnce(&mut Spec)>;
+        let cases: [(&str, Change); 9] = [
             (
                 "node \"late\": unknown input \"parse\"; there are: flights, late, parsed, short, table",
                 Box::new(|spec| spec.nodes[2].inputs = vec!["parse".to_owned()]),
