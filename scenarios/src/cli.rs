@@ -145,9 +145,11 @@ fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
     let range = text.split_once("..").and_then(|(a, b)| Some(number(a)?..number(b)?));
     match range {
         None => Err("it must be A..B with two numbers, such as 0..250".to_owned()),
-        Some(range) if range.is_empty() => {
-            Err(format!("no seeds; {} must be below {}", range.start, range.end))
-        }
+        Some(range) if range.is_empty() => Err(format!(
+            "that range is empty; A must be below B, as in {}..{}",
+            range.end,
+            range.start.max(range.end + 1)
+        )),
         Some(range) => Ok(range),
     }
 }
@@ -159,7 +161,10 @@ mod tests {
     #[test]
     fn seeds_are_a_half_open_range_with_something_in_it() {
         assert_eq!(parse_seeds("3..9"), Ok(3..9));
-        assert_eq!(parse_seeds("9..3").expect_err("empty"), "no seeds; 9 must be below 3");
+        assert_eq!(
+            parse_seeds("9..3").expect_err("empty"),
+            "that range is empty; A must be below B, as in 3..9"
+        );
         for bad in ["", "3", "..", "a..b", "1..=2", "-1..2", "1..99999999999999999999"] {
             assert!(parse_seeds(bad).expect_err(bad).starts_with("it must be A..B"), "{bad}");
         }

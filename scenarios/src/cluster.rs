@@ -5,15 +5,16 @@ use std::{rc::Rc, time::Duration};
 
 use unplug_engine::{
     Cluster, Config, Role, SinkKind,
-    defect::{Defect, Defects},
+    defect::Defects,
     pipeline::{Pipeline, Spec},
 };
-use unplug_sim::{NetworkConfig, Site, World, WorldConfig, env::NodeId};
+use unplug_sim::{Site, World, WorldConfig, env::NodeId};
 
 use crate::{
     clients::{self, Clients},
+    defects,
     input::Invalid,
-    scenario::{Network, Scenario, Sink, Source},
+    scenario::{Scenario, Sink, Source},
     topology,
     workload::Workload,
 };
@@ -57,7 +58,7 @@ pub fn build(
         (config.cluster.broker, config.cluster.sink),
     ));
     let mut world = World::new(WorldConfig {
-        network: network(&scenario.network),
+        network: scenario.network,
         events_max: scenario.bounds.events_max,
         ..WorldConfig::new(seed)
     });
@@ -104,10 +105,8 @@ fn config(scenario: &Scenario) -> Result<Config, Invalid> {
         sink: one(topology::Role::Sink),
         partitions: u16::try_from(scenario.cluster.partitions).expect("checked: at most 64"),
     };
-    let mut defects = Vec::new();
-    for name in &scenario.defects {
-        defects.push(name.parse::<Defect>().map_err(|error| Invalid::new(error.to_string()))?);
-    }
+    let defects: Vec<_> =
+        scenario.defects.iter().map(|name| defects::check(name)).collect::<Result<_, _>>()?;
     Ok(Config {
         sink: match scenario.sink {
             Sink::Table => SinkKind::Table,
@@ -117,16 +116,6 @@ fn config(scenario: &Scenario) -> Result<Config, Invalid> {
         defects: Defects::of(&defects),
         ..Config::new(cluster, pipeline(scenario)?)
     })
-}
-
-fn network(network: &Network) -> NetworkConfig {
-    NetworkConfig {
-        latency_ns: network.latency_ns,
-        tail: network.tail,
-        tail_ns: network.tail_ns,
-        loss: network.loss,
-        duplication: network.duplication,
-    }
 }
 
 fn add(

@@ -9,6 +9,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::ThreadPool;
+use unplug_engine::defect::Defect;
 
 use crate::{
     campaign::{self, Campaign, RECHECK_EVERY},
@@ -63,8 +64,8 @@ pub fn list(out: &mut dyn Write) -> anyhow::Result<Status> {
         writeln!(out, "  {:<20} {}", scenario.name, scenario.about)?;
     }
     writeln!(out, "\ndefects, for --defect")?;
-    for (name, about) in defects::DEFECTS {
-        writeln!(out, "  {name:<20} {about}")?;
+    for defect in Defect::ALL {
+        writeln!(out, "  {:<20} {}", defect.name(), defect.about())?;
     }
     Ok(Status::Held)
 }

@@ -1,23 +1,15 @@
-//! The names of the defects that can be switched on. The defects themselves are in the engine.
+//! Switching defects on by name. The defects themselves are in the engine.
+
+use unplug_engine::defect::Defect;
 
 use crate::input::{Invalid, unknown};
-
-/// Each defect's name, and what it does.
-pub const DEFECTS: [(&str, &str); 3] = [
-    ("ack-before-sync", "the broker acknowledges input before it is durable"),
-    ("skip-dir-sync", "a durable put leaves out the sync of its directory"),
-    ("sink-not-idempotent", "the sink applies an epoch again that it already has"),
-];
 
 /// Checks a name.
 ///
 /// # Errors
 /// If no defect has it.
-pub fn check(name: &str) -> Result<(), Invalid> {
-    if DEFECTS.iter().any(|(known, _)| *known == name) {
-        return Ok(());
-    }
-    Err(Invalid::new(unknown("defect", name, DEFECTS.iter().map(|(known, _)| *known))))
+pub fn check(name: &str) -> Result<Defect, Invalid> {
+    name.parse().map_err(|_| Invalid::new(unknown("defect", name, Defect::ALL.map(Defect::name))))
 }
 
 /// Adds defects to those that a scenario has switched on.

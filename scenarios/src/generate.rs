@@ -2,7 +2,7 @@
 //! what the engine promises to survive. Everything that goes down comes back, with its disk.
 //!
 //! Faults that fall at any time mostly find disks at rest. So most wait beside something: an
-//! operation of a disk, where there is data not yet synced; or the begin of a step of an epoch,
+//! operation of a disk that leaves something unsynced; or the begin of a step of an epoch,
 //! where something is half done.
 
 use unplug_sim::{
@@ -139,7 +139,7 @@ impl Generator<'_> {
         let durable: Vec<Role> =
             self.faults.roles.iter().copied().filter(|role| Role::DURABLE.contains(role)).collect();
         let role =
-            if class == Class::NodePowerLoss && !durable.is_empty() && self.random.chance(3, 4) {
+            if class == Class::NodePowerLoss && !durable.is_empty() && self.random.chance(5, 6) {
                 self.pick(&durable)
             } else {
                 self.pick(&self.faults.roles.clone())

@@ -14,7 +14,7 @@
 //! is `[cases, of so many]`.
 
 use serde::{Deserialize, Serialize};
-use unplug_sim::fault::Plan;
+use unplug_sim::{NetworkConfig, fault::Plan};
 
 use crate::{
     input::{self, Invalid},
@@ -52,7 +52,7 @@ pub struct Scenario {
     pub faults: Faults,
     /// The links between any two nodes.
     #[serde(default)]
-    pub network: Network,
+    pub network: NetworkConfig,
     /// From the start of one epoch to the start of the next, if there is input.
     #[serde(default = "default_epoch_interval_ns")]
     pub epoch_interval_ns: u64,
@@ -141,22 +141,6 @@ pub struct Classes {
     pub node_kill: u32,
 }
 
-/// The links. Datagrams overtake each other as far as their latencies spread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Network {
-    /// The usual one-way latency.
-    pub latency_ns: (u64, u64),
-    /// How often a datagram takes a latency from `tail_ns` in place of the usual one.
-    pub tail: (u32, u32),
-    /// The latency of stragglers.
-    pub tail_ns: (u64, u64),
-    /// How often a datagram is lost.
-    pub loss: (u32, u32),
-    /// How often a datagram arrives twice.
-    pub duplication: (u32, u32),
-}
-
 /// What a run may take at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -241,18 +225,6 @@ impl Default for Generate {
 impl Default for Classes {
     fn default() -> Self {
         Self { data_centre_power_loss: 1, node_power_loss: 1, node_kill: 1 }
-    }
-}
-
-impl Default for Network {
-    fn default() -> Self {
-        Self {
-            latency_ns: (50_000, 500_000),
-            tail: (1, 100),
-            tail_ns: (MS, 20 * MS),
-            loss: (1, 100),
-            duplication: (1, 100),
-        }
     }
 }
 

@@ -3,12 +3,15 @@
 
 use std::ops::RangeInclusive;
 
-use unplug_sim::fault::{Action, Plan, Target};
+use unplug_sim::{
+    NetworkConfig,
+    fault::{Action, Plan, Target},
+};
 
 use crate::{
-    defects,
+    cluster, defects,
     input::{Invalid, unknown},
-    scenario::{Expect, Faults, Generate, Network, Scenario, Source},
+    scenario::{Expect, Faults, Generate, Scenario, Source},
     topology::Cluster,
     workload::FLIGHTS,
 };
@@ -18,7 +21,7 @@ const HOUR: u64 = 3_600_000_000_000;
 /// Checks a whole scenario.
 pub(crate) fn scenario(scenario: &Scenario) -> Result<(), Invalid> {
     name(&scenario.name)?;
-    cluster(&scenario.cluster)?;
+    nodes(&scenario.cluster)?;
     let Source::Flights(flights) = &scenario.workload;
     within("workload.flights.tuples", flights.tuples, 1..=FLIGHTS)?;
     within("workload.flights.per_second", flights.per_second, 1..=1_000_000)?;
@@ -38,10 +41,10 @@ pub(crate) fn scenario(scenario: &Scenario) -> Result<(), Invalid> {
     if scenario.expect == Expect::Caught(Vec::new()) {
         return Err(Invalid::at("expect.caught", "names no verdict; name at least one"));
     }
-    scenario
-        .defects
-        .iter()
-        .try_for_each(|defect| defects::check(defect).map_err(|error| error.within("defects")))
+    for defect in &scenario.defects {
+        defects::check(defect).map_err(|error| error.within("defects"))?;
+    }
+    cluster::pipeline(scenario).map(drop)
 }
 
 /// Checks that a plan can be run on a cluster.
@@ -79,7 +82,7 @@ fn name(name: &str) -> Result<(), Invalid> {
     Err(Invalid::at("name", format!("{name:?} {rule}")))
 }
 
-fn cluster(cluster: &Cluster) -> Result<(), Invalid> {
+fn nodes(cluster: &Cluster) -> Result<(), Invalid> {
     within("cluster.partitions", cluster.partitions, 1..=64)?;
     within("cluster.executors", cluster.executors, 1..=64)?;
     within("cluster.producers", cluster.producers, 1..=64)?;
@@ -109,7 +112,7 @@ fn generate(faults: &Generate) -> Result<(), Invalid> {
     Ok(())
 }
 
-fn network(network: &Network) -> Result<(), Invalid> {
+fn network(network: &NetworkConfig) -> Result<(), Invalid> {
     for (place, range) in [("latency_ns", network.latency_ns), ("tail_ns", network.tail_ns)] {
         let place = format!("network.{place}");
         within(&place, range.1, 0..=HOUR)?;

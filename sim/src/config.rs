@@ -1,5 +1,7 @@
 //! What a world is made of: integers with units, so that a run never depends on a float.
 
+use serde::{Deserialize, Serialize};
+
 use crate::schedule::Schedule;
 
 /// A range of nanoseconds, drawn from evenly: from the first up to, not including, the second.
@@ -35,7 +37,8 @@ pub struct WorldConfig {
 }
 
 /// A link: what happens to a datagram on its way. Reordering comes from the spread of latencies.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct NetworkConfig {
     /// The usual one-way latency.
     pub latency_ns: NanosRange,

@@ -91,7 +91,7 @@ impl State {
             events: 0,
             queue: EventQueue::new(),
             scheduler: Scheduler::new(config.schedule, config.seed),
-            links: Links::new(config.network.clone(), config.seed),
+            links: Links::new(config.network, config.seed),
             nodes: Vec::new(),
             supply: Supply::new(config.seed),
             trace: Trace::new(),

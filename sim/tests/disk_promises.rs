@@ -146,8 +146,8 @@ impl Debtor {
 
     /// Half a rename leaves a file with two names. A path means a file of its own in this test.
     fn undo_half_renames(&mut self) {
-        for path in 0..PATHS.len() {
-            if self.disk.metadata(PATHS[path]).is_ok_and(|metadata| metadata.links > 1) {
+        for (path, name) in PATHS.iter().enumerate() {
+            if self.disk.metadata(name).is_ok_and(|metadata| metadata.links > 1) {
                 self.take(&Step::Remove { path });
             }
         }

@@ -56,7 +56,8 @@ fn a_kill_closes_handles_and_keeps_what_is_pending() {
 fn no_handle_outlives_a_crash_or_is_used_twice() {
     let mut disk = formatted(&[("a", "x")]);
     let before = disk.open("a", OpenMode::Write).unwrap();
-    disk.crash_with(&mut |_| Fate::Kept);
+    disk.append(before, b"lost").unwrap();
+    disk.crash_with(&mut |_| Fate::Lost);
     let after = disk.open("a", OpenMode::Write).unwrap();
     assert_ne!(before, after);
     assert_eq!(disk.append(before, b"y"), Err(DiskError::InvalidInput));
@@ -195,7 +196,9 @@ fn the_fingerprint_is_that_of_what_programs_see() {
     write(&mut longer, "a", "x\0");
     let mut directory = formatted(&[("a", "x")]);
     directory.create_dir("b").unwrap();
-    let others = [linked, longer, directory, formatted(&[("a", "xb"), ("b", "")]), Disk::new()];
+    let moved = formatted(&[("a", "x/b"), ("b", "")]);
+    let looks_like_a_second_file = formatted(&[("a", "x/b\x01\0\0\0\0\0\0\0x")]);
+    let others = [linked, longer, directory, moved, looks_like_a_second_file, Disk::new()];
     let hashes: BTreeSet<u128> = others.iter().chain([&plain]).map(Disk::image_hash).collect();
-    assert_eq!(hashes.len(), 6);
+    assert_eq!(hashes.len(), 7);
 }

@@ -20,6 +20,28 @@ fn a_directory_needs_a_sync_of_its_parent() {
 }
 
 #[test]
+fn a_directory_sync_covers_what_was_pending_when_it_began() {
+    let mut disk = Disk::new();
+    write(&mut disk, "a", "");
+    let sync = disk.begin_sync_dir("/").unwrap();
+    disk.rename("a", "b").unwrap();
+    check(&disk, &["", "a=", "b="]);
+    disk.end_sync(sync);
+    check(&disk, &["a=", "b="]);
+}
+
+#[test]
+fn the_end_of_a_sync_of_a_directory_that_is_gone_is_harmless() {
+    let mut disk = formatted(&[("d/a", "")]);
+    disk.remove("d/a").unwrap();
+    let sync = disk.begin_sync_dir("d").unwrap();
+    disk.remove_dir("d").unwrap();
+    sync_dir(&mut disk, "/");
+    disk.end_sync(sync);
+    check(&disk, &[""]);
+}
+
+#[test]
 fn a_removal_is_durable_with_the_sync_of_its_directory() {
     let mut disk = formatted(&[("a", "o")]);
     disk.remove("a").unwrap();
