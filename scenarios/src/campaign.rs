@@ -20,9 +20,8 @@ use crate::{
     determinism, generate,
     input::Invalid,
     outcome::{Outcome, Verdict, VerdictKind},
-    run,
+    run::Case,
     scenario::Scenario,
-    workload::Workload,
 };
 
 /// One seed in so many is run twice, to compare digests.
@@ -31,12 +30,10 @@ pub const RECHECK_EVERY: u64 = 16;
 /// A scenario and the seeds to take it through.
 #[derive(Debug)]
 pub struct Campaign<'a> {
-    /// The scenario.
-    pub scenario: &'a Scenario,
+    /// The scenario, made ready.
+    pub case: &'a Case<'a>,
     /// The seeds.
     pub seeds: Range<u64>,
-    /// What producers send.
-    pub workload: &'a Workload,
     /// One seed in so many is run twice: [`RECHECK_EVERY`], or 1 for all.
     pub recheck_every: u64,
 }
@@ -108,19 +105,13 @@ impl Campaign<'_> {
 
     fn run_one(&self, seed: u64) -> Ran {
         let before = cpu_time();
-        let mut outcome = attempt(self.scenario, seed, None, || {
-            run::run(self.scenario, seed, None, self.workload)
-        });
+        let scenario = self.case.scenario();
+        let mut outcome = attempt(scenario, seed, None, || self.case.run(seed, None));
         let cpu = cpu_time().saturating_sub(before);
         if seed.is_multiple_of(self.recheck_every) {
-            let again = attempt(self.scenario, seed, None, || {
+            let again = attempt(scenario, seed, None, || {
                 let mut again = outcome.clone();
-                again.verdicts.extend(determinism::recheck(
-                    &outcome,
-                    self.scenario,
-                    None,
-                    self.workload,
-                ));
+                again.verdicts.extend(determinism::recheck(&outcome, self.case, None));
                 again
             });
             outcome = again;
@@ -209,6 +200,7 @@ fn cpu_time() -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::workload::Workload;
 
     fn ran(seed: u64) -> Ran {
         let verdict = Verdict { kind: VerdictKind::Lost, message: String::new() };
@@ -235,12 +227,8 @@ mod tests {
     fn every_seed_is_run_once_on_any_number_of_threads() {
         let scenario = Scenario::parse("x", r#"{"name": "x"}"#).expect("parses");
         let workload = Workload::embedded().expect("sound");
-        let campaign = Campaign {
-            scenario: &scenario,
-            seeds: 5..9,
-            workload: &workload,
-            recheck_every: RECHECK_EVERY,
-        };
+        let case = Case::new(&scenario, &workload).expect("sound");
+        let campaign = Campaign { case: &case, seeds: 5..9, recheck_every: RECHECK_EVERY };
         for jobs in [1, 3] {
             let mut seen = Vec::new();
             let ended = campaign.run(&pool(jobs).expect("starts"), &mut |ran| {

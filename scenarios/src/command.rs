@@ -20,6 +20,7 @@ use crate::{
     input::Invalid,
     outcome::{Judgement, Outcome, VerdictKind},
     report::{FailureReport, Report, ScenarioReport, Tally},
+    run::Case,
     scenario::{Expect, Scenario},
     suite, table,
     workload::Workload,
@@ -123,10 +124,10 @@ impl Session<'_> {
     fn scenario(&mut self, scenario: &Scenario) -> anyhow::Result<ScenarioReport> {
         let Session { args, workload, pool, failures, out, .. } = self;
         let bar = progress(&scenario.name, args.seeds.end - args.seeds.start);
+        let case = Case::new(scenario, workload)?;
         let campaign = Campaign {
-            scenario,
+            case: &case,
             seeds: args.seeds.clone(),
-            workload,
             recheck_every: if args.check_determinism { 1 } else { RECHECK_EVERY },
         };
         let mut tally = Tally::new(scenario);

@@ -5,22 +5,15 @@ use unplug_sim::fault::Plan;
 
 use crate::{
     outcome::{Outcome, Verdict, VerdictKind},
-    run,
-    scenario::Scenario,
-    workload::Workload,
+    run::Case,
 };
 
 /// Repeats the run that gave `first`, and objects to any difference.
 #[must_use]
-pub fn recheck(
-    first: &Outcome,
-    scenario: &Scenario,
-    plan: Option<&Plan>,
-    workload: &Workload,
-) -> Option<Verdict> {
-    let second = run::run(scenario, first.seed, plan, workload);
+pub fn recheck(first: &Outcome, case: &Case<'_>, plan: Option<&Plan>) -> Option<Verdict> {
+    let second = case.run(first.seed, plan);
     difference(first, &second, |out| {
-        run::trace(scenario, first.seed, plan, workload, out);
+        case.trace(first.seed, plan, out);
     })
 }
 

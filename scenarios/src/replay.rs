@@ -16,7 +16,7 @@ use crate::{
     failure::{Failure, VERSION},
     files,
     outcome::{Judgement, Outcome, VerdictKind, kinds},
-    run,
+    run::Case,
     scenario::Scenario,
     suite,
     workload::Workload,
@@ -84,10 +84,9 @@ fn run_once(
     out: &mut dyn Write,
 ) -> anyhow::Result<Outcome> {
     let workload = Workload::embedded()?;
+    let case = Case::new(scenario, &workload)?;
     let mut outcome = match beside.trace {
-        None => {
-            campaign::attempt(scenario, seed, plan, || run::run(scenario, seed, plan, &workload))
-        }
+        None => campaign::attempt(scenario, seed, plan, || case.run(seed, plan)),
         Some(path) => {
             let mut file;
             let to: &mut dyn Write = if path == Path::new("-") {
@@ -98,7 +97,7 @@ fn run_once(
             };
             let mut written = Ok(());
             let outcome = campaign::attempt(scenario, seed, plan, || {
-                run::trace(scenario, seed, plan, &workload, &mut |line| {
+                case.trace(seed, plan, &mut |line| {
                     if written.is_ok() {
                         written = writeln!(to, "{line}");
                     }
@@ -111,7 +110,7 @@ fn run_once(
         }
     };
     if beside.twice {
-        outcome.verdicts.extend(determinism::recheck(&outcome, scenario, plan, &workload));
+        outcome.verdicts.extend(determinism::recheck(&outcome, &case, plan));
     }
     print_verdicts(scenario, &outcome, out)?;
     Ok(outcome)

@@ -1,7 +1,7 @@
 //! One run: a scenario, a seed and a plan in, an outcome out. Nothing else goes in, so the same
 //! run can be had again anywhere.
 
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::OnceLock};
 
 use unplug_engine::steps::Step;
 use unplug_sim::{Crash, End, Ended, Fired, Stop, World, fault::Plan};
@@ -15,7 +15,7 @@ use crate::{
     oracle::{self, Setting},
     outcome::{Digest, Outcome, Verdict, VerdictKind},
     scenario::Scenario,
-    workload::Workload,
+    workload::{Input, Workload},
 };
 
 /// How often the harness looks whether the run is over, in virtual time.
@@ -24,10 +24,100 @@ const LOOK_EVERY_NS: u64 = 50_000_000;
 /// A fault whose effect has not come so long after it was waited for does not happen any more.
 const ARMED_NS_MAX: u64 = 5_000_000_000;
 
-/// Runs a scenario with a seed, under `plan` or the plan generated for the seed.
+/// A scenario made ready to be run with many seeds, on many threads.
+#[derive(Debug)]
+pub struct Case<'a> {
+    scenario: &'a Scenario,
+    workload: &'a Workload,
+    model: Model,
+    /// What the model makes of each line of the workload, computed when it is first asked for:
+    /// runs share most lines.
+    rows: Vec<OnceLock<Result<Option<Vec<Cell>>, Invalid>>>,
+}
+
+impl<'a> Case<'a> {
+    /// Makes a scenario ready.
+    ///
+    /// # Errors
+    /// If its pipeline cannot run, or the oracle has no model of it.
+    pub fn new(scenario: &'a Scenario, workload: &'a Workload) -> Result<Self, Invalid> {
+        cluster::pipeline(scenario)?;
+        let json = serde_json::to_value(cluster::spec(scenario)?)
+            .map_err(|error| Invalid::at("pipeline", error.to_string()))?;
+        let rows = (0..workload.lines()).map(|_| OnceLock::new()).collect();
+        Ok(Self { scenario, workload, model: Model::new(&json)?, rows })
+    }
+
+    /// The scenario.
+    #[must_use]
+    pub fn scenario(&self) -> &'a Scenario {
+        self.scenario
+    }
+
+    /// Runs it with a seed, under `plan` or the plan generated for the seed.
+    #[must_use]
+    pub fn run(&self, seed: u64, plan: Option<&Plan>) -> Outcome {
+        self.attempt(seed, plan, None)
+    }
+
+    /// The same run, with each line of its trace handed to `out`.
+    pub fn trace(&self, seed: u64, plan: Option<&Plan>, out: &mut dyn FnMut(&str)) -> Outcome {
+        self.attempt(seed, plan, Some(out))
+    }
+
+    fn attempt(
+        &self,
+        seed: u64,
+        plan: Option<&Plan>,
+        out: Option<&mut dyn FnMut(&str)>,
+    ) -> Outcome {
+        let Self { scenario, workload, .. } = self;
+        let plan = plan.cloned().unwrap_or_else(|| generate::plan(scenario, seed));
+        let run = || -> Result<Outcome, Invalid> {
+            let (mut world, clients) = cluster::build(scenario, seed, workload)?;
+            world.load(&plan).map_err(|error| Invalid::new(error.to_string()))?;
+            world.watch("commit.decided");
+            let mut verdicts = drive(&mut world, &clients, scenario, &plan, out);
+            // A run that was broken off had no time to deliver all.
+            let broken_off = !verdicts.is_empty();
+            let judged = self.judged(&clients)?.into_iter();
+            verdicts.extend(judged.filter(|one| !broken_off || one.kind != VerdictKind::Stuck));
+            Ok(outcome(seed, &plan, &world, &clients, verdicts))
+        };
+        run().unwrap_or_else(|error| broken(seed, plan.clone(), &error))
+    }
+
+    /// The oracle's word.
+    fn judged(&self, clients: &Clients) -> Result<Vec<Verdict>, Invalid> {
+        for input in clients.inputs.iter().flatten() {
+            self.row(input).map_err(Clone::clone)?;
+        }
+        let lookup = |id: TupleId| {
+            let input = clients.inputs.get(usize::from(id.producer))?;
+            let row = self.row(input.get(usize::try_from(id.seq).ok()?)?);
+            Some(row.ok().and_then(Option::as_deref))
+        };
+        let setting = Setting {
+            expected: &lookup,
+            inputs: clients.total() as u64,
+            partitions: usize::from(clients.partitions),
+        };
+        Ok(oracle::judge(&clients.history.borrow(), &setting))
+    }
+
+    /// What the model makes of an input.
+    fn row(&self, input: &Input) -> Result<&Option<Vec<Cell>>, &Invalid> {
+        self.rows[input.line].get_or_init(|| self.model.row(&input.value)).as_ref()
+    }
+}
+
+/// Makes a scenario ready and runs it once: see [`Case`].
 #[must_use]
 pub fn run(scenario: &Scenario, seed: u64, plan: Option<&Plan>, workload: &Workload) -> Outcome {
-    attempt(scenario, seed, plan, workload, None)
+    match Case::new(scenario, workload) {
+        Ok(case) => case.run(seed, plan),
+        Err(error) => broken(seed, plan.cloned().unwrap_or_default(), &error),
+    }
 }
 
 /// The same run, with each line of its trace handed to `out`.
@@ -38,32 +128,15 @@ pub fn trace(
     workload: &Workload,
     out: &mut dyn FnMut(&str),
 ) -> Outcome {
-    attempt(scenario, seed, plan, workload, Some(out))
+    match Case::new(scenario, workload) {
+        Ok(case) => case.trace(seed, plan, out),
+        Err(error) => broken(seed, plan.cloned().unwrap_or_default(), &error),
+    }
 }
 
-fn attempt(
-    scenario: &Scenario,
-    seed: u64,
-    plan: Option<&Plan>,
-    workload: &Workload,
-    out: Option<&mut dyn FnMut(&str)>,
-) -> Outcome {
-    let plan = plan.cloned().unwrap_or_else(|| generate::plan(scenario, seed));
-    let run = || -> Result<Outcome, Invalid> {
-        let (mut world, clients) = cluster::build(scenario, seed, workload)?;
-        world.load(&plan).map_err(|error| Invalid::new(error.to_string()))?;
-        world.watch("commit.decided");
-        let mut verdicts = drive(&mut world, &clients, scenario, &plan, out);
-        // A run that was broken off had no time to deliver all.
-        let broken_off = !verdicts.is_empty();
-        let judged = judged(scenario, &clients)?.into_iter();
-        verdicts.extend(judged.filter(|one| !broken_off || one.kind != VerdictKind::Stuck));
-        Ok(outcome(seed, &plan, &world, &clients, verdicts))
-    };
-    run().unwrap_or_else(|error| {
-        let message = format!("the run could not be made: {error}");
-        Outcome::broken(seed, plan.clone(), Verdict { kind: VerdictKind::NotMeasured, message })
-    })
+fn broken(seed: u64, plan: Plan, error: &Invalid) -> Outcome {
+    let message = format!("the run could not be made: {error}");
+    Outcome::broken(seed, plan, Verdict { kind: VerdictKind::NotMeasured, message })
 }
 
 /// Lets the world run until all is delivered and all faults are over, or there is no hope. Tells
@@ -146,28 +219,6 @@ fn end_verdict(world: &World, ended: &Ended) -> Verdict {
     };
     let message = format!("{} at {} ns: {}", world.name(ended.node), ended.at_ns, ended.message);
     Verdict { kind, message }
-}
-
-/// The oracle's word.
-fn judged(scenario: &Scenario, clients: &Clients) -> Result<Vec<Verdict>, Invalid> {
-    let json = serde_json::to_value(cluster::spec(scenario)?)
-        .map_err(|error| Invalid::at("pipeline", error.to_string()))?;
-    let model = Model::new(&json)?;
-    let mut expected: Vec<Vec<Option<Vec<Cell>>>> = Vec::new();
-    for inputs in &clients.inputs {
-        expected
-            .push(inputs.iter().map(|input| model.row(&input.value)).collect::<Result<_, _>>()?);
-    }
-    let lookup = |id: TupleId| {
-        let input = expected.get(usize::from(id.producer))?;
-        input.get(usize::try_from(id.seq).ok()?).map(Option::as_deref)
-    };
-    let setting = Setting {
-        expected: &lookup,
-        inputs: clients.total() as u64,
-        partitions: usize::from(clients.partitions),
-    };
-    Ok(oracle::judge(&clients.history.borrow(), &setting))
 }
 
 fn outcome(

@@ -25,6 +25,8 @@ pub struct Workload {
 /// One tuple as a producer sends it; its position in the producer's input is its seq.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Input {
+    /// Its place among all flights, from 0.
+    pub line: usize,
     /// When it really came, in milliseconds since 1970; grows along the input.
     pub arrival_ms: u64,
     /// Its event time, in milliseconds since 1970; out of order.
@@ -74,6 +76,12 @@ impl Workload {
         Ok(Self { text: text.into_bytes(), flights })
     }
 
+    /// How many lines there are.
+    #[must_use]
+    pub fn lines(&self) -> usize {
+        self.flights.len()
+    }
+
     /// What each producer sends with this seed: `tuples` flights in a row, from a place that the
     /// seed draws, dealt to the producers in turn.
     ///
@@ -94,6 +102,7 @@ impl Workload {
         let mut inputs = vec![Vec::with_capacity(tuples.div_ceil(producers)); producers];
         for (index, flight) in chosen.iter().enumerate() {
             inputs[index % producers].push(Input {
+                line: start + index,
                 arrival_ms: flight.arrival_ms,
                 event_ms: flight.event_ms,
                 key: part(&flight.tail),

@@ -30,7 +30,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`env`] | the contract between a node and its machine |
+//! | [`mod@env`] | the contract between a node and its machine |
 //! | [`World`] | a cluster of machines and the loop that runs it |
 //! | [`fault`] | plans of faults, as data |
 //! | [`disk`] | the disk model: what a power cut may leave, usable without a world |
