@@ -17,12 +17,14 @@ use crate::{
 
 /// How often a fault waits for what: (weight, kind).
 const TRIGGERS: [(u32, Wait); 5] =
-    [(2, Wait::Time), (12, Wait::Write), (2, Wait::Sync), (5, Wait::Step), (2, Wait::Effect)];
+    [(2, Wait::Time), (24, Wait::Write), (2, Wait::Sync), (6, Wait::Step), (2, Wait::Effect)];
 /// A disk operation or other effect to wait for is among so many first ones.
 const DISK_NTH_MAX: u64 = 30;
 const EFFECT_NTH_MAX: u64 = 200;
 /// A step to be interrupted is among so many first ones.
 const STEP_NTH_MAX: u64 = 3;
+/// A store's first writes after a driver came back are those for its generation: so many.
+const EARLY_WRITES_MAX: u64 = 3;
 /// So long after a node is back, at most, another fault begins to wait; booting included.
 const RECOVERY_NS_MAX: u64 = 500_000_000;
 
@@ -74,6 +76,14 @@ pub fn plan(scenario: &Scenario, seed: u64) -> Plan {
     }
 }
 
+/// What the next fault may follow on.
+#[derive(Clone, Copy)]
+struct Before {
+    /// When its victims get power again, if it strikes as soon as it waits.
+    back_ns: u64,
+    victim: Victim,
+}
+
 struct Generator<'a> {
     faults: &'a Generate,
     cluster: &'a Cluster,
@@ -85,18 +95,22 @@ impl Generator<'_> {
         let (low, high) = self.faults.count;
         let count = self.random.between(low.into(), u64::from(high) + 1);
         let mut faults = Vec::new();
-        let mut back_ns = None;
+        let mut before = None;
         for _ in 0..count {
-            let from_ns = self.begin_ns(back_ns);
             let class = self.class();
-            let victim = self.victim(class);
+            let (from_ns, victim, on) = match self.early(class, before) {
+                Some(early) => early,
+                None => {
+                    let victim = self.victim(class);
+                    (self.begin_ns(before), victim, self.point(victim))
+                }
+            };
             let down_ns = self.down_ns();
-            back_ns = Some(from_ns + down_ns);
+            before = Some(Before { back_ns: from_ns + down_ns, victim });
             let target = match victim {
                 Victim::DataCentre => Target::DataCentre,
                 Victim::Node(role, index) => Target::Node(role.node(index)),
             };
-            let on = self.point(victim);
             let what = match class {
                 Class::NodeKill => Action::Kill { target, down_ns },
                 Class::DataCentrePowerLoss | Class::NodePowerLoss => {
@@ -110,16 +124,47 @@ impl Generator<'_> {
     }
 
     /// When a fault begins to wait: at any time, or as soon as those before are back.
-    fn begin_ns(&mut self, back_ns: Option<u64>) -> u64 {
-        let (cases, of) = self.faults.during_recovery;
-        let in_recovery = self.random.chance(cases.into(), of.into());
+    fn begin_ns(&mut self, before: Option<Before>) -> u64 {
+        let in_recovery = self.in_recovery();
         let anywhen = self.random.between(self.faults.from_ns, self.faults.until_ns);
         let delay_ns = self.random.below(RECOVERY_NS_MAX);
-        back_ns
+        before
             .filter(|_| in_recovery)
-            .map(|back| back + delay_ns)
+            .map(|before| before.back_ns + delay_ns)
             .filter(|&from| from < self.faults.until_ns)
             .unwrap_or(anywhen)
+    }
+
+    fn in_recovery(&mut self) -> bool {
+        let (cases, of) = self.faults.during_recovery;
+        self.random.chance(cases.into(), of.into())
+    }
+
+    /// A driver takes up its leadership only after it was down, and for a moment: where the fault
+    /// before strikes a driver, the next may wait for just that.
+    fn early(
+        &mut self,
+        class: Class,
+        before: Option<Before>,
+    ) -> Option<(u64, Victim, Option<Point>)> {
+        let Before { back_ns, victim } = before?;
+        let boots = matches!(victim, Victim::DataCentre | Victim::Node(Role::Driver, _));
+        let wanted = self.in_recovery() && self.random.chance(1, 2);
+        // At the driver as it begins, or in the midst of the store's durable put.
+        let (role, effect, nth_max) = if self.random.chance(1, 3) {
+            (Role::Driver, EffectFilter::Mark("generation.begin".to_owned()), 1)
+        } else {
+            (Role::Store, EffectFilter::Write, EARLY_WRITES_MAX)
+        };
+        let whole = class == Class::DataCentrePowerLoss;
+        let meant = whole || self.faults.roles.contains(&role);
+        if !boots || !wanted || !meant || back_ns >= self.faults.until_ns {
+            return None;
+        }
+        let node = Victim::Node(role, 0);
+        let mut point = self.beside(node, effect, nth_max);
+        point.edge = Edge::After;
+        Some((back_ns, if whole { Victim::DataCentre } else { node }, Some(point)))
     }
 
     fn class(&mut self) -> Class {

@@ -100,15 +100,17 @@ fn owners(history: &History, objections: &mut Objections) -> Owners {
 /// The sink's content, position by position, as first read; every later read must agree with it.
 fn table<'a>(history: &'a History, objections: &mut Objections) -> Vec<&'a Batch> {
     let mut table: Vec<&Batch> = Vec::new();
-    let mut end_seen = 0;
+    // Answers to two readers may overtake each other; those to one cannot.
+    let mut ends_seen: BTreeMap<u16, u64> = BTreeMap::new();
     for read in &history.reads {
         let at = seconds(read.at_ns);
-        if read.end < end_seen {
+        let seen = ends_seen.entry(read.reader).or_default();
+        if read.end < *seen {
             let message =
-                format!("a read at {at} shows {} batches, after {end_seen} were seen", read.end);
+                format!("a read at {at} shows {} batches, after {seen} were seen", read.end);
             objections.add(VerdictKind::RolledBack, message);
         }
-        end_seen = end_seen.max(read.end);
+        *seen = read.end.max(*seen);
         for (position, batch) in (usize::try_from(read.from).expect("fits")..).zip(&read.batches) {
             match table.get(position) {
                 Some(known) if *known == &**batch => {}

@@ -50,7 +50,7 @@ fn bad_usage_is_one_line() {
     let refused = |args: &[&str], expected: &str| refused(folder.path(), args, expected);
     refused(
         &["run", "--seeds", "9..3"],
-        "invalid value '9..3' for '--seeds <A..B>': no seeds; 9 must be below 3",
+        "invalid value '9..3' for '--seeds <A..B>': that range is empty; A must be below B, as in 3..9",
     );
     refused(
         &["run", "--seeds", "x"],

@@ -1,0 +1,105 @@
+//! Whole runs of the default scenarios, and the oracle alone.
+
+#![expect(missing_docs, reason = "criterion's macros make items without any")]
+
+use std::{hint::black_box, rc::Rc};
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use unplug::{
+    clients::Clients,
+    cluster, generate,
+    history::{Cell, TupleId},
+    model::Model,
+    oracle::{self, Setting},
+    run,
+    scenario::Scenario,
+    suite,
+    workload::Workload,
+};
+use unplug_benches::{CpuTime, criterion};
+
+/// One measurement takes all of them, since seeds differ much in cost.
+const SEEDS: u64 = 10;
+
+const LOOK_EVERY_NS: u64 = 50_000_000;
+
+/// Whether an input's row is expected, and which.
+type Rows = Vec<Vec<Option<Vec<Cell>>>>;
+
+/// Elements are seeds.
+fn runs(criterion: &mut Criterion<CpuTime>) {
+    let workload = Workload::embedded().expect("sound");
+    let mut group = criterion.benchmark_group("run");
+    group.throughput(Throughput::Elements(SEEDS));
+    for name in ["power-loss", "node-crash"] {
+        let scenario = suite::scenario(name).expect("embedded");
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                for seed in 0..SEEDS {
+                    let outcome = run::run(&scenario, seed, None, &workload);
+                    assert!(outcome.verdicts.is_empty(), "seed {seed}: {:?}", outcome.verdicts);
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+/// Elements are runs judged.
+fn judging(criterion: &mut Criterion<CpuTime>) {
+    let scenario = suite::scenario("power-loss").expect("embedded");
+    let clients = recorded(&scenario);
+    let spec = serde_json::to_value(cluster::spec(&scenario).expect("sound")).expect("serialises");
+    let model = Model::new(&spec).expect("sound");
+    let mut group = criterion.benchmark_group("oracle");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("model", |bencher| bencher.iter(|| rows(&model, &clients)));
+    let rows = rows(&model, &clients);
+    let expected = |id: TupleId| {
+        let of_producer = rows.get(usize::from(id.producer))?;
+        of_producer.get(usize::try_from(id.seq).ok()?).map(Option::as_deref)
+    };
+    let setting = Setting {
+        expected: &expected,
+        inputs: clients.total() as u64,
+        partitions: usize::from(clients.partitions),
+    };
+    group.bench_function("judge", |bencher| {
+        bencher.iter(|| {
+            let verdicts = oracle::judge(black_box(&clients.history.borrow()), &setting);
+            assert!(verdicts.is_empty(), "{verdicts:?}");
+        });
+    });
+    group.finish();
+}
+
+fn rows(model: &Model, clients: &Clients) -> Rows {
+    let of_producer = |inputs: &Vec<unplug::workload::Input>| {
+        inputs.iter().map(|input| model.row(&input.value).expect("sound")).collect()
+    };
+    clients.inputs.iter().map(of_producer).collect()
+}
+
+/// A run that came to its end, with what its clients saw.
+fn recorded(scenario: &Scenario) -> Rc<Clients> {
+    let workload = Workload::embedded().expect("sound");
+    let seed = 0;
+    let (mut world, clients) = cluster::build(scenario, seed, &workload).expect("sound");
+    world.load(&generate::plan(scenario, seed)).expect("made for this cluster");
+    let readers = usize::try_from(scenario.cluster.readers).expect("fits");
+    while clients.finished.get() < readers {
+        world.run_until(world.now_ns() + LOOK_EVERY_NS);
+        assert!(world.now_ns() < scenario.bounds.virtual_ns_max, "stuck");
+        if clients.delivered() {
+            clients.ending.set(true);
+        }
+    }
+    clients
+}
+
+criterion_group! {
+    name = scenario;
+    config = criterion();
+    targets = runs, judging
+}
+criterion_main!(scenario);
