@@ -20,7 +20,7 @@ use crate::{
 /// How long a reader waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A client's end. It makes its calls while [`Client::listen`] runs.
+/// A client's end.
 #[derive(Clone, Debug)]
 pub struct Client<E: Env> {
     rpc: Rpc<E>,

@@ -17,7 +17,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`tuple`], [`epoch`], [`config`] | what flows, what is decided, what all know |
+//! | [`mod@tuple`], [`epoch`], [`config`] | what flows, what is decided, what all know |
 //! | [`broker`], [`store`], [`driver`], [`executor`], [`sink`] | the roles |
 //! | [`driver::core`] | the driver's decisions, pure |
 //! | [`pipeline`] | operators, their graph, its check |

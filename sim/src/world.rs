@@ -161,13 +161,7 @@ impl World {
     #[inline]
     fn next_task(&mut self) -> Option<(Slot, NodeId, std::task::Waker)> {
         let mut state = self.state.borrow_mut();
-        while let Some((slot, task)) = state.scheduler.take_spawned() {
-            let place = slot as usize;
-            if self.tasks.len() <= place {
-                self.tasks.resize_with(place + 1, || None);
-            }
-            self.tasks[place] = Some(task);
-        }
+        adopt(&mut self.tasks, &mut state);
         state.scheduler.next()
     }
 
@@ -217,21 +211,17 @@ impl World {
     }
 
     fn drop_tasks(&mut self, node: NodeId) {
-        // Spawned in the very poll that was struck: they never ran.
         let mut state = self.state.borrow_mut();
-        let mut unborn = Vec::new();
-        while let Some((slot, task)) = state.scheduler.take_spawned() {
-            if self.tasks.len() <= slot as usize {
-                self.tasks.resize_with(slot as usize + 1, || None);
-            }
-            self.tasks[slot as usize] = Some(task);
-        }
+        // Those spawned in the very poll that was struck have never run.
+        adopt(&mut self.tasks, &mut state);
+        let mut dropped = Vec::new();
         for slot in state.scheduler.slots_of(node) {
-            unborn.push(self.tasks[slot as usize].take());
+            dropped.push(self.tasks[slot as usize].take());
             state.scheduler.finish(slot);
         }
+        // Destructors may call the machine.
         drop(state);
-        drop(unborn);
+        drop(dropped);
     }
 
     fn handle(&mut self, event: Event) {
@@ -325,6 +315,18 @@ impl World {
     #[must_use]
     pub fn name(&self, node: NodeId) -> String {
         self.state.borrow().nodes[usize::from(node.0)].name.clone()
+    }
+}
+
+/// Gives the tasks that were spawned since the last time their places.
+#[inline]
+fn adopt(tasks: &mut Vec<Option<Task>>, state: &mut State) {
+    while let Some((slot, task)) = state.scheduler.take_spawned() {
+        let place = slot as usize;
+        if tasks.len() <= place {
+            tasks.resize_with(place + 1, || None);
+        }
+        tasks[place] = Some(task);
     }
 }
 
