@@ -163,9 +163,10 @@ impl Scheduler {
 
     #[inline]
     fn drain_woken(&mut self) {
-        if !self.woken.any.swap(false, Ordering::Relaxed) {
+        if !self.woken.any.load(Ordering::Relaxed) {
             return;
         }
+        self.woken.any.store(false, Ordering::Relaxed);
         let mut slots =
             std::mem::take(&mut *self.woken.slots.lock().expect("no panic while it is held"));
         for slot in slots.drain(..) {
@@ -174,9 +175,14 @@ impl Scheduler {
         *self.woken.slots.lock().expect("no panic while it is held") = slots;
     }
 
-    /// The next task to poll, its node and its waker.
+    /// The waker of a slot, for all tasks that it will ever hold.
+    pub(crate) fn waker(&self, slot: Slot) -> Waker {
+        self.slots[slot as usize].waker.clone()
+    }
+
+    /// The next task to poll, and its node.
     #[inline]
-    pub(crate) fn next(&mut self) -> Option<(Slot, NodeId, Waker)> {
+    pub(crate) fn next(&mut self) -> Option<(Slot, NodeId)> {
         self.drain_woken();
         let slot = match (self.ready.len(), self.schedule) {
             (0, _) => return None,
@@ -186,7 +192,7 @@ impl Scheduler {
         let info = &mut self.slots[slot as usize];
         info.queued = false;
         self.current = slot;
-        Some((slot, info.node, info.waker.clone()))
+        Some((slot, info.node))
     }
 
     /// Forgets a task that finished or was dropped; its slot is free for another.

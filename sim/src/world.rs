@@ -11,7 +11,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     rc::Rc,
-    task::Context,
+    task::{Context, Poll, Waker},
 };
 
 use crate::{
@@ -43,10 +43,16 @@ pub enum Stop {
     Panicked,
 }
 
+/// Where a task stands: the slot's waker serves one task after another.
+struct Place {
+    task: Option<Task>,
+    waker: Waker,
+}
+
 /// A cluster of simulated machines.
 pub struct World {
     // Tasks are dropped before the state that their destructors refer to.
-    tasks: Vec<Option<Task>>,
+    places: Vec<Place>,
     programs: Vec<Program>,
     state: Rc<RefCell<State>>,
 }
@@ -56,7 +62,7 @@ impl World {
     #[must_use]
     pub fn new(config: WorldConfig) -> Self {
         let state = Rc::new(RefCell::new(State::new(config)));
-        Self { tasks: Vec::new(), programs: Vec::new(), state }
+        Self { places: Vec::new(), programs: Vec::new(), state }
     }
 
     /// Adds a node, down and with an empty disk, that runs `program` at each boot. Nodes are
@@ -159,21 +165,23 @@ impl World {
     }
 
     #[inline]
-    fn next_task(&mut self) -> Option<(Slot, NodeId, std::task::Waker)> {
+    fn next_task(&mut self) -> Option<(Slot, NodeId)> {
         let mut state = self.state.borrow_mut();
-        adopt(&mut self.tasks, &mut state);
+        adopt(&mut self.places, &mut state);
         state.scheduler.next()
     }
 
     /// Polls one task and settles what came of it. False if it panicked.
     #[inline]
-    fn poll(&mut self, (slot, node, waker): (Slot, NodeId, std::task::Waker)) -> bool {
-        let Some(task) = &mut self.tasks[slot as usize] else { return true };
-        let mut context = Context::from_waker(&waker);
+    fn poll(&mut self, (slot, node): (Slot, NodeId)) -> bool {
+        let Place { task: Some(task), waker } = &mut self.places[slot as usize] else {
+            return true;
+        };
+        let mut context = Context::from_waker(waker);
         let polled = catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(&mut context)));
         let mut calm = true;
-        if !matches!(polled, Ok(std::task::Poll::Pending)) {
-            self.tasks[slot as usize] = None;
+        if !matches!(polled, Ok(Poll::Pending)) {
+            self.places[slot as usize].task = None;
             self.state.borrow_mut().scheduler.finish(slot);
         }
         if let Err(cause) = polled {
@@ -213,10 +221,10 @@ impl World {
     fn drop_tasks(&mut self, node: NodeId) {
         let mut state = self.state.borrow_mut();
         // Those spawned in the very poll that was struck have never run.
-        adopt(&mut self.tasks, &mut state);
+        adopt(&mut self.places, &mut state);
         let mut dropped = Vec::new();
         for slot in state.scheduler.slots_of(node) {
-            dropped.push(self.tasks[slot as usize].take());
+            dropped.push(self.places[slot as usize].task.take());
             state.scheduler.finish(slot);
         }
         // Destructors may call the machine.
@@ -320,13 +328,13 @@ impl World {
 
 /// Gives the tasks that were spawned since the last time their places.
 #[inline]
-fn adopt(tasks: &mut Vec<Option<Task>>, state: &mut State) {
+fn adopt(places: &mut Vec<Place>, state: &mut State) {
     while let Some((slot, task)) = state.scheduler.take_spawned() {
-        let place = slot as usize;
-        if tasks.len() <= place {
-            tasks.resize_with(place + 1, || None);
+        while places.len() <= slot as usize {
+            let next = Slot::try_from(places.len()).expect("slots are numbered in 32 bits");
+            places.push(Place { task: None, waker: state.scheduler.waker(next) });
         }
-        tasks[place] = Some(task);
+        places[slot as usize].task = Some(task);
     }
 }
 
