@@ -1,7 +1,5 @@
 //! Whole runs of the default scenarios, and the oracle alone.
 
-#![expect(missing_docs, reason = "criterion's macros make items without any")]
-
 use std::{hint::black_box, rc::Rc};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -11,10 +9,10 @@ use unplug::{
     history::{Cell, TupleId},
     model::Model,
     oracle::{self, Setting},
-    run,
+    run::Case,
     scenario::Scenario,
     suite,
-    workload::Workload,
+    workload::{Input, Workload},
 };
 use unplug_benches::{CpuTime, criterion};
 
@@ -33,10 +31,11 @@ fn runs(criterion: &mut Criterion<CpuTime>) {
     group.throughput(Throughput::Elements(SEEDS));
     for name in ["power-loss", "node-crash"] {
         let scenario = suite::scenario(name).expect("embedded");
+        let case = Case::new(&scenario, &workload).expect("sound");
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 for seed in 0..SEEDS {
-                    let outcome = run::run(&scenario, seed, None, &workload);
+                    let outcome = case.run(seed, None);
                     assert!(outcome.verdicts.is_empty(), "seed {seed}: {:?}", outcome.verdicts);
                 }
             });
@@ -74,7 +73,7 @@ fn judging(criterion: &mut Criterion<CpuTime>) {
 }
 
 fn rows(model: &Model, clients: &Clients) -> Rows {
-    let of_producer = |inputs: &Vec<unplug::workload::Input>| {
+    let of_producer = |inputs: &Vec<Input>| {
         inputs.iter().map(|input| model.row(&input.value).expect("sound")).collect()
     };
     clients.inputs.iter().map(of_producer).collect()

@@ -32,7 +32,7 @@ pub struct WorldConfig {
     pub disk: DiskTiming,
     /// From power on, or process start, to the first instruction of the program.
     pub boot_ns: NanosRange,
-    /// A run with more events is over budget: something spins.
+    /// A run with more events and polls together is over budget: something spins.
     pub events_max: u64,
 }
 

@@ -120,12 +120,13 @@ impl Env for SimEnv {
         async move {
             let done = env.with(|state| {
                 let now_ns = state.now_ns;
-                let node = state.node(env.node);
+                let node = state.live(env.node, env.boot)?;
                 node.cpu_free_ns = node.cpu_free_ns.max(now_ns).saturating_add(nanos(work));
-                Instant(node.cpu_free_ns + node.clock_origin_ns)
+                Some(Instant(node.cpu_free_ns.saturating_add(node.clock_origin_ns)))
             });
-            if let Some(done) = done {
-                env.sleep_until(done).await;
+            match done.flatten() {
+                Some(done) => env.sleep_until(done).await,
+                None => std::future::pending().await,
             }
         }
     }

@@ -130,6 +130,9 @@ enum Stage<W, R> {
     New(W),
     Waiting(DiskResult<R>, u64),
     Ended(DiskResult<R>),
+    /// Its end did not count. A result may hold a file, whose drop calls the machine: it is kept
+    /// until the task is dropped.
+    Void(DiskResult<R>),
     Dead,
 }
 
@@ -171,17 +174,14 @@ impl<R, W: FnOnce(&mut Model) -> DiskResult<R>> Future for Operation<W, R> {
             }
             Stage::Waiting(result, _) => {
                 let text = || format!("{} ended", request.name);
-                if state.effect(id, EffectKind::Disk, u64::from(result.is_ok()), text) {
-                    Stage::Ended(result)
-                } else {
-                    Stage::Dead
-                }
+                let counts = state.effect(id, EffectKind::Disk, u64::from(result.is_ok()), text);
+                if counts { Stage::Ended(result) } else { Stage::Void(result) }
             }
-            Stage::Ended(_) | Stage::Dead => Stage::Dead,
+            Stage::Ended(_) | Stage::Void(_) | Stage::Dead => Stage::Dead,
         });
         match next.unwrap_or(Stage::Dead) {
             Stage::Ended(result) => Poll::Ready(result),
-            next @ (Stage::New(_) | Stage::Waiting(..) | Stage::Dead) => {
+            next @ (Stage::New(_) | Stage::Waiting(..) | Stage::Void(_) | Stage::Dead) => {
                 *stage = next;
                 Poll::Pending
             }

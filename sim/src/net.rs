@@ -67,26 +67,25 @@ impl Links {
     #[inline]
     pub(crate) fn fate(&mut self, from: NodeId, to: NodeId) -> Fate {
         let stream = self.stream(from, to);
-        let (place, luck) = (stream.bits(), stream.bits());
+        let (place, luck, tails) = (stream.bits(), stream.bits(), stream.bits());
         let config = &self.config;
-        let lost = hit(luck, 0, config.loss);
-        let twice = hit(luck, 16, config.duplication);
-        let latency = |place: u64, luck_shift: u32| {
-            let range =
-                if hit(luck, luck_shift, config.tail) { config.tail_ns } else { config.latency_ns };
+        let lost = hit(luck, config.loss);
+        let twice = hit(luck >> 32, config.duplication);
+        let latency = |place: u64, tail: u64| {
+            let range = if hit(tail, config.tail) { config.tail_ns } else { config.latency_ns };
             range.0 + scale(place, range.1.saturating_sub(range.0))
         };
         Fate {
-            first_ns: (!lost).then(|| latency(place, 32)),
-            second_ns: twice.then(|| latency(place.rotate_left(32), 48)),
+            first_ns: (!lost).then(|| latency(place, tails)),
+            second_ns: twice.then(|| latency(place.rotate_left(32), tails >> 32)),
         }
     }
 }
 
-/// Whether 16 of the drawn bits fall under a ratio.
+/// Whether the lower 32 bits of a drawn word fall under a ratio.
 #[inline]
-fn hit(luck: u64, shift: u32, (cases, of): Ratio) -> bool {
-    cases > 0 && ((luck >> shift) & 0xffff) * u64::from(of) < u64::from(cases) << 16
+fn hit(word: u64, (cases, of): Ratio) -> bool {
+    (word & 0xffff_ffff) * u64::from(of) < u64::from(cases) << 32
 }
 
 /// A drawn word, scaled to below `width`.

@@ -196,7 +196,7 @@ impl State {
         }
     }
 
-    fn targets(&self, fault: usize) -> Vec<NodeId> {
+    pub(crate) fn targets(&self, fault: usize) -> Vec<NodeId> {
         let (Action::PowerLoss { target, .. } | Action::Kill { target, .. }) =
             &self.supply.plan.faults[fault].what;
         match target {

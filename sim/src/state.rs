@@ -16,6 +16,9 @@ use crate::{
     trace::{Effect, EffectKind, Trace},
 };
 
+/// So many effects in one poll are no work any more: the task spins.
+const POLL_EFFECTS_MAX: u64 = 1_000_000;
+
 /// What the event queue holds.
 #[derive(Debug)]
 pub(crate) enum Event {
@@ -74,6 +77,7 @@ pub(crate) struct State {
     pub(crate) config: WorldConfig,
     pub(crate) now_ns: u64,
     pub(crate) events: u64,
+    pub(crate) poll_effects: u64,
     pub(crate) queue: EventQueue<Event>,
     pub(crate) scheduler: Scheduler,
     pub(crate) links: Links,
@@ -89,6 +93,7 @@ impl State {
         Self {
             now_ns: 0,
             events: 0,
+            poll_effects: 0,
             queue: EventQueue::new(),
             scheduler: Scheduler::new(config.schedule, config.seed),
             links: Links::new(config.network, config.seed),
@@ -130,6 +135,8 @@ impl State {
         }
         let node = &mut self.nodes[usize::from(id.0)];
         node.effects = number;
+        self.count_in_poll();
+        let node = &self.nodes[usize::from(id.0)];
         let (at_ns, name) = (self.now_ns, node.name.as_str());
         self.trace.effect(&Effect { at_ns, node: id, name, number, kind, detail }, text);
         true
@@ -148,29 +155,53 @@ impl State {
     }
 
     /// Counts an effect for the faults that wait at this node, and fires those whose turn it is.
-    /// Tells the edge if the node itself is struck.
+    /// Tells the edge if the node itself is struck. An effect that does not happen is counted by
+    /// the fault that prevents it, and by no other.
     #[cold]
     fn strike(&mut self, id: NodeId, kind: EffectKind) -> Option<Edge> {
-        let mut due = Vec::new();
+        let due = |armed: &Armed| armed.left == 1 && matches(&armed.effect, kind);
+        let armed = &self.node(id).armed;
+        let before: Vec<_> = armed
+            .iter()
+            .filter(|armed| due(armed) && armed.edge == Edge::Before)
+            .map(|armed| armed.fault)
+            .collect();
+        let prevents = |fault: &usize| self.targets(*fault).contains(&id);
+        if let Some(fault) = before.into_iter().find(prevents) {
+            self.node(id).armed.retain(|armed| armed.fault != fault);
+            self.fire(fault);
+            return Some(Edge::Before);
+        }
+        let mut fired = Vec::new();
         self.node(id).armed.retain_mut(|armed| {
             if matches(&armed.effect, kind) {
                 armed.left -= 1;
             }
             if armed.left == 0 {
-                due.push((armed.fault, armed.edge));
+                fired.push(armed.fault);
             }
             armed.left > 0
         });
         let mut struck = None;
-        for (fault, edge) in due {
+        for fault in fired {
             if self.fire(fault).contains(&id) {
-                struck = match (struck, edge) {
-                    (Some(Edge::Before), _) => Some(Edge::Before),
-                    (_, edge) => Some(edge),
-                };
+                struck = Some(Edge::After);
             }
         }
         struck
+    }
+
+    /// Counts the effects of one poll.
+    ///
+    /// # Panics
+    /// If there are too many: the task spins without ever waiting, and virtual time stands still.
+    #[inline]
+    fn count_in_poll(&mut self) {
+        self.poll_effects += 1;
+        assert!(
+            self.poll_effects <= POLL_EFFECTS_MAX,
+            "a task had {POLL_EFFECTS_MAX} effects without waiting once"
+        );
     }
 
     /// Where a node's monotonic clock stands at a moment of the world.

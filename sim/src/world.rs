@@ -37,7 +37,7 @@ pub enum Stop {
     Time,
     /// Nothing is left to do: no task is ready and no event is due, ever.
     Quiet,
-    /// The run has more events than [`WorldConfig::events_max`].
+    /// The run has more events and polls than [`WorldConfig::events_max`].
     OverBudget,
     /// A program panicked.
     Panicked,
@@ -55,6 +55,8 @@ pub struct World {
     places: Vec<Place>,
     programs: Vec<Program>,
     state: Rc<RefCell<State>>,
+    polls: u64,
+    panics_after_crash: u64,
 }
 
 impl World {
@@ -62,7 +64,7 @@ impl World {
     #[must_use]
     pub fn new(config: WorldConfig) -> Self {
         let state = Rc::new(RefCell::new(State::new(config)));
-        Self { places: Vec::new(), programs: Vec::new(), state }
+        Self { places: Vec::new(), programs: Vec::new(), state, polls: 0, panics_after_crash: 0 }
     }
 
     /// Adds a node, down and with an empty disk, that runs `program` at each boot. Nodes are
@@ -142,26 +144,33 @@ impl World {
     pub fn run_until(&mut self, until_ns: u64) -> Stop {
         loop {
             while let Some(task) = self.next_task() {
+                if self.over_budget() {
+                    return Stop::OverBudget;
+                }
                 if !self.poll(task) {
                     return Stop::Panicked;
                 }
             }
-            let mut state = self.state.borrow_mut();
-            if state.events >= state.config.events_max {
+            if self.over_budget() {
                 return Stop::OverBudget;
             }
+            let mut state = self.state.borrow_mut();
             let Some((at_ns, event)) = state.queue.pop(until_ns) else {
-                if state.queue.is_empty() {
-                    return Stop::Quiet;
-                }
                 state.now_ns = until_ns;
-                return Stop::Time;
+                return if state.queue.is_empty() { Stop::Quiet } else { Stop::Time };
             };
             state.now_ns = at_ns;
             state.events += 1;
             drop(state);
             self.handle(event);
         }
+    }
+
+    /// Polls count, too: a task that only ever wakes itself makes no events.
+    #[inline]
+    fn over_budget(&self) -> bool {
+        let state = self.state.borrow();
+        state.events + self.polls >= state.config.events_max
     }
 
     #[inline]
@@ -177,6 +186,8 @@ impl World {
         let Place { task: Some(task), waker } = &mut self.places[slot as usize] else {
             return true;
         };
+        self.polls += 1;
+        self.state.borrow_mut().poll_effects = 0;
         let mut context = Context::from_waker(waker);
         let polled = catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(&mut context)));
         let mut calm = true;
@@ -190,6 +201,8 @@ impl World {
             if state.node(node).power == Power::On {
                 state.ended(node, panic_message(cause.as_ref()), End::Panic);
                 calm = false;
+            } else {
+                self.panics_after_crash += 1;
             }
         }
         self.settle();
@@ -229,7 +242,10 @@ impl World {
         }
         // Destructors may call the machine.
         drop(state);
-        drop(dropped);
+        for task in dropped {
+            let dropped = catch_unwind(AssertUnwindSafe(|| drop(task)));
+            self.panics_after_crash += u64::from(dropped.is_err());
+        }
     }
 
     fn handle(&mut self, event: Event) {
@@ -317,6 +333,13 @@ impl World {
     #[must_use]
     pub fn mark_hits(&self) -> Vec<MarkHit> {
         self.state.borrow().mark_hits.clone()
+    }
+
+    /// How often a struck node panicked, which does not count: in the poll that the fault struck, or
+    /// in a destructor afterwards.
+    #[must_use]
+    pub fn panics_after_crash(&self) -> u64 {
+        self.panics_after_crash
     }
 
     /// The name of a node.

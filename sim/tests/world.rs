@@ -457,6 +457,67 @@ fn a_thousand_worlds_one_after_another_leave_nothing_behind() {
 }
 
 #[test]
+fn a_fault_before_the_end_of_an_open_drops_its_file_without_a_panic() {
+    let mut world = world(1);
+    let node = world.add_node("node", Site::DataCentre, |env: SimEnv| async move {
+        let _file = env.disk().open("/file", OpenMode::Create).await;
+        std::future::pending().await
+    });
+    let on = Some(("node", EffectFilter::Disk, 1, Edge::Before));
+    world.load(&fault(on, 0, power_loss("node", SECOND))).expect("known node");
+    world.start(node);
+    world.run_until(5 * SECOND);
+    assert_eq!((world.fired_count(), world.panics_after_crash()), (1, 0));
+}
+
+#[test]
+fn an_effect_that_a_fault_prevents_is_not_counted_by_another() {
+    let when_second_struck = |with_first: bool| {
+        let mut world = world(1);
+        let node = world.add_node("node", Site::DataCentre, |env: SimEnv| async move {
+            loop {
+                env.sleep(Duration::from_secs(1)).await;
+                env.mark("tick");
+            }
+        });
+        let kill = Action::Kill { target: Target::Node("node".to_owned()), down_ns: 1 };
+        if with_first {
+            let on = Some(("node", mark("tick"), 3, Edge::Before));
+            world.load(&fault(on, 0, kill.clone())).expect("known node");
+        }
+        world.load(&fault(Some(("node", mark("tick"), 4, Edge::After)), 0, kill)).expect("known");
+        world.start(node);
+        world.run_until(20 * SECOND);
+        let crashes = world.crashes();
+        crashes.iter().map(|crash| crash.marks.values().sum::<u64>()).sum::<u64>()
+    };
+    assert_eq!((when_second_struck(true), when_second_struck(false)), (4, 4));
+}
+
+#[test]
+fn a_task_that_only_wakes_itself_is_over_budget_and_one_that_never_waits_panics() {
+    let mut world = World::new(WorldConfig { events_max: 1_000, ..WorldConfig::new(1) });
+    let node = world.add_node("node", Site::DataCentre, |_: SimEnv| {
+        std::future::poll_fn(|context| {
+            context.waker().wake_by_ref();
+            std::task::Poll::Pending
+        })
+    });
+    world.start(node);
+    assert_eq!(world.run_until(SECOND), Stop::OverBudget);
+
+    let mut world = World::new(WorldConfig::new(1));
+    let node = world.add_node("node", Site::DataCentre, |env: SimEnv| async move {
+        loop {
+            env.sleep_until(env.now()).await;
+        }
+    });
+    world.start(node);
+    assert_eq!(world.run_until(SECOND), Stop::Panicked);
+    assert!(world.ended()[0].message.contains("without waiting once"));
+}
+
+#[test]
 fn a_program_that_spins_in_events_is_over_budget() {
     let mut world = World::new(WorldConfig { events_max: 1_000, ..WorldConfig::new(1) });
     let node = world.add_node("node", Site::DataCentre, |env: SimEnv| async move {
