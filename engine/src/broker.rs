@@ -27,7 +27,12 @@ use crate::{
 };
 
 /// How many bytes of tuples one answer holds, about: it ends with the frame that passes this.
-const PAGE_BYTES: usize = 128 * 1024;
+pub const PAGE_BYTES: usize = 128 * 1024;
+
+/// How many bytes of keys and values one produce request may hold. One frame holds the requests of
+/// one round: it ends with the request that passes [`PAGE_BYTES`], so that every frame, and every
+/// page, fits into a datagram.
+pub const PRODUCE_BYTES_MAX: usize = 512 * 1024;
 
 /// The largest key and value of a tuple together.
 pub const TUPLE_BYTES_MAX: usize = 64 * 1024;
@@ -208,7 +213,17 @@ impl<E: Env> State<E> {
         if tuples.len() > PRODUCE_TUPLES_MAX {
             return Err(format!("{} tuples at once, over {PRODUCE_TUPLES_MAX}", tuples.len()));
         }
-        let bytes = |tuple: &Tuple| tuple.key.len() + tuple.value.len();
+        let total: usize = tuples.iter().map(bytes).sum();
+        if total > PRODUCE_BYTES_MAX {
+            return Err(format!("{total} bytes of tuples at once, over {PRODUCE_BYTES_MAX}"));
+        }
+        let elsewhere = |tuple: &&Tuple| Partition::of_key(&tuple.key, partitions) != partition;
+        if let Some(tuple) = tuples.iter().find(elsewhere) {
+            return Err(format!(
+                "the key of tuple {}/{} belongs to another partition than {partition}",
+                tuple.producer, tuple.seq
+            ));
+        }
         match tuples.iter().find(|tuple| bytes(tuple) > TUPLE_BYTES_MAX) {
             Some(tuple) => Err(format!(
                 "tuple {}/{} has {} bytes, over {TUPLE_BYTES_MAX}",
@@ -224,8 +239,13 @@ impl<E: Env> State<E> {
     async fn write(&self, mut waiting: mpsc::UnboundedReceiver<Waiting>) -> Exit {
         let early = self.config.defects.has(Defect::AckBeforeSync);
         while let Some(first) = waiting.next().await {
+            let size = |waiting: &Waiting| waiting.tuples.iter().map(bytes).sum::<usize>();
+            let mut round_bytes = size(&first);
             let mut round = vec![first];
-            while let Ok(more) = waiting.try_recv() {
+            while round_bytes < PAGE_BYTES
+                && let Ok(more) = waiting.try_recv()
+            {
+                round_bytes += size(&more);
                 round.push(more);
             }
             let mut touched = vec![Vec::new(); self.parts.len()];
@@ -294,6 +314,10 @@ impl<E: Env> State<E> {
         }
         Ok(Answer::Page(page))
     }
+}
+
+fn bytes(tuple: &Tuple) -> usize {
+    tuple.key.len() + tuple.value.len()
 }
 
 /// Gives tuples their offsets; the new ones are to be written.

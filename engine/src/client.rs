@@ -10,8 +10,8 @@ use std::time::Duration;
 use unplug_sim::env::{Env, NodeId, Refusal};
 
 use crate::{
-    broker,
-    codec::{self, Kind},
+    broker::{self, PRODUCE_BYTES_MAX},
+    codec::{self, CodecError, Kind},
     rpc::{Rpc, Unanswered},
     sink::{self, Batch},
     tuple::{Offset, Partition, Tuple},
@@ -54,25 +54,34 @@ impl<E: Env> Client<E> {
     /// for ever. Gives their offsets.
     ///
     /// # Errors
-    /// If the broker cannot take them, ever.
+    /// If the broker cannot take them, ever: too many bytes, or keys of another partition.
     pub async fn produce(
         &self,
         broker: NodeId,
         partition: Partition,
         tuples: Vec<Tuple>,
     ) -> Result<Vec<Offset>, Refusal> {
+        let bytes: usize = tuples.iter().map(|tuple| tuple.key.len() + tuple.value.len()).sum();
+        if bytes > PRODUCE_BYTES_MAX {
+            return Err(Refusal(format!(
+                "{bytes} bytes of tuples at once, over {PRODUCE_BYTES_MAX}; send them in parts"
+            )));
+        }
         match self.rpc.insist(broker, &broker::Request::Produce { partition, tuples }).await {
             broker::Answer::Produced(offsets) => Ok(offsets),
             other => Err(Refusal(format!("the broker answers {other:?}"))),
         }
     }
 
-    /// Reads the sink from a position on; none if it did not answer in time, or not soundly.
-    pub async fn read(&self, sink: NodeId, from: u64) -> Option<Page> {
+    /// Reads the sink from a position on; none if it did not answer in time.
+    ///
+    /// # Errors
+    /// If it answered with a batch that does not decode: the sink shows damage.
+    pub async fn read(&self, sink: NodeId, from: u64) -> Result<Option<Page>, CodecError> {
         let answer: Result<sink::Answer, Unanswered> =
             self.rpc.call(sink, &sink::Request::Read { from }, PATIENCE).await;
-        let Ok(sink::Answer::Batches { end, batches }) = answer else { return None };
-        let decoded = batches.iter().map(|bytes| codec::decode(Kind::Table, bytes).ok());
-        decoded.collect::<Option<_>>().map(|batches| Page { end, batches })
+        let Ok(sink::Answer::Batches { end, batches }) = answer else { return Ok(None) };
+        let decoded = batches.iter().map(|bytes| codec::decode(Kind::Table, bytes));
+        Ok(Some(Page { end, batches: decoded.collect::<Result<_, _>>()? }))
     }
 }

@@ -4,7 +4,8 @@
 //! `len` (u32, little endian), then a [`crate::codec`] frame of (sequence, payload). One frame is
 //! written and synced at a time, so after a power cut only the last one can be torn, in whatever
 //! way: any of its sectors may be missing, its length too. Nobody was ever told of it, and it is
-//! cut off. A bad frame with a good one of a later sequence behind it is no torn tail but damage:
+//! cut off. (Rot of a last frame that *was* acknowledged looks just the same: this log assumes that
+//! what was synced stays as it is. A plan that reaches behind the end then shows it.) A bad frame with a good one of a later sequence behind it is no torn tail but damage:
 //! cutting there would throw away what was acknowledged, so the log is refused.
 
 use bytes::Bytes;

@@ -156,6 +156,9 @@ impl<E: Env> Rpc<E> {
     }
 
     /// [`Rpc::call`], without end: for what a node cannot go on without.
+    ///
+    /// # Panics
+    /// As [`Rpc::call`].
     pub async fn insist<Q: Serialize, R: DeserializeOwned>(&self, to: NodeId, request: &Q) -> R {
         loop {
             if let Ok(answer) = self.call(to, request, Duration::from_secs(3600)).await {

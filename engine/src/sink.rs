@@ -20,7 +20,7 @@ use crate::{
     codec::{self, Kind},
     config::{Config, SinkKind},
     defect::Defect,
-    durable::Store,
+    durable::{Put, Store},
     epoch::{CommitRecord, Cut, Output, OutputRef, checksum},
     executor::OUTPUT_BYTES_MAX,
     identity,
@@ -231,7 +231,12 @@ impl<E: Env> State<E> {
                 if again {
                     file = format!("{file}-again-{:016x}", self.env.random());
                 }
-                files.put(TABLE, &file, bytes.clone()).await?;
+                if files.put(TABLE, &file, bytes.clone()).await? != Put::Done {
+                    return Err(Refusal(format!(
+                        "{TABLE}/{file} is there, and was not when this sink started; does another \
+                         process use the disk?"
+                    )));
+                }
             }
             Keeper::Append(log) => {
                 log.append(bytes.clone()).await?;

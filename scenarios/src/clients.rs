@@ -207,6 +207,8 @@ async fn send(
 /// Never, but for a port that is taken.
 pub async fn reader(env: SimEnv, number: u16, clients: Rc<Clients>) -> Exit {
     let client = Client::new(&env)?;
+    // Readers take turns.
+    env.sleep(POLL_EVERY * u32::from(number) / 2).await;
     let mut seen = 0;
     for turn in 1.. {
         if clients.ending.get() {
@@ -215,35 +217,49 @@ pub async fn reader(env: SimEnv, number: u16, clients: Rc<Clients>) -> Exit {
         let back =
             if turn % LOOK_BACK_EVERY == 0 { env.random() % LOOK_BACK_BATCHES + 1 } else { 0 };
         let from = seen - back.min(seen);
-        if let Some(page) = client.read(clients.sink, from).await {
-            seen = page.end.min(from + page.batches.len() as u64);
-            note(&env, number, &clients, (from, page));
+        if let Some((end, got)) = look(&env, &client, &clients, (number, from)).await {
+            seen = end.min(from + got);
         }
         env.sleep(POLL_EVERY).await;
     }
     // Everything once more, from the beginning.
     let mut from = 0;
     loop {
-        if let Some(page) = client.read(clients.sink, from).await {
-            let (end, got) = (page.end, page.batches.len() as u64);
-            note(&env, number, &clients, (from, page));
-            from += got;
-            if from >= end {
-                break;
-            }
-        } else {
-            env.sleep(POLL_EVERY).await;
+        match look(&env, &client, &clients, (number, from)).await {
+            Some((end, got)) if from + got >= end => break,
+            Some((_, got)) => from += got,
+            None => env.sleep(POLL_EVERY).await,
         }
     }
     env.observe("finished", 0, |_| clients.finished.set(clients.finished.get() + 1));
     Ok(())
 }
 
-fn note(env: &SimEnv, reader: u16, clients: &Clients, (from, page): (u64, Page)) {
-    env.observe("read", page.end, |at_ns| {
-        let batches = page.batches.into_iter().map(|batch| Rc::new(converted(batch))).collect();
-        clients.has_read(Read { at_ns, reader, from, end: page.end, batches });
-    });
+/// Reads once and writes down what came. Tells how many batches there are, and how many it got.
+async fn look(
+    env: &SimEnv,
+    client: &Client<SimEnv>,
+    clients: &Clients,
+    (reader, from): (u16, u64),
+) -> Option<(u64, u64)> {
+    let asked_ns = env.wall().0 - WALL_START_NS;
+    match client.read(clients.sink, from).await {
+        Ok(page) => {
+            let Page { end, batches } = page?;
+            let got = batches.len() as u64;
+            env.observe("read", end, |at_ns| {
+                let batches = batches.into_iter().map(|batch| Rc::new(converted(batch))).collect();
+                clients.has_read(Read { asked_ns, at_ns, reader, from, end, batches });
+            });
+            Some((end, got))
+        }
+        Err(error) => {
+            env.observe("undecodable", from, |at_ns| {
+                clients.history.borrow_mut().undecodable.push((at_ns, error.to_string()));
+            });
+            None
+        }
+    }
 }
 
 /// A batch in the oracle's own terms.

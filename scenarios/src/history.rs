@@ -63,6 +63,8 @@ pub struct Batch {
 /// One answer to a reader.
 #[derive(Clone, Debug)]
 pub struct Read {
+    /// When the reader asked, in virtual nanoseconds.
+    pub asked_ns: u64,
     /// When the reader got it, in virtual nanoseconds.
     pub at_ns: u64,
     /// The reader's number.
@@ -82,4 +84,6 @@ pub struct History {
     pub acknowledged: Vec<Acknowledged>,
     /// In the order of the readers' reading.
     pub reads: Vec<Read>,
+    /// Answers to readers that did not decode: when, in virtual nanoseconds, and why.
+    pub undecodable: Vec<(u64, String)>,
 }

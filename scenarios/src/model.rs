@@ -45,6 +45,13 @@ impl Model {
     /// # Errors
     /// If the pipeline or the line is not what this model knows.
     pub fn row(&self, line: &[u8]) -> Result<Option<Vec<Cell>>, Invalid> {
+        self.walk(line).map(|(cells, passed)| passed.then_some(cells))
+    }
+
+    /// Takes a line through all operators, also behind a filter that drops it, and tells whether
+    /// it passed.
+    fn walk(&self, line: &[u8]) -> Result<(Vec<Cell>, bool), Invalid> {
+        let mut passed = true;
         let mut columns: Columns = Vec::new();
         for op in &self.chain {
             if let Some(wanted) = op.get("parse") {
@@ -52,9 +59,7 @@ impl Model {
                     .map_err(|error| Invalid::at("the model", error.to_string()))?;
                 columns = parse(&line, wanted)?;
             } else if let Some(condition) = op.get("filter") {
-                if !holds(condition, &columns)? {
-                    return Ok(None);
-                }
+                passed &= holds(condition, &columns)?;
             } else if let Some(names) = op.get("project") {
                 let names = names.as_array().ok_or_else(|| unknown("columns", op))?;
                 columns = names
@@ -71,7 +76,7 @@ impl Model {
                 return Err(unknown("an operator of the model", op));
             }
         }
-        Ok(Some(columns.into_iter().map(|(_, cell)| cell).collect()))
+        Ok((columns.into_iter().map(|(_, cell)| cell).collect(), passed))
     }
 }
 
@@ -185,6 +190,13 @@ mod tests {
         assert!(model(&json!({"dance": 1})).is_err());
         assert!(model(&json!({"project": ["gate"]})).is_err());
         assert!(model(&json!({"filter": {"moon": "full"}})).is_err());
+        let behind_a_filter = json!({"nodes": [
+            {"name": "in", "op": "source"},
+            {"name": "parsed", "inputs": ["in"], "op": {"parse": [{"name": "a", "type": "int"}]}},
+            {"name": "none", "inputs": ["parsed"], "op": {"filter": {"any": []}}},
+            {"name": "new", "inputs": ["none"], "op": {"dance": 1}},
+            {"name": "out", "inputs": ["new"], "op": "sink"}]});
+        assert!(Model::new(&behind_a_filter).is_err());
         assert!(Model::new(&json!({"nodes": []})).is_err());
     }
 }

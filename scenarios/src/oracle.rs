@@ -7,11 +7,13 @@
 //! - **corrupt**: a row has the values that the pipeline's model gives.
 //! - **torn**: each read is what the published cuts say: a batch holds exactly the tuples between
 //!   the cut before it and its own.
-//! - **rolled back**: what was read once stays, cuts only grow, the end never goes back.
+//! - **rolled back**: what was read once stays, for every reader; cuts and epochs only grow, the end
+//!   never goes back.
 //! - **stuck**: when the run ended, all input was acknowledged and covered by the last cut.
 //!
 //! What it does not verify:
 //! - the order of rows within a batch: a table has none;
+//! - the watermark and the idle partitions of a cut: no operator depends on them so far;
 //! - anything inside the engine: a run in which two drivers fight is right if readers see no harm;
 //! - tuples that were never acknowledged: they may be there or not, once and unharmed at the most.
 //!
@@ -51,6 +53,10 @@ impl std::fmt::Debug for Setting<'_> {
 #[must_use]
 pub fn judge(history: &History, setting: &Setting<'_>) -> Vec<Verdict> {
     let mut objections = Objections::default();
+    for (at_ns, error) in &history.undecodable {
+        let message = format!("an answer at {} does not decode: {error}", seconds(*at_ns));
+        objections.add(VerdictKind::Corrupt, message);
+    }
     let owners = owners(history, &mut objections);
     let table = table(history, &mut objections);
     check_rows(&table, &owners, setting, &mut objections);
@@ -100,17 +106,22 @@ fn owners(history: &History, objections: &mut Objections) -> Owners {
 /// The sink's content, position by position, as first read; every later read must agree with it.
 fn table<'a>(history: &'a History, objections: &mut Objections) -> Vec<&'a Batch> {
     let mut table: Vec<&Batch> = Vec::new();
-    // Answers to two readers may overtake each other; those to one cannot.
-    let mut ends_seen: BTreeMap<u16, u64> = BTreeMap::new();
+    // The most batches that any answer so far showed, by when it came.
+    let mut ends_seen: Vec<(u64, u64)> = Vec::new();
     for read in &history.reads {
         let at = seconds(read.at_ns);
-        let seen = ends_seen.entry(read.reader).or_default();
-        if read.end < *seen {
+        // Answers to two readers may overtake each other; one that was asked for after another
+        // came must show as much.
+        let known = ends_seen.partition_point(|(at_ns, _)| *at_ns < read.asked_ns);
+        if let Some((_, seen)) = ends_seen[..known].last()
+            && read.end < *seen
+        {
             let message =
                 format!("a read at {at} shows {} batches, after {seen} were seen", read.end);
             objections.add(VerdictKind::RolledBack, message);
         }
-        *seen = read.end.max(*seen);
+        let most = ends_seen.last().map_or(0, |(_, seen)| *seen);
+        ends_seen.push((read.at_ns, read.end.max(most)));
         for (position, batch) in (usize::try_from(read.from).expect("fits")..).zip(&read.batches) {
             match table.get(position) {
                 Some(known) if *known == &**batch => {}
@@ -146,8 +157,11 @@ fn check_rows(
     let mut before = vec![0; setting.partitions];
     let mut seen: BTreeMap<TupleId, u64> = BTreeMap::new();
     let mut absent = Vec::new();
+    let mut epoch_before = 0;
     for batch in table {
         let epoch = batch.epoch;
+        check_epoch(epoch_before, epoch, objections);
+        epoch_before = epoch.max(epoch_before);
         if batch.ends.len() != before.len()
             || batch.ends.iter().zip(&before).any(|(end, before)| end < before)
         {
@@ -198,6 +212,17 @@ fn check_rows(
             objections.add(VerdictKind::Torn, message);
         }
     }
+}
+
+/// Epochs come one after another, each once.
+fn check_epoch(before: u64, epoch: u64, objections: &mut Objections) {
+    let (kind, what) = match epoch {
+        _ if epoch == before + 1 => return,
+        _ if epoch > before => (VerdictKind::Torn, "an epoch between them is missing"),
+        _ if epoch == before => (VerdictKind::Duplicated, "it is there twice"),
+        _ => (VerdictKind::RolledBack, "it goes back"),
+    };
+    objections.add(kind, format!("epoch {epoch} comes after epoch {before}: {what}"));
 }
 
 /// A row is what the model makes of its tuple.
@@ -327,14 +352,14 @@ mod tests {
     }
 
     fn read(at_ns: u64, from: u64, end: u64, batches: &[Rc<Batch>]) -> Read {
-        Read { at_ns, reader: 0, from, end, batches: batches.to_vec() }
+        Read { asked_ns: at_ns, at_ns, reader: 0, from, end, batches: batches.to_vec() }
     }
 
     fn history(reads: Vec<Read>) -> History {
         let acknowledged = (0..6)
             .map(|seq| Acknowledged { at_ns: seq, id: id(seq), partition: 0, offset: seq })
             .collect();
-        History { acknowledged, reads }
+        History { acknowledged, reads, undecodable: Vec::new() }
     }
 
     fn kinds(history: &History) -> Vec<VerdictKind> {
@@ -415,6 +440,30 @@ mod tests {
         assert_eq!(kinds(&history(changed)), [VerdictKind::RolledBack]);
         let cut = [batch(1, 6, &[0, 2, 4]), batch(2, 5, &[])];
         assert!(kinds(&of(&cut)).contains(&VerdictKind::RolledBack));
+    }
+
+    #[test]
+    fn a_reader_that_asks_later_must_see_what_another_saw_and_one_that_asked_before_need_not() {
+        let batches = [batch(1, 3, &[0, 2]), batch(2, 6, &[4])];
+        let all = read(3, 0, 2, &batches);
+        let other = |asked_ns| Read { asked_ns, reader: 1, ..read(4, 0, 1, &batches[..1]) };
+        assert_eq!(kinds(&history(vec![all.clone(), other(2)])), []);
+        assert_eq!(kinds(&history(vec![all, other(4)])), [VerdictKind::RolledBack]);
+    }
+
+    #[test]
+    fn epochs_come_one_after_another() {
+        let missing = [batch(1, 3, &[0, 2]), batch(3, 6, &[4])];
+        assert_eq!(kinds(&of(&missing)), [VerdictKind::Torn]);
+        let back = [batch(1, 3, &[0, 2]), batch(2, 6, &[4]), batch(1, 6, &[])];
+        assert_eq!(kinds(&of(&back)), [VerdictKind::RolledBack]);
+    }
+
+    #[test]
+    fn an_answer_that_does_not_decode_is_corrupt() {
+        let mut history = of(&[batch(1, 6, &[0, 2, 4])]);
+        history.undecodable.push((7, "damaged".to_owned()));
+        assert_eq!(kinds(&history), [VerdictKind::Corrupt]);
     }
 
     #[test]

@@ -1,7 +1,12 @@
 //! One run: a scenario, a seed and a plan in, an outcome out. Nothing else goes in, so the same
 //! run can be had again anywhere.
 
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::OnceLock};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    sync::OnceLock,
+};
 
 use unplug_engine::steps::Step;
 use unplug_sim::{Crash, End, Ended, Fired, Stop, World, fault::Plan};
@@ -21,7 +26,8 @@ use crate::{
 /// How often the harness looks whether the run is over, in virtual time.
 const LOOK_EVERY_NS: u64 = 50_000_000;
 
-/// A fault whose effect has not come so long after it was waited for does not happen any more.
+/// So long after the last fault began to wait, those whose effects have not come do not happen any
+/// more.
 const ARMED_NS_MAX: u64 = 5_000_000_000;
 
 /// A scenario made ready to be run with many seeds, on many threads.
@@ -42,8 +48,11 @@ impl<'a> Case<'a> {
     /// If its pipeline cannot run, or the oracle has no model of it.
     pub fn new(scenario: &'a Scenario, workload: &'a Workload) -> Result<Self, Invalid> {
         cluster::pipeline(scenario)?;
-        let json = serde_json::to_value(cluster::spec(scenario)?)
-            .map_err(|error| Invalid::at("pipeline", error.to_string()))?;
+        let json = match &scenario.pipeline {
+            Some(json) => json.clone(),
+            None => serde_json::to_value(cluster::spec(scenario)?)
+                .map_err(|error| Invalid::at("pipeline", error.to_string()))?,
+        };
         let rows = (0..workload.lines()).map(|_| OnceLock::new()).collect();
         Ok(Self { scenario, workload, model: Model::new(&json)?, rows })
     }
@@ -80,8 +89,15 @@ impl<'a> Case<'a> {
             let mut verdicts = drive(&mut world, &clients, scenario, &plan, out);
             // A run that was broken off had no time to deliver all.
             let broken_off = !verdicts.is_empty();
-            let judged = self.judged(&clients)?.into_iter();
-            verdicts.extend(judged.filter(|one| !broken_off || one.kind != VerdictKind::Stuck));
+            match self.judged(&clients) {
+                Ok(judged) => verdicts.extend(
+                    judged.into_iter().filter(|one| !broken_off || one.kind != VerdictKind::Stuck),
+                ),
+                Err(error) => {
+                    let message = format!("the oracle could not judge: {error}");
+                    verdicts.push(Verdict { kind: VerdictKind::NotMeasured, message });
+                }
+            }
             Ok(outcome(seed, &plan, &world, &clients, verdicts))
         };
         run().unwrap_or_else(|error| broken(seed, plan.clone(), &error))
@@ -177,8 +193,19 @@ fn drive(
         if !ended.is_empty() {
             return ended.iter().map(|ended| end_verdict(world, ended)).collect();
         }
-        if clients.finished.get() == readers || patience.is_over(world) {
+        if clients.finished.get() == readers {
             return Vec::new();
+        }
+        if patience.is_over(world) {
+            // What of the input is missing, the oracle says.
+            if !clients.delivered() {
+                return Vec::new();
+            }
+            let message = format!(
+                "all was delivered, but only {} of {readers} readers could read it all again",
+                clients.finished.get()
+            );
+            return verdict(VerdictKind::Stuck, message);
         }
         if patience.calm && clients.delivered() {
             clients.ending.set(true);
@@ -264,17 +291,16 @@ fn outcome(
     }
 }
 
-/// How many crashes fell inside of each step: the crashed node had begun it and not ended it.
+/// How many faults fell inside of each step: a node that they struck had begun it and not ended it.
 fn interrupted(crashes: &[Crash]) -> BTreeMap<String, u64> {
-    let mut counts: BTreeMap<String, u64> =
-        Step::ALL.iter().map(|step| (step.name().to_owned(), 0)).collect();
-    for crash in crashes {
-        let passed = |mark| crash.marks.get(mark).copied().unwrap_or(0);
-        for step in Step::ALL {
-            if passed(step.begin()) > passed(step.end()) {
-                *counts.entry(step.name().to_owned()).or_default() += 1;
-            }
-        }
+    let mut counts = BTreeMap::new();
+    for step in Step::ALL {
+        let inside = |crash: &&Crash| {
+            let passed = |mark| crash.marks.get(mark).copied().unwrap_or(0);
+            passed(step.begin()) > passed(step.end())
+        };
+        let faults: BTreeSet<_> = crashes.iter().filter(inside).map(|crash| crash.fault).collect();
+        counts.insert(step.name().to_owned(), faults.len() as u64);
     }
     counts
 }

@@ -21,7 +21,7 @@ pub struct Cluster {
 
 impl Default for Cluster {
     fn default() -> Self {
-        Self { partitions: 4, executors: 3, producers: 2, readers: 1 }
+        Self { partitions: 4, executors: 3, producers: 2, readers: 2 }
     }
 }
 
@@ -114,7 +114,7 @@ mod tests {
         let names = Cluster { executors: 2, ..Cluster::default() }.nodes();
         assert_eq!(
             names.join(" "),
-            "broker store driver executor-0 executor-1 sink producer-0 producer-1 reader-0"
+            "broker store driver executor-0 executor-1 sink producer-0 producer-1 reader-0 reader-1"
         );
     }
 }

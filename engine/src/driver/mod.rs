@@ -90,15 +90,17 @@ impl<E: Env> Leader<E> {
             let numbers = numbers(&rpc, store, register::GENERATIONS).await?;
             let generation = Generation(numbers.last().copied().unwrap_or(0) + 1);
             let name = register::generation(generation);
-            let decided = decide(&rpc, store, (generation, name), &record).await;
-            if matches!(decided, Ok(winner) if winner == record) {
-                env.mark("leader.elected");
-                let executors = config.cluster.executors.clone();
-                let attempts = RefCell::new(Attempts::new(generation, executors));
-                return Ok(Self { env: env.clone(), rpc, config, generation, attempts });
+            match decide(&rpc, store, (generation, name), &record).await {
+                Ok(winner) if winner == record => {
+                    env.mark("leader.elected");
+                    let executors = config.cluster.executors.clone();
+                    let attempts = RefCell::new(Attempts::new(generation, executors));
+                    return Ok(Self { env: env.clone(), rpc, config, generation, attempts });
+                }
+                // Another was quicker; the next number may be free.
+                Ok(_) | Err(End::Fenced) => env.sleep(PAUSE).await,
+                Err(End::Refused(refusal)) => return Err(refusal),
             }
-            // Another was quicker; the next number may be free.
-            env.sleep(PAUSE).await;
         }
     }
 

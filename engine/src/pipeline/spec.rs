@@ -115,7 +115,7 @@ pub enum Condition {
 
 /// A constant in a condition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a constant must be true, false, a whole number of 64 bits, or text")]
 pub enum Constant {
     /// A truth value.
     Bool(bool),
