@@ -71,6 +71,10 @@ impl Step {
     }
 }
 
+/// The marks beside those of the steps.
+pub const MARKS: [&str; 4] =
+    ["leader.elected", "offsets.decided", "commit.decided", "sink.published"];
+
 /// A step that a node is in.
 #[derive(Debug)]
 #[must_use = "dropped, the step is over"]

@@ -235,13 +235,14 @@ fn keep(
     folder: &Path,
     out: &mut dyn Write,
 ) -> Result<FailureReport, Invalid> {
+    let unprinted = |error| Invalid::new(format!("cannot print: {error}"));
+    // What was found is said whether it can be kept or not.
+    print_verdicts(scenario, outcome, out).map_err(unprinted)?;
     let failure = Failure::new(scenario, outcome);
     let path = failure.path(folder);
     files::write_json(&path, &failure)?;
     let replay = failure::command(&path);
-    print_verdicts(scenario, outcome, out)
-        .and_then(|()| writeln!(out, "replay: {replay}"))
-        .map_err(|error| Invalid::new(format!("cannot print: {error}")))?;
+    writeln!(out, "replay: {replay}").map_err(unprinted)?;
     Ok(FailureReport {
         scenario: scenario.name.clone(),
         seed: outcome.seed,

@@ -13,7 +13,7 @@ use crate::{
     cli::{ReplayArgs, Status},
     command::print_verdicts,
     defects, determinism,
-    failure::{Failure, VERSION},
+    failure::Failure,
     files,
     outcome::{Judgement, Outcome, VerdictKind, kinds},
     run::Case,
@@ -45,8 +45,9 @@ pub fn replay(args: &ReplayArgs, out: &mut dyn Write) -> anyhow::Result<Status> 
 /// Runs a recorded failure again.
 fn again(failure: &Failure, trace: Option<&Path>, out: &mut dyn Write) -> anyhow::Result<Status> {
     let Failure { scenario, plan, .. } = failure;
-    let twice = kinds(&failure.verdicts).contains(&VerdictKind::NonDeterministic);
-    let outcome = run_once(scenario, failure.seed, Some(plan), Traced { trace, twice }, out)?;
+    // Run twice, so that another build or an edited plan is told from a lack of determinism.
+    let beside = Traced { trace, twice: true };
+    let outcome = run_once(scenario, failure.seed, Some(plan), beside, out)?;
     let (status, line) = compare(failure, &outcome);
     writeln!(out, "{line}")?;
     Ok(status)
@@ -123,7 +124,7 @@ fn compare(failure: &Failure, outcome: &Outcome) -> (Status, String) {
         kinds.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     };
     if found.contains(&VerdictKind::NonDeterministic) {
-        return (Status::NonDeterministic, "reproduced: it is not deterministic".to_owned());
+        return (Status::NonDeterministic, "two runs differ: it is not deterministic".to_owned());
     }
     if matches!(outcome.judge(&failure.scenario.expect), Judgement::Exact | Judgement::Caught) {
         let line = format!("it no longer fails: {} did not come again", names(&recorded));
@@ -134,16 +135,16 @@ fn compare(failure: &Failure, outcome: &Outcome) -> (Status, String) {
         return (Status::Violation, line);
     }
     let line = format!(
-        "it went differently: {}, digest {}; recorded by unplug {}: {}, digest {}",
+        "it went differently, as after a change of the program or of the plan: {}, digest {}; \
+         recorded by unplug {}: {}, digest {}",
         names(&found),
         outcome.digest,
         failure.version,
         names(&recorded),
         failure.digest
     );
-    let status =
-        if failure.version == VERSION { Status::NonDeterministic } else { Status::Violation };
-    (status, line)
+    let measured = outcome.judge(&failure.scenario.expect) != Judgement::NotMeasured;
+    (if measured { Status::Violation } else { Status::NotMeasured }, line)
 }
 
 #[cfg(test)]
@@ -164,8 +165,13 @@ mod tests {
         assert_eq!(status(&failure, &fixed), Status::Held);
 
         let other = Outcome { digest: Digest(5), ..outcome.clone() };
-        assert_eq!(status(&failure, &other), Status::NonDeterministic);
-        let older = Failure { version: "0.0.1".to_owned(), ..failure.clone() };
-        assert_eq!(status(&older, &other), Status::Violation);
+        assert_eq!(status(&failure, &other), Status::Violation);
+        let message = String::new();
+        let parted = Verdict { kind: VerdictKind::NonDeterministic, message: message.clone() };
+        let parted = Outcome { verdicts: vec![parted], ..outcome.clone() };
+        assert_eq!(status(&failure, &parted), Status::NonDeterministic);
+        let idle = Verdict { kind: VerdictKind::NotMeasured, message };
+        let idle = Outcome { verdicts: vec![idle], ..outcome };
+        assert_eq!(status(&failure, &idle), Status::NotMeasured);
     }
 }

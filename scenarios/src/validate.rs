@@ -3,9 +3,10 @@
 
 use std::ops::RangeInclusive;
 
+use unplug_engine::steps::{MARKS, Step};
 use unplug_sim::{
     NetworkConfig,
-    fault::{Action, Plan, Target},
+    fault::{Action, EffectFilter, Plan, Target},
 };
 
 use crate::{
@@ -27,6 +28,10 @@ pub(crate) fn scenario(scenario: &Scenario) -> Result<(), Invalid> {
     within("workload.flights.per_second", flights.per_second, 1..=1_000_000)?;
     match &scenario.faults {
         Faults::Plan(faults) => {
+            if faults.faults.is_empty() {
+                let what = "is empty, and a run without a fault shows nothing; name a fault";
+                return Err(Invalid::at("faults.plan.faults", what));
+            }
             plan(faults, &scenario.cluster).map_err(|error| error.within("faults.plan"))?;
         }
         Faults::Generate(faults) => {
@@ -44,6 +49,7 @@ pub(crate) fn scenario(scenario: &Scenario) -> Result<(), Invalid> {
     for defect in &scenario.defects {
         defects::check(defect).map_err(|error| error.within("defects"))?;
     }
+    time(scenario)?;
     cluster::pipeline(scenario).map(drop)
 }
 
@@ -67,9 +73,40 @@ pub(crate) fn plan(plan: &Plan, cluster: &Cluster) -> Result<(), Invalid> {
         if let Some(point) = &fault.when.on {
             known(&format!("faults[{index}].when.on.node"), &point.node)?;
             within(&format!("faults[{index}].when.on.nth"), point.nth, 1..=u64::MAX)?;
+            if let EffectFilter::Mark(name) = &point.effect {
+                mark(name)
+                    .map_err(|error| error.within(&format!("faults[{index}].when.on.effect")))?;
+            }
         }
     }
     Ok(())
+}
+
+/// Checks that the engine passes such a mark.
+fn mark(name: &str) -> Result<(), Invalid> {
+    let steps = Step::ALL.into_iter().flat_map(|step| [step.begin(), step.end()]);
+    let known: Vec<_> = steps.chain(MARKS).collect();
+    if known.contains(&name) { Ok(()) } else { Err(Invalid::new(unknown("mark", name, known))) }
+}
+
+/// Checks that a run can end within its virtual time.
+fn time(scenario: &Scenario) -> Result<(), Invalid> {
+    let Source::Flights(flights) = &scenario.workload;
+    let sent_ns = u64::from(flights.tuples) * 1_000_000_000 / u64::from(flights.per_second);
+    let struck_ns = match &scenario.faults {
+        Faults::Plan(plan) => plan.faults.iter().map(|fault| fault.when.from_ns).max().unwrap_or(0),
+        Faults::Generate(faults) => faults.until_ns,
+    };
+    let needed_ns = sent_ns.max(struck_ns).saturating_add(scenario.bounds.stuck_after_ns);
+    if needed_ns <= scenario.bounds.virtual_ns_max {
+        return Ok(());
+    }
+    let what = format!(
+        "is {}, and a run may need {needed_ns}: all is sent after {sent_ns}, the last fault comes \
+         at {struck_ns}, and stuck_after_ns comes on top; give it more, or the run less to do",
+        scenario.bounds.virtual_ns_max
+    );
+    Err(Invalid::at("bounds.virtual_ns_max", what))
 }
 
 fn name(name: &str) -> Result<(), Invalid> {
@@ -211,6 +248,32 @@ mod tests {
                 "what": {"kill": {"target": {"node": "executor-3"}, "down_ns": 1}}}]}}"#,
             "x.json: faults.plan: faults[0].what: unknown node \"executor-3\"; did you mean \
              \"executor-0\"?",
+        );
+    }
+
+    #[test]
+    fn a_plan_needs_a_fault_and_marks_that_the_engine_passes() {
+        check(
+            r#", "faults": {"plan": {"faults": []}}"#,
+            "x.json: faults.plan.faults: is empty, and a run without a fault shows nothing; name a \
+             fault",
+        );
+        check(
+            r#", "faults": {"plan": {"faults": [{"when": {"from_ns": 1, "on": {"node": "sink",
+                "effect": {"mark": "aply.begin"}, "nth": 1, "edge": "after"}},
+                "what": {"kill": {"target": {"node": "sink"}, "down_ns": 1}}}]}}"#,
+            "x.json: faults.plan: faults[0].when.on.effect: unknown mark \"aply.begin\"; did you \
+             mean \"apply.begin\"?",
+        );
+    }
+
+    #[test]
+    fn a_run_must_be_able_to_end_in_its_time() {
+        check(
+            r#", "workload": {"flights": {"tuples": 1000, "per_second": 1}}"#,
+            "x.json: bounds.virtual_ns_max: is 300000000000, and a run may need 1030000000000: all \
+             is sent after 1000000000000, the last fault comes at 20000000000, and stuck_after_ns \
+             comes on top; give it more, or the run less to do",
         );
     }
 
