@@ -314,3 +314,46 @@ fn recoveries(world: &World, fired: &[Fired]) -> Vec<u64> {
     };
     fired.iter().filter_map(|fault| first_after(fault.at_ns)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::suite;
+
+    #[test]
+    fn struck_nodes_do_not_even_panic() {
+        let workload = Workload::embedded().expect("sound");
+        for scenario in suite::suite(suite::DEFAULT).expect("there") {
+            for seed in 0..8 {
+                let plan = generate::plan(&scenario, seed);
+                let (mut world, clients) =
+                    cluster::build(&scenario, seed, &workload).expect("sound");
+                world.load(&plan).expect("of these nodes");
+                assert!(drive(&mut world, &clients, &scenario, &plan, None).is_empty());
+                assert!(world.fired_count() > 0);
+                assert_eq!(world.panics_after_crash(), 0, "{}, seed {seed}", scenario.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_fault_counts_once_for_each_step_that_it_cuts_short() {
+        let crash = |fault, node, marks: &[(&'static str, u64)]| Crash {
+            fault,
+            node: unplug_sim::env::NodeId(node),
+            at_ns: 0,
+            power: true,
+            running: true,
+            unsynced: 0,
+            marks: marks.iter().copied().collect(),
+        };
+        let crashes = [
+            crash(0, 1, &[("commit.begin", 2), ("commit.end", 1)]),
+            crash(0, 2, &[("commit.begin", 1), ("apply.begin", 3), ("apply.end", 3)]),
+            crash(1, 1, &[("commit.begin", 1), ("blobs.begin", 4), ("blobs.end", 3)]),
+        ];
+        let counts = interrupted(&crashes);
+        let want = [0, 0, 0, 1, 2, 0];
+        assert_eq!(Step::ALL.map(|step| counts[step.name()]), want);
+    }
+}
