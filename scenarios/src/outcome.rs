@@ -136,7 +136,8 @@ pub enum VerdictKind {
     RolledBack,
     /// Not all was delivered within the bound after the last fault.
     Stuck,
-    /// A node refused to serve although its state was sound.
+    /// A node refused to serve, under faults that it promises to survive: its own state had become
+    /// unsound, or it was wrong about it.
     Refused,
     /// A node or the harness panicked.
     Panicked,
