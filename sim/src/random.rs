@@ -5,7 +5,8 @@
 //! unrelated draw as it was. ChaCha8 gives the same bits on every platform; all derived draws are
 //! integer arithmetic written here, so that no library update can change a run.
 
-use rand_chacha::{ChaCha8Rng, rand_core::Rng, rand_core::SeedableRng};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// A stream of random numbers, fixed by a seed, a label and two entity numbers.
