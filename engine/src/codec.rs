@@ -50,7 +50,8 @@ pub enum CodecError {
 /// If `value` cannot be serialised: none of this engine's types is such.
 #[must_use]
 pub fn encode<T: Serialize>(kind: Kind, value: &T) -> Bytes {
-    let header = vec![MAGIC[0], MAGIC[1], kind as u8, VERSION, 0, 0, 0, 0, 0, 0, 0, 0];
+    let mut header = Vec::with_capacity(256);
+    header.extend_from_slice(&[MAGIC[0], MAGIC[1], kind as u8, VERSION, 0, 0, 0, 0, 0, 0, 0, 0]);
     let mut bytes = postcard::to_extend(value, header).expect("plain data serialises");
     let sum = checksum(kind, VERSION, &bytes[HEADER_BYTES..]);
     bytes[4..HEADER_BYTES].copy_from_slice(&sum.to_le_bytes());

@@ -35,10 +35,18 @@ const RESEND_LONGEST: Duration = Duration::from_millis(320);
 #[error("{0} did not answer in time")]
 pub struct Unanswered(pub NodeId);
 
+/// What a datagram begins with; the request or the answer itself follows.
 #[derive(Serialize, Deserialize)]
-enum Message {
-    Request { id: u64, body: Bytes },
-    Answer { id: u64, body: Bytes },
+enum Head {
+    Request { id: u64 },
+    Answer { id: u64 },
+}
+
+/// Takes a datagram apart; none if it was damaged on the way.
+fn open(payload: &Bytes) -> Option<(Head, Bytes)> {
+    let message = codec::check(Kind::Datagram, payload).ok()?;
+    let (head, body) = postcard::take_from_bytes(message).ok()?;
+    Some((head, payload.slice_ref(body)))
 }
 
 /// A node's end of all its conversations. Clones share it.
@@ -86,9 +94,9 @@ impl<E: Env> Rpc<E> {
                 Either::Right((Ok(refusal), _)) => return Err(refusal),
                 Either::Right((Err(_), _)) => unreachable!("this loop holds a sender"),
             };
-            match codec::decode(Kind::Datagram, &datagram.payload) {
-                Ok(Message::Answer { id, body }) => self.shared.answered(id, body),
-                Ok(Message::Request { id, body }) => {
+            match open(&datagram.payload) {
+                Some((Head::Answer { id }, body)) => self.shared.answered(id, body),
+                Some((Head::Request { id }, body)) => {
                     let from = datagram.from;
                     let Ok(request) = postcard::from_bytes(&body) else { continue };
                     if !self.shared.serving.borrow_mut().insert((from, id)) {
@@ -109,8 +117,8 @@ impl<E: Env> Rpc<E> {
                         this.shared.serving.borrow_mut().remove(&(from, id));
                     });
                 }
-                // Damaged on the way: the sender will repeat it.
-                Err(_) => {}
+                // The sender will repeat it.
+                None => {}
             }
         }
     }
@@ -130,8 +138,7 @@ impl<E: Env> Rpc<E> {
     ) -> Result<R, Unanswered> {
         let shared = &self.shared;
         let id = shared.env.random();
-        let body = postcard::to_stdvec(request).expect("plain data serialises").into();
-        let payload = codec::encode(Kind::Datagram, &Message::Request { id, body });
+        let payload = codec::encode(Kind::Datagram, &(Head::Request { id }, request));
         let (sender, mut receiver) = oneshot::channel();
         shared.waiting.borrow_mut().insert(id, sender);
         let _forget = Forget { shared, id };
@@ -177,8 +184,7 @@ impl<E: Env> Shared<E> {
     }
 
     fn answer<R: Serialize>(&self, to: Address, id: u64, answer: &R) {
-        let body = postcard::to_stdvec(answer).expect("plain data serialises").into();
-        self.send(to.node, &codec::encode(Kind::Datagram, &Message::Answer { id, body }));
+        self.send(to.node, &codec::encode(Kind::Datagram, &(Head::Answer { id }, answer)));
     }
 
     fn send(&self, to: NodeId, payload: &Bytes) {
