@@ -35,7 +35,7 @@ const VERDICTS_PRINTED_MAX: usize = 5;
 /// If the input makes no sense, or a file cannot be written.
 pub fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<Status> {
     let mut scenarios = VecDeque::from(chosen(args)?);
-    let mut session = Session {
+    let mut command = Command {
         args,
         workload: Workload::embedded()?,
         pool: campaign::pool(args.jobs.map_or_else(campaign::cores, usize::from))?,
@@ -46,13 +46,13 @@ pub fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::
     };
     let mut results = Vec::new();
     while let Some(scenario) = scenarios.pop_front() {
-        results.push(session.scenario(&scenario)?);
-        if !session.failures.is_empty() && !args.keep_going {
+        results.push(command.scenario(&scenario)?);
+        if !command.failures.is_empty() && !args.keep_going {
             break;
         }
     }
     let not_run = scenarios.into_iter().map(|scenario| scenario.name).collect();
-    session.conclude(results, not_run)
+    command.conclude(results, not_run)
 }
 
 /// Shows what there is.
@@ -109,7 +109,7 @@ fn chosen(args: &RunArgs) -> Result<Vec<Scenario>, Invalid> {
 }
 
 /// What goes on from one scenario to the next.
-struct Session<'a> {
+struct Command<'a> {
     args: &'a RunArgs,
     workload: Workload,
     pool: ThreadPool,
@@ -120,9 +120,9 @@ struct Session<'a> {
     err: &'a mut dyn Write,
 }
 
-impl Session<'_> {
+impl Command<'_> {
     fn scenario(&mut self, scenario: &Scenario) -> anyhow::Result<ScenarioReport> {
-        let Session { args, workload, pool, failures, out, .. } = self;
+        let Command { args, workload, pool, failures, out, .. } = self;
         let bar = progress(&scenario.name, args.seeds.end - args.seeds.start);
         let case = Case::new(scenario, workload)?;
         let campaign = Campaign {
