@@ -88,10 +88,10 @@ fn size(disk: &Disk) -> String {
 fn config() -> Config {
     let cluster = Cluster {
         broker: SERVER,
-        store: SERVER,
-        driver: SERVER,
+        stores: vec![SERVER],
+        drivers: vec![SERVER],
         executors: vec![SERVER],
-        sink: SERVER,
+        sinks: vec![SERVER],
         partitions: 4,
     };
     Config::new(cluster, Pipeline::new(&Spec::flights()).expect("sound"))

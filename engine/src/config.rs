@@ -14,14 +14,14 @@ use crate::{
 pub struct Cluster {
     /// The source.
     pub broker: NodeId,
-    /// Registers and blobs.
-    pub store: NodeId,
-    /// Leads the epochs.
-    pub driver: NodeId,
+    /// Registers and blobs: three, or another odd number.
+    pub stores: Vec<NodeId>,
+    /// One leads the epochs, the others stand by.
+    pub drivers: Vec<NodeId>,
     /// Run tasks.
     pub executors: Vec<NodeId>,
-    /// Publishes.
-    pub sink: NodeId,
+    /// Publish, each what one sink of the pipeline gets, in the pipeline's order.
+    pub sinks: Vec<NodeId>,
     /// Partitions of the source.
     pub partitions: u16,
 }

@@ -64,6 +64,40 @@ pub struct OutputRef {
     pub latest_ms: u64,
 }
 
+/// A blob, as a register names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlobRef {
+    /// Its name, which no other attempt has.
+    pub name: String,
+    /// The checksum of its bytes, kept apart from them.
+    pub checksum: u64,
+    /// How many bytes.
+    pub bytes: u64,
+}
+
+/// A version of the state of one state partition: a snapshot and what changed since.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateRef {
+    /// Which version it is: drawn at random by the attempt that made it; 0 for the empty state
+    /// before the first epoch. A cached state is that version only if it has this number.
+    pub uid: u64,
+    /// The snapshot that it begins with, in parts; none for the empty state.
+    pub snapshot: Vec<BlobRef>,
+    /// The changes since, one epoch after another.
+    pub deltas: Vec<BlobRef>,
+}
+
+/// `floor/k`: what lies below is needed by nobody any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FloorRecord {
+    /// k.
+    pub number: u64,
+    /// The lowest epoch that is kept; every sink has published it.
+    pub epoch: Epoch,
+    /// The lowest leadership that is kept.
+    pub generation: crate::tuple::Generation,
+}
+
 /// What a published epoch says of itself: up to where the source is in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cut {

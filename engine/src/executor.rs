@@ -156,7 +156,7 @@ impl<E: Env> State<E> {
         );
         let checksum = checksum(&bytes);
         let request = store::Request::Put { name: blob.clone(), bytes };
-        match self.rpc.call(self.config.cluster.store, &request, PATIENCE).await {
+        match self.rpc.call(self.config.cluster.stores[0], &request, PATIENCE).await {
             Ok(store::Answer::Kept) => Ok(Answer::Done(OutputRef {
                 partition: task.partition,
                 blob,

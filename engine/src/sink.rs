@@ -251,7 +251,7 @@ impl<E: Env> State<E> {
     /// An output as its commit names it; nothing else will do.
     async fn fetch(&self, epoch: Epoch, output: &OutputRef) -> Result<Output, String> {
         let request = store::Request::Get { name: output.blob.clone() };
-        match self.rpc.call(self.config.cluster.store, &request, PATIENCE).await {
+        match self.rpc.call(self.config.cluster.stores[0], &request, PATIENCE).await {
             Ok(store::Answer::Blob(Some(bytes))) if checksum(&bytes) == output.checksum => {
                 codec::decode(Kind::Output, &bytes)
                     .map_err(|error| format!("epoch {epoch}, blob {}: {error}", output.blob))

@@ -55,7 +55,7 @@ pub fn build(
         workload.inputs(seed, flights.tuples, producers),
         gap_ns,
         config.cluster.partitions,
-        (config.cluster.broker, config.cluster.sink),
+        (config.cluster.broker, config.cluster.sinks[0]),
     ));
     let mut world = World::new(WorldConfig {
         network: scenario.network,
@@ -99,10 +99,10 @@ fn config(scenario: &Scenario) -> Result<Config, Invalid> {
     let one = |wanted| of(wanted).next().expect("each of these roles has a node");
     let cluster = Cluster {
         broker: one(topology::Role::Broker),
-        store: one(topology::Role::Store),
-        driver: one(topology::Role::Driver),
+        stores: of(topology::Role::Store).collect(),
+        drivers: of(topology::Role::Driver).collect(),
         executors: of(topology::Role::Executor).collect(),
-        sink: one(topology::Role::Sink),
+        sinks: of(topology::Role::Sink).collect(),
         partitions: u16::try_from(scenario.cluster.partitions).expect("checked: at most 64"),
     };
     let defects: Vec<_> =

@@ -108,7 +108,7 @@ mod tests {
         check(
             r#"{"name": "x", "cluster": {"zookeepers": 3}}"#,
             "x.json: line 1 column 38: cluster.zookeepers: unknown field \"zookeepers\"; known: \
-             partitions, executors, producers, readers",
+             partitions, stores, drivers, sinks, executors, producers, readers",
         );
     }
 

@@ -5,12 +5,18 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// How many nodes of each kind there are. One broker, store, driver and sink always are.
+/// How many nodes of each kind there are. There is always one broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cluster {
     /// Partitions of the source, 1 to 64.
     pub partitions: u32,
+    /// Stores, an odd number from 1 to 7.
+    pub stores: u32,
+    /// Drivers, 1 to 8: one leads, the others stand by.
+    pub drivers: u32,
+    /// Sinks: as many as the pipeline has.
+    pub sinks: u32,
     /// Executor nodes, 1 to 64.
     pub executors: u32,
     /// Client nodes that send input, 1 to 64.
@@ -21,7 +27,15 @@ pub struct Cluster {
 
 impl Default for Cluster {
     fn default() -> Self {
-        Self { partitions: 4, executors: 3, producers: 2, readers: 2 }
+        Self {
+            partitions: 4,
+            stores: 3,
+            drivers: 1,
+            sinks: 1,
+            executors: 3,
+            producers: 2,
+            readers: 2,
+        }
     }
 }
 
@@ -58,7 +72,10 @@ impl Role {
     #[must_use]
     pub fn count(self, cluster: &Cluster) -> u32 {
         match self {
-            Self::Broker | Self::Store | Self::Driver | Self::Sink => 1,
+            Self::Broker => 1,
+            Self::Store => cluster.stores,
+            Self::Driver => cluster.drivers,
+            Self::Sink => cluster.sinks,
             Self::Executor => cluster.executors,
             Self::Producer => cluster.producers,
         }
@@ -68,8 +85,10 @@ impl Role {
     #[must_use]
     pub fn node(self, index: u32) -> String {
         match self {
-            Self::Broker | Self::Store | Self::Driver | Self::Sink => self.to_string(),
-            Self::Executor | Self::Producer => format!("{self}-{index}"),
+            Self::Broker => self.to_string(),
+            Self::Store | Self::Driver | Self::Executor | Self::Sink | Self::Producer => {
+                format!("{self}-{index}")
+            }
         }
     }
 }
@@ -114,7 +133,7 @@ mod tests {
         let names = Cluster { executors: 2, ..Cluster::default() }.nodes();
         assert_eq!(
             names.join(" "),
-            "broker store driver executor-0 executor-1 sink producer-0 producer-1 reader-0 reader-1"
+            "broker store-0 store-1 store-2 driver-0 executor-0 executor-1 sink-0 producer-0 producer-1 reader-0 reader-1"
         );
     }
 }

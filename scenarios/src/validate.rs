@@ -64,7 +64,10 @@ pub(crate) fn plan(plan: &Plan, cluster: &Cluster) -> Result<(), Invalid> {
     };
     for (index, fault) in plan.faults.iter().enumerate() {
         let (Action::PowerLoss { target, down_ns } | Action::Kill { target, down_ns }) =
-            &fault.what;
+            &fault.what
+        else {
+            continue;
+        };
         if let Target::Node(node) = target {
             known(&format!("faults[{index}].what"), node)?;
         }
@@ -259,9 +262,9 @@ mod tests {
              fault",
         );
         check(
-            r#", "faults": {"plan": {"faults": [{"when": {"from_ns": 1, "on": {"node": "sink",
+            r#", "faults": {"plan": {"faults": [{"when": {"from_ns": 1, "on": {"node": "sink-0",
                 "effect": {"mark": "aply.begin"}, "nth": 1, "edge": "after"}},
-                "what": {"kill": {"target": {"node": "sink"}, "down_ns": 1}}}]}}"#,
+                "what": {"kill": {"target": {"node": "sink-0"}, "down_ns": 1}}}]}}"#,
             "x.json: faults.plan: faults[0].when.on.effect: unknown mark \"aply.begin\"; did you \
              mean \"apply.begin\"?",
         );

@@ -7,10 +7,10 @@
 //! {"faults": [
 //!   {"when": {"from_ns": 3000000000},
 //!    "what": {"power_loss": {"target": "data_centre", "down_ns": 500000000}}},
-//!   {"when": {"from_ns": 5000000000, "on": {"node": "store", "effect": "disk", "nth": 4, "edge": "after"}},
-//!    "what": {"kill": {"target": {"node": "store"}, "down_ns": 100000000}}},
-//!   {"when": {"from_ns": 0, "on": {"node": "driver", "effect": {"mark": "commit.begin"}, "nth": 1, "edge": "before"}},
-//!    "what": {"power_loss": {"target": {"node": "driver"}, "down_ns": 1000000000}}}
+//!   {"when": {"from_ns": 5000000000, "on": {"node": "store-0", "effect": "disk", "nth": 4, "edge": "after"}},
+//!    "what": {"kill": {"target": {"node": "store-0"}, "down_ns": 100000000}}},
+//!   {"when": {"from_ns": 0, "on": {"node": "driver-0", "effect": {"mark": "commit.begin"}, "nth": 1, "edge": "before"}},
+//!    "what": {"power_loss": {"target": {"node": "driver-0"}, "down_ns": 1000000000}}}
 //! ]}
 //! # "#).unwrap();
 //! # assert_eq!(plan.faults.len(), 3);
@@ -113,6 +113,58 @@ pub enum Action {
         /// How long until they are started again, in nanoseconds.
         down_ns: u64,
     },
+    /// Processes stop where they are, and go on later as if nothing had been: a long collection of
+    /// garbage, a suspended machine. What is sent to them waits.
+    Pause {
+        /// Whose processes.
+        target: Target,
+        /// For how long, in nanoseconds.
+        for_ns: u64,
+    },
+    /// CPUs are slower: what is charged with `busy` takes so many times as long.
+    Throttle {
+        /// Whose CPUs.
+        target: Target,
+        /// How many times slower, from 1.
+        factor: u32,
+        /// For how long, in nanoseconds.
+        for_ns: u64,
+    },
+    /// Datagrams between two groups of nodes vanish.
+    Partition {
+        /// The names of the one side's nodes: what they send to the other side vanishes.
+        from: Vec<String>,
+        /// The names of the other side's nodes: what they send to the one side vanishes, too,
+        /// unless the cut is one-way.
+        to: Vec<String>,
+        /// Whether only datagrams from `from` to `to` vanish.
+        #[serde(default)]
+        one_way: bool,
+        /// For how long, in nanoseconds.
+        for_ns: u64,
+    },
+    /// Wall clocks are set to another time.
+    ClockStep {
+        /// Whose clocks.
+        target: Target,
+        /// By how much, in nanoseconds; back if below 0.
+        by_ns: i64,
+    },
+    /// A disk is lost for good: processes end, and come back with a blank disk, whose replacement
+    /// the program is told of.
+    DiskLoss {
+        /// The node's name.
+        node: String,
+        /// How long until the node is started again, in nanoseconds.
+        down_ns: u64,
+    },
+    /// One bit of one file turns over on the disk, unnoticed.
+    BitRot {
+        /// The node's name.
+        node: String,
+        /// The directory in which the file is, such as `/blobs`.
+        directory: String,
+    },
 }
 
 /// What a fault strikes.
@@ -126,12 +178,36 @@ pub enum Target {
 }
 
 impl Action {
+    /// The names of the nodes it mentions; none if it strikes the whole data centre.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<&str> {
+        match self {
+            Self::PowerLoss { target, .. }
+            | Self::Kill { target, .. }
+            | Self::Pause { target, .. }
+            | Self::Throttle { target, .. }
+            | Self::ClockStep { target, .. } => match target {
+                Target::DataCentre => Vec::new(),
+                Target::Node(node) => vec![node],
+            },
+            Self::Partition { from, to, .. } => from.iter().chain(to).map(String::as_str).collect(),
+            Self::DiskLoss { node, .. } | Self::BitRot { node, .. } => vec![node],
+        }
+    }
+
     /// The kind's name as it stands in JSON, for tables and counts.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
             Self::PowerLoss { .. } => "power_loss",
             Self::Kill { .. } => "kill",
+            Self::Pause { .. } => "pause",
+            Self::Throttle { .. } => "throttle",
+            Self::Partition { one_way: false, .. } => "partition",
+            Self::Partition { one_way: true, .. } => "one_way_partition",
+            Self::ClockStep { .. } => "clock_step",
+            Self::DiskLoss { .. } => "disk_loss",
+            Self::BitRot { .. } => "bit_rot",
         }
     }
 }

@@ -158,11 +158,8 @@ impl State {
                     return Err(PlanError::NthIsZero { fault: index });
                 }
             }
-            match &fault.what {
-                Action::PowerLoss { target, .. } | Action::Kill { target, .. } => match target {
-                    Target::Node(name) => drop(self.find(index, name)?),
-                    Target::DataCentre => {}
-                },
+            for name in fault.what.nodes() {
+                self.find(index, name)?;
             }
         }
         let first = self.supply.plan.faults.len();
@@ -198,7 +195,10 @@ impl State {
 
     pub(crate) fn targets(&self, fault: usize) -> Vec<NodeId> {
         let (Action::PowerLoss { target, .. } | Action::Kill { target, .. }) =
-            &self.supply.plan.faults[fault].what;
+            &self.supply.plan.faults[fault].what
+        else {
+            unreachable!("not yet simulated")
+        };
         match target {
             Target::Node(name) => {
                 vec![self.find(fault, name).expect("checked when it was loaded")]
@@ -230,6 +230,7 @@ impl State {
         let (power, down_ns, kind) = match &self.supply.plan.faults[fault].what {
             what @ Action::PowerLoss { down_ns, .. } => (true, *down_ns, what.kind()),
             what @ Action::Kill { down_ns, .. } => (false, *down_ns, what.kind()),
+            _ => unreachable!("not yet simulated"),
         };
         let at_ns = self.now_ns;
         let mut back_ns = 0;

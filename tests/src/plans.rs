@@ -177,5 +177,6 @@ fn at_node(what: Action, node: &str) -> Action {
     match what {
         Action::Kill { target, down_ns } => Action::Kill { target: at(target), down_ns },
         Action::PowerLoss { target, down_ns } => Action::PowerLoss { target: at(target), down_ns },
+        other => other,
     }
 }

@@ -154,8 +154,8 @@ fn a_broken_promise_is_told_with_its_plan_and_a_file_that_replays_it() {
     let (scenario, workload) = (small_scenario(&["sink-not-idempotent"]), workload());
     let plan = r#"{"faults": [{
         "when": {"from_ns": 0,
-                 "on": {"node": "sink", "effect": {"mark": "apply.end"}, "nth": 1, "edge": "before"}},
-        "what": {"kill": {"target": {"node": "sink"}, "down_ns": 1000000}}}]}"#;
+                 "on": {"node": "sink-0", "effect": {"mark": "apply.end"}, "nth": 1, "edge": "before"}},
+        "what": {"kill": {"target": {"node": "sink-0"}, "down_ns": 1000000}}}]}"#;
     let plan: Plan = serde_json::from_str(plan).expect("a plan");
     let outcome = exact(&scenario, 0, &plan, &workload).expect_err("the planted bug");
     let folder = tempfile::tempdir().expect("a temporary folder");

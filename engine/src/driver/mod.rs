@@ -85,7 +85,7 @@ impl<E: Env> Leader<E> {
     async fn elected(env: E, rpc: Rpc<E>, config: Rc<Config>) -> Result<Self, Refusal> {
         let _step = Step::Generation.enter(&env);
         let record = GenerationRecord { node: env.node(), nonce: env.random() };
-        let store = config.cluster.store;
+        let store = config.cluster.stores[0];
         loop {
             let numbers = numbers(&rpc, store, register::GENERATIONS).await?;
             let generation = Generation(numbers.last().copied().unwrap_or(0) + 1);
@@ -113,7 +113,7 @@ impl<E: Env> Leader<E> {
     }
 
     async fn epochs(&self) -> Result<std::convert::Infallible, End> {
-        let store = self.config.cluster.store;
+        let store = self.config.cluster.stores[0];
         let offsets = numbers(&self.rpc, store, register::OFFSETS).await?;
         let commits = numbers(&self.rpc, store, register::COMMITS).await?;
         let resume = core::resume(&offsets, &commits)?;
@@ -212,7 +212,7 @@ impl<E: Env> Leader<E> {
             cut: offsets.cut(),
         };
         loop {
-            match self.rpc.insist(self.config.cluster.sink, &request).await {
+            match self.rpc.insist(self.config.cluster.sinks[0], &request).await {
                 sink::Answer::Published(epoch) if epoch >= commit.epoch => return Ok(()),
                 sink::Answer::Fenced(_) => return Err(End::Fenced),
                 sink::Answer::Failed(_) => self.env.sleep(PAUSE).await,
@@ -223,7 +223,7 @@ impl<E: Env> Leader<E> {
 
     /// Has the sink publish what was committed and is missing there, in order.
     async fn catch_up(&self, committed: Epoch) -> Result<(), End> {
-        let sink = self.config.cluster.sink;
+        let sink = self.config.cluster.sinks[0];
         let published = match self.rpc.insist(sink, &sink::Request::Published).await {
             sink::Answer::Published(epoch) => epoch,
             other => return Err(unexpected("sink", &other).into()),
@@ -258,13 +258,13 @@ impl<E: Env> Leader<E> {
         name: String,
         value: &T,
     ) -> Result<T, End> {
-        decide(&self.rpc, self.config.cluster.store, (self.generation, name), value).await
+        decide(&self.rpc, self.config.cluster.stores[0], (self.generation, name), value).await
     }
 
     /// Reads a register that is decided.
     async fn read<T: DeserializeOwned>(&self, name: String) -> Result<T, Refusal> {
         let request = store::Request::Read { name: name.clone() };
-        match self.rpc.insist(self.config.cluster.store, &request).await {
+        match self.rpc.insist(self.config.cluster.stores[0], &request).await {
             store::Answer::Value(Some(value)) => decoded(&name, &value),
             store::Answer::Value(None) => Err(Refusal(format!(
                 "{name} is missing, and was there before; restore the stores from copies"
