@@ -67,6 +67,20 @@ pub struct Config {
     pub epoch_tuples_max: u64,
     /// CPU time that one tuple takes on an executor.
     pub work_per_tuple: Duration,
+    /// From one sign of life of a leader or an executor to its next.
+    pub heartbeat: Duration,
+    /// A leader or an executor that was not heard for so long is taken for gone.
+    pub failure_timeout: Duration,
+    /// Whether a straggling attempt gets a second one beside it…
+    pub speculation: bool,
+    /// …which no attempt does before so long.
+    pub straggler_min: Duration,
+    /// Into how many parts the state is split; fixed by the first epoch.
+    pub state_partitions: u16,
+    /// A partition that had no input for so long does not hold the watermark back.
+    pub idle_after: Duration,
+    /// Every so many epochs, what no one needs any more is collected.
+    pub collect_every: u64,
     /// Planted bugs: none, but in tests of the tests.
     pub defects: Defects,
 }
@@ -80,9 +94,16 @@ impl Config {
             pipeline,
             sink: SinkKind::Table,
             epoch_interval: Duration::from_millis(500),
-            task_timeout: Duration::from_millis(400),
+            task_timeout: Duration::from_secs(4),
             epoch_tuples_max: 500,
             work_per_tuple: Duration::from_micros(2),
+            heartbeat: Duration::from_millis(100),
+            failure_timeout: Duration::from_millis(500),
+            speculation: true,
+            straggler_min: Duration::from_millis(50),
+            state_partitions: 3,
+            idle_after: Duration::from_secs(2),
+            collect_every: 4,
             defects: Defects::default(),
         }
     }

@@ -22,8 +22,11 @@ pub struct OffsetsRecord {
     pub epoch: Epoch,
     /// What is read of each partition; its length pins the number of partitions.
     pub ranges: Vec<OffsetRange>,
-    /// Partitions without input, which do not hold the watermark back.
+    /// Partitions that had no input for some time: they do not hold the watermark back.
     pub idle: Vec<Partition>,
+    /// The batch time of the last epoch in which each partition had input, in milliseconds since
+    /// 1970.
+    pub active_ms: Vec<u64>,
     /// No tuple with an earlier event time is expected, in milliseconds since 1970.
     pub watermark_ms: u64,
     /// The wall clock when it was planned, never before the one of the epoch before; in
@@ -31,6 +34,9 @@ pub struct OffsetsRecord {
     pub batch_time_ms: u64,
     /// The pipeline that reads it, by its fingerprint.
     pub pipeline: u64,
+    /// Into how many parts the state is split, as in the first epoch; 0 in a pipeline without
+    /// state.
+    pub state_partitions: u16,
 }
 
 /// `commits/N`: what epoch N came to. From then on nothing of it changes.
@@ -38,30 +44,30 @@ pub struct OffsetsRecord {
 pub struct CommitRecord {
     /// N.
     pub epoch: Epoch,
-    /// The chosen outputs, by partition.
+    /// The chosen outputs, by sink and partition.
     pub outputs: Vec<OutputRef>,
-    /// The state versions that it was computed from, by partition; none in a pipeline without
-    /// state.
+    /// The state versions that it was computed from, by state partition; none in a pipeline
+    /// without state.
     pub base: Vec<u64>,
+    /// The state versions that it left, by state partition.
+    pub states: Vec<StateRef>,
     /// The latest event time seen of each partition so far, in milliseconds since 1970; 0 for none.
     pub latest_ms: Vec<u64>,
     /// The watermark of the next epoch, in milliseconds since 1970.
     pub next_watermark_ms: u64,
 }
 
-/// A task's output, as its commit names it.
+/// What a task gives to a sink, as its commit names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputRef {
-    /// The partition.
+    /// The sink's number in the pipeline.
+    pub sink: u16,
+    /// The partition: of the source, or of the state if there is any.
     pub partition: Partition,
-    /// The blob's name, which no other attempt has.
-    pub blob: String,
-    /// The checksum of the blob's bytes, kept apart from the blob.
-    pub checksum: u64,
+    /// The blob.
+    pub blob: BlobRef,
     /// How many rows.
     pub rows: u64,
-    /// The latest event time read, in milliseconds since 1970; 0 for none.
-    pub latest_ms: u64,
 }
 
 /// A blob, as a register names it.
@@ -103,7 +109,7 @@ pub struct FloorRecord {
 pub struct Cut {
     /// The end of each partition.
     pub ends: Vec<Offset>,
-    /// Partitions without input in this epoch.
+    /// Partitions that did not hold the next watermark back.
     pub idle: Vec<Partition>,
     /// The watermark, in milliseconds since 1970.
     pub watermark_ms: u64,
@@ -152,6 +158,9 @@ pub mod register {
     /// What the names of commits begin with.
     pub const COMMITS: &str = "commits/";
 
+    /// What the names of floors begin with.
+    pub const FLOORS: &str = "floor/";
+
     /// The register of a leadership.
     #[must_use]
     pub fn generation(generation: Generation) -> String {
@@ -170,6 +179,12 @@ pub mod register {
         format!("{COMMITS}{:012}", epoch.0)
     }
 
+    /// The register of a floor.
+    #[must_use]
+    pub fn floor(number: u64) -> String {
+        format!("{FLOORS}{number:012}")
+    }
+
     /// The number in a name.
     #[must_use]
     pub fn number(name: &str) -> Option<u64> {
@@ -183,6 +198,7 @@ pub mod register {
             _ if name.starts_with(GENERATIONS) => Some(Step::Generation),
             _ if name.starts_with(OFFSETS) => Some(Step::Offsets),
             _ if name.starts_with(COMMITS) => Some(Step::Commit),
+            _ if name.starts_with(FLOORS) => Some(Step::Collect),
             _ => None,
         }
     }

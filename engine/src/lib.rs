@@ -43,6 +43,7 @@ pub mod rpc;
 pub mod sink;
 pub mod steps;
 pub mod store;
+pub mod task;
 pub mod tuple;
 
 use std::rc::Rc;

@@ -39,6 +39,8 @@ pub struct Unanswered(pub NodeId);
 #[derive(Serialize, Deserialize)]
 enum Head {
     Request { id: u64 },
+    /// Nobody waits for an answer.
+    Notice,
     Answer { id: u64 },
 }
 
@@ -86,6 +88,19 @@ impl<E: Env> Rpc<E> {
         R: Serialize,
         F: Future<Output = Result<R, Refusal>> + 'static,
     {
+        self.serve_from(move |_, request| handler(request)).await
+    }
+
+    /// [`Rpc::serve`], with a handler that is told who asks.
+    ///
+    /// # Errors
+    /// As [`Rpc::serve`].
+    pub async fn serve_from<Q, R, F>(self, handler: impl Fn(NodeId, Q) -> F + 'static) -> Exit
+    where
+        Q: DeserializeOwned,
+        R: Serialize,
+        F: Future<Output = Result<R, Refusal>> + 'static,
+    {
         let (failed, mut failure) = oneshot::channel();
         let failed = Rc::new(RefCell::new(Some(failed)));
         loop {
@@ -102,7 +117,7 @@ impl<E: Env> Rpc<E> {
                     if !self.shared.serving.borrow_mut().insert((from, id)) {
                         continue;
                     }
-                    let work = handler(request);
+                    let work = handler(from.node, request);
                     let (this, failed) = (self.clone(), Rc::clone(&failed));
                     self.shared.env.spawn("handler", async move {
                         match work.await {
@@ -116,6 +131,10 @@ impl<E: Env> Rpc<E> {
                         }
                         this.shared.serving.borrow_mut().remove(&(from, id));
                     });
+                }
+                Some((Head::Notice, body)) => {
+                    let Ok(notice) = postcard::from_bytes(&body) else { continue };
+                    handler(datagram.from.node, notice).await?;
                 }
                 // The sender will repeat it.
                 None => {}
@@ -160,6 +179,14 @@ impl<E: Env> Rpc<E> {
                 Either::Right(((), _)) => wait = (wait * 2).min(RESEND_LONGEST),
             }
         }
+    }
+
+    /// Sends something once to a node and waits for nothing: it may be lost.
+    ///
+    /// # Panics
+    /// As [`Rpc::call`].
+    pub fn tell<Q: Serialize>(&self, to: NodeId, notice: &Q) {
+        self.shared.send(to, &codec::encode(Kind::Datagram, &(Head::Notice, notice)));
     }
 
     /// [`Rpc::call`], without end: for what a node cannot go on without.

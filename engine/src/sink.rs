@@ -21,14 +21,14 @@ use crate::{
     config::{Config, SinkKind},
     defect::Defect,
     durable::{Put, Store},
-    epoch::{CommitRecord, Cut, Output, OutputRef, checksum},
+    epoch::{CommitRecord, Cut, Output, OutputRef},
     executor::OUTPUT_BYTES_MAX,
     identity,
     log::Log,
     pipeline::Row,
     rpc::Rpc,
     steps::Step,
-    store,
+    stores::Stores,
     tuple::{Epoch, Generation},
 };
 
@@ -38,7 +38,7 @@ pub(crate) const APPEND: &str = "/append.log";
 /// How many bytes of batches one answer holds, about.
 const PAGE_BYTES: usize = 256 * 1024;
 
-/// How long the store may take to give a blob before the driver is asked to try again.
+/// How long the stores may take to give a blob before the driver is asked to try again.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is asked of a sink.
@@ -106,8 +106,10 @@ enum Keeper<E: Env> {
 
 struct State<E: Env> {
     env: E,
-    rpc: Rpc<E>,
+    stores: Stores<E>,
     config: Rc<Config>,
+    /// Which of the pipeline's sinks this is.
+    number: u16,
     generation: Cell<Generation>,
     shown: RefCell<Shown>,
     /// One epoch is applied at a time, whoever asks.
@@ -118,6 +120,9 @@ struct State<E: Env> {
 ///
 /// # Errors
 /// A blank or foreign disk, a damaged or missing epoch, any disk error.
+///
+/// # Panics
+/// If the node is none of the cluster's sinks.
 pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
     let files = Store::new(&env, config.defects);
     identity::check(&files, "sink").await?;
@@ -136,9 +141,12 @@ pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
         }
     };
     let rpc = Rpc::open(&env)?;
+    let mut sinks = (0..).zip(&config.cluster.sinks);
+    let number = sinks.find(|(_, node)| **node == env.node()).map(|(number, _)| number);
     let state = Rc::new(State {
+        stores: Stores::new(&env, rpc.clone(), Rc::clone(&config)),
+        number: number.expect("a sink stands in the cluster's list of sinks"),
         env,
-        rpc: rpc.clone(),
         config,
         generation: Cell::default(),
         shown: RefCell::new(shown),
@@ -184,10 +192,11 @@ async fn answer<E: Env>(state: Rc<State<E>>, request: Request) -> Result<Answer,
     match request {
         Request::Published => Ok(Answer::Published(state.shown.borrow().published)),
         Request::Apply { generation, commit, cut } => {
-            if generation < state.generation.get() {
+            let fenced = !state.config.defects.has(Defect::ZombieNotFenced);
+            if generation < state.generation.get() && fenced {
                 return Ok(Answer::Fenced(state.generation.get()));
             }
-            state.generation.set(generation);
+            state.generation.set(generation.max(state.generation.get()));
             state.apply(commit, cut).await
         }
         Request::Read { from } => Ok(state.read(from)),
@@ -211,7 +220,7 @@ impl<E: Env> State<E> {
             Keeper::Table(_) | Keeper::Append(_) => {}
         }
         let mut rows = Vec::new();
-        for output in &commit.outputs {
+        for output in commit.outputs.iter().filter(|output| output.sink == self.number) {
             match self.fetch(epoch, output).await {
                 Ok(output) => rows.extend(output.rows),
                 Err(reason) => return Ok(Answer::Failed(reason)),
@@ -250,16 +259,9 @@ impl<E: Env> State<E> {
 
     /// An output as its commit names it; nothing else will do.
     async fn fetch(&self, epoch: Epoch, output: &OutputRef) -> Result<Output, String> {
-        let request = store::Request::Get { name: output.blob.clone() };
-        match self.rpc.call(self.config.cluster.stores[0], &request, PATIENCE).await {
-            Ok(store::Answer::Blob(Some(bytes))) if checksum(&bytes) == output.checksum => {
-                codec::decode(Kind::Output, &bytes)
-                    .map_err(|error| format!("epoch {epoch}, blob {}: {error}", output.blob))
-            }
-            Ok(store::Answer::Blob(Some(_))) => Err(format!("blob {} is damaged", output.blob)),
-            Ok(_) => Err(format!("the store has no blob {}", output.blob)),
-            Err(unanswered) => Err(unanswered.to_string()),
-        }
+        let bytes = self.stores.get_blob(&output.blob, PATIENCE).await?;
+        codec::decode(Kind::Output, &bytes)
+            .map_err(|error| format!("epoch {epoch}, blob {}: {error}", output.blob.name))
     }
 
     fn read(&self, from: u64) -> Answer {

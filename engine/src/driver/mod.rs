@@ -1,44 +1,60 @@
-//! The driver: leads the epochs, one after another.
+//! The driver: one leads the epochs, one after another; the others stand by.
 //!
 //! It keeps nothing. All that it decides is a register, decided before anything is done about it;
 //! so a new leader, on any node and after any crash, reads the registers and goes on. What it
-//! decides is in [`core`]; here it is carried out.
-
-#![expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "an answer that does not belong to the request ends the work, whichever it is"
-)]
+//! decides is in [`core`]; here it is carried out:
+//!
+//! - this file: standing by, standing for leadership, beating;
+//! - [`leader`]: the epochs of a leadership;
+//! - [`stages`]: the tasks of an epoch;
+//! - [`publish`]: the sinks, and what is collected behind them.
 
 pub mod core;
+mod leader;
+mod publish;
+mod stages;
 
-use std::{cell::RefCell, rc::Rc, time::Duration};
+use std::{cell::RefCell, convert::Infallible, rc::Rc, time::Duration};
 
-use bytes::Bytes;
-use futures_util::future::{Either, select, try_join_all};
-use serde::{Serialize, de::DeserializeOwned};
-use unplug_sim::env::{Env, Exit, NodeId, Refusal};
+use futures_util::future::{Either, select};
+use serde::{Deserialize, Serialize};
+use unplug_sim::env::{Env, Exit, Instant, NodeId, Refusal, nanos};
 
-use self::core::{Attempts, Before, Limits};
+use self::{
+    core::election::{Election, Members, Patience},
+    leader::Leader,
+};
 use crate::{
-    broker,
-    codec::{self, Kind},
+    codec::{self, CodecError, Kind},
     config::Config,
-    epoch::{CommitRecord, GenerationRecord, OffsetsRecord, OutputRef, register},
-    executor,
+    epoch::{GenerationRecord, register},
     rpc::Rpc,
-    sink,
     steps::Step,
-    store,
-    tuple::{Epoch, Generation, Offset},
+    stores::{Scan, Stores, StoresError},
+    tuple::Generation,
 };
 
 /// How long the driver waits before it asks again for what was not there.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// What drivers are told; nobody waits for an answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Request {
+    /// An executor is there.
+    Executor,
+    /// A leader is there.
+    Leader {
+        /// Its leadership.
+        generation: Generation,
+    },
+}
+
 /// Why a leadership ended.
 enum End {
-    /// Another leads: start again from the beginning.
+    /// It was refused, because another leads: stand by again.
     Fenced,
+    /// Another was heard to lead, or was quicker: stand by again.
+    Succeeded,
     /// This must not go on.
     Refused(Refusal),
 }
@@ -49,263 +65,153 @@ impl From<Refusal> for End {
     }
 }
 
+impl From<StoresError> for End {
+    fn from(error: StoresError) -> Self {
+        match error {
+            // What lies below the floor was decided long ago: whoever asks for it was succeeded.
+            StoresError::Fenced(_) | StoresError::BelowFloor(_) => Self::Fenced,
+            StoresError::Refused(refusal) => Self::Refused(refusal),
+        }
+    }
+}
+
+/// What a driver knows, leading or not.
+struct Node<E: Env> {
+    env: E,
+    rpc: Rpc<E>,
+    stores: Stores<E>,
+    config: Rc<Config>,
+    election: RefCell<Election>,
+    members: RefCell<Members>,
+}
+
 /// Runs a driver.
 ///
 /// # Errors
 /// A gap or damage in what was decided; an input that does not fit the pipeline.
+///
+/// # Panics
+/// If the node is none of the cluster's drivers.
 pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
     let rpc = Rpc::open(&env)?;
-    // A driver answers nothing; this hands answers to its calls.
-    let answers = rpc.clone().serve(async |(): ()| Ok::<_, Refusal>(()));
-    let leading = async {
-        loop {
-            let leader = Leader::elected(env.clone(), rpc.clone(), Rc::clone(&config)).await?;
-            match leader.lead().await {
-                End::Fenced => env.sleep(PAUSE).await,
-                End::Refused(refusal) => return Err::<(), _>(refusal),
-            }
-        }
-    };
-    match select(std::pin::pin!(answers), std::pin::pin!(leading)).await {
-        Either::Left((exit, _)) | Either::Right((exit, _)) => exit,
+    let patience =
+        Patience { beat_ns: nanos(config.heartbeat), gone_ns: nanos(config.failure_timeout) };
+    let mut places = (0..).zip(&config.cluster.drivers);
+    let place = places.find(|(_, node)| **node == env.node()).map(|(place, _)| place);
+    let place = place.expect("a driver stands in the cluster's list of drivers");
+    let node = Rc::new(Node {
+        stores: Stores::new(&env, rpc.clone(), Rc::clone(&config)),
+        election: RefCell::new(Election::new(patience, place, env.now().0)),
+        members: RefCell::new(Members::new(patience)),
+        env,
+        rpc: rpc.clone(),
+        config,
+    });
+    let told = Rc::clone(&node);
+    // This hands answers to the driver's calls, too.
+    let serving = rpc.serve_from(move |from, request| {
+        told.told(from, &request);
+        std::future::ready(Ok::<_, Refusal>(()))
+    });
+    match select(std::pin::pin!(serving), std::pin::pin!(node.stand_by())).await {
+        Either::Left((exit, _)) => exit,
+        Either::Right((refusal, _)) => Err(refusal),
     }
 }
 
-/// A driver that leads.
-struct Leader<E: Env> {
-    env: E,
-    rpc: Rpc<E>,
-    config: Rc<Config>,
-    generation: Generation,
-    attempts: RefCell<Attempts>,
-}
+impl<E: Env> Node<E> {
+    fn told(&self, from: NodeId, request: &Request) {
+        let now_ns = self.env.now().0;
+        match request {
+            Request::Executor => self.members.borrow_mut().heard(from, now_ns),
+            Request::Leader { generation } => {
+                self.election.borrow_mut().heard(*generation, now_ns);
+            }
+        }
+    }
 
-impl<E: Env> Leader<E> {
-    /// Step 1: has the next generation decided for itself.
-    async fn elected(env: E, rpc: Rpc<E>, config: Rc<Config>) -> Result<Self, Refusal> {
-        let _step = Step::Generation.enter(&env);
-        let record = GenerationRecord { node: env.node(), nonce: env.random() };
-        let store = config.cluster.stores[0];
+    /// Stands by, leads, and stands by again, until something must not go on.
+    async fn stand_by(self: &Rc<Self>) -> Refusal {
         loop {
-            let numbers = numbers(&rpc, store, register::GENERATIONS).await?;
-            let generation = Generation(numbers.last().copied().unwrap_or(0) + 1);
-            let name = register::generation(generation);
-            match decide(&rpc, store, (generation, name), &record).await {
-                Ok(winner) if winner == record => {
-                    env.mark("leader.elected");
-                    let executors = config.cluster.executors.clone();
-                    let attempts = RefCell::new(Attempts::new(generation, executors));
-                    return Ok(Self { env: env.clone(), rpc, config, generation, attempts });
-                }
-                // Another was quicker; the next number may be free.
-                Ok(_) | Err(End::Fenced) => env.sleep(PAUSE).await,
-                Err(End::Refused(refusal)) => return Err(refusal),
+            let stand_ns = self.election.borrow().stand_ns();
+            if self.env.now().0 < stand_ns {
+                self.env.sleep_until(Instant(stand_ns)).await;
+                continue;
+            }
+            let ended = match self.elect().await {
+                Ok(Some(generation)) => self.lead(generation).await,
+                Ok(None) => End::Succeeded,
+                Err(end) => end,
+            };
+            match ended {
+                End::Fenced | End::Succeeded => self.election.borrow_mut().wait(self.env.now().0),
+                End::Refused(refusal) => return refusal,
+            }
+        }
+    }
+
+    /// Step 1: has the next generation decided for itself; none if another was quicker.
+    async fn elect(&self) -> Result<Option<Generation>, End> {
+        let _step = Step::Generation.enter(&self.env);
+        let record = GenerationRecord { node: self.env.node(), nonce: self.env.random() };
+        let Scan { floor, registers } = self.generations().await?;
+        let decided = registers.last().and_then(|(name, _)| register::number(name)).unwrap_or(0);
+        let last = decided.max(floor.map_or(0, |floor| floor.generation.0));
+        let generation = Generation(last + 1);
+        let name = register::generation(generation);
+        let value = codec::encode(Kind::Register, &record);
+        let winner = self.stores.decide(generation, &name, value).await?;
+        let winner: GenerationRecord = decoded(&name, &winner)?;
+        if winner != record {
+            return Ok(None);
+        }
+        self.env.mark("leader.elected");
+        Ok(Some(generation))
+    }
+
+    /// All leaderships that are not below the floor. Who only asks is refused like anyone else;
+    /// he learns then in whose name to ask.
+    async fn generations(&self) -> Result<Scan, End> {
+        let mut known = self.election.borrow().generation();
+        loop {
+            match self.stores.scan(known, register::GENERATIONS).await {
+                Err(StoresError::Fenced(later)) if later > known => known = later,
+                scanned => return Ok(scanned?),
             }
         }
     }
 
     /// Leads until another does, or something is wrong.
-    async fn lead(&self) -> End {
-        match self.epochs().await {
-            Ok(never) => match never {},
-            Err(end) => end,
-        }
-    }
-
-    async fn epochs(&self) -> Result<std::convert::Infallible, End> {
-        let store = self.config.cluster.stores[0];
-        let offsets = numbers(&self.rpc, store, register::OFFSETS).await?;
-        let commits = numbers(&self.rpc, store, register::COMMITS).await?;
-        let resume = core::resume(&offsets, &commits)?;
-        self.catch_up(resume.committed).await?;
-        let mut before = self.load(resume.committed).await?;
-        let mut planned = match resume.planned {
-            planned if planned == resume.committed => None,
-            planned => Some(self.read::<OffsetsRecord>(register::offsets(planned)).await?),
+    async fn lead(self: &Rc<Self>, generation: Generation) -> End {
+        let leader = Leader::new(Rc::clone(self), generation);
+        let end = match select(std::pin::pin!(leader.lead()), std::pin::pin!(self.beat(generation)))
+            .await
+        {
+            Either::Left((end, _)) => end,
+            Either::Right((never, _)) => match never {},
         };
+        if matches!(end, End::Fenced) {
+            self.env.mark("driver.fenced");
+        }
+        end
+    }
+
+    /// Tells the other drivers, again and again, that this one leads.
+    async fn beat(&self, generation: Generation) -> Infallible {
         loop {
-            let started = self.env.now();
-            let offsets = match planned.take() {
-                Some(offsets) => offsets,
-                None => self.plan(before.as_ref()).await?,
-            };
-            if offsets.pipeline != self.config.pipeline.fingerprint() {
-                return Err(End::Refused(Refusal(format!(
-                    "offsets/{} was planned for another pipeline; run that one until the epoch is \
-                     committed, then change it",
-                    offsets.epoch
-                ))));
+            let others = self.config.cluster.drivers.iter().filter(|node| **node != self.env.node());
+            for driver in others {
+                self.rpc.tell(*driver, &Request::Leader { generation });
             }
-            let outputs = self.run_tasks(&offsets).await?;
-            let commit = self.commit(&offsets, outputs, before.as_ref()).await?;
-            self.apply(&offsets, &commit).await?;
-            before = Some(Before { offsets, commit });
-            self.env.sleep_until(started + self.config.epoch_interval).await;
-        }
-    }
-
-    /// Step 2: has the next epoch's plan decided, once there is input.
-    async fn plan(&self, before: Option<&Before>) -> Result<OffsetsRecord, End> {
-        loop {
-            let limits = Limits {
-                tuples_max: self.config.epoch_tuples_max,
-                wall_ms: self.env.wall().0 / 1_000_000,
-                pipeline: self.config.pipeline.fingerprint(),
-            };
-            if let Some(plan) = core::plan(before, &self.ends().await?, limits) {
-                let _step = Step::Offsets.enter(&self.env);
-                let offsets = self.decide(register::offsets(plan.epoch), &plan).await?;
-                self.env.mark("offsets.decided");
-                return Ok(offsets);
-            }
-            self.env.sleep(PAUSE).await;
-        }
-    }
-
-    async fn ends(&self) -> Result<Vec<Offset>, End> {
-        let broker = self.config.cluster.broker;
-        match self.rpc.insist(broker, &broker::Request::Ends).await {
-            broker::Answer::Ends(ends) => Ok(ends),
-            other => Err(unexpected("broker", &other).into()),
-        }
-    }
-
-    /// Steps 3 and 4: all tasks, each until an attempt at it is done.
-    async fn run_tasks(&self, offsets: &OffsetsRecord) -> Result<Vec<OutputRef>, End> {
-        let busy = offsets.ranges.iter().enumerate().filter(|(_, range)| !range.is_empty());
-        try_join_all(busy.map(|(place, _)| self.run_task(offsets, place))).await
-    }
-
-    async fn run_task(&self, offsets: &OffsetsRecord, place: usize) -> Result<OutputRef, End> {
-        for before in 0.. {
-            let (task, executor) = self.attempts.borrow_mut().next(offsets, place, before);
-            match self.rpc.call(executor, &task, self.config.task_timeout).await {
-                Ok(executor::Answer::Done(output)) => return Ok(output),
-                Ok(executor::Answer::Refused(reason)) => return Err(Refusal(reason).into()),
-                Ok(executor::Answer::Fenced(_)) => return Err(End::Fenced),
-                Ok(executor::Answer::Failed(_)) => self.env.sleep(PAUSE).await,
-                Err(_) => {}
-            }
-        }
-        unreachable!("attempts never run out")
-    }
-
-    /// Step 5: has what the epoch came to decided. Another may have been quicker; its word counts.
-    async fn commit(
-        &self,
-        offsets: &OffsetsRecord,
-        outputs: Vec<OutputRef>,
-        before: Option<&Before>,
-    ) -> Result<CommitRecord, End> {
-        let _step = Step::Commit.enter(&self.env);
-        let commit = core::commit(offsets, outputs, before);
-        let commit = self.decide(register::commit(offsets.epoch), &commit).await?;
-        self.env.mark("commit.decided");
-        Ok(commit)
-    }
-
-    /// Step 6: has the sink publish the epoch.
-    async fn apply(&self, offsets: &OffsetsRecord, commit: &CommitRecord) -> Result<(), End> {
-        let request = sink::Request::Apply {
-            generation: self.generation,
-            commit: commit.clone(),
-            cut: offsets.cut(),
-        };
-        loop {
-            match self.rpc.insist(self.config.cluster.sinks[0], &request).await {
-                sink::Answer::Published(epoch) if epoch >= commit.epoch => return Ok(()),
-                sink::Answer::Fenced(_) => return Err(End::Fenced),
-                sink::Answer::Failed(_) => self.env.sleep(PAUSE).await,
-                other => return Err(unexpected("sink", &other).into()),
-            }
-        }
-    }
-
-    /// Has the sink publish what was committed and is missing there, in order.
-    async fn catch_up(&self, committed: Epoch) -> Result<(), End> {
-        let sink = self.config.cluster.sinks[0];
-        let published = match self.rpc.insist(sink, &sink::Request::Published).await {
-            sink::Answer::Published(epoch) => epoch,
-            other => return Err(unexpected("sink", &other).into()),
-        };
-        if published > committed {
-            return Err(End::Refused(Refusal(format!(
-                "the sink has published epoch {published}, and the last commit is \
-                 commits/{committed}; restore the stores from copies, nothing was changed"
-            ))));
-        }
-        for epoch in (published.0 + 1..=committed.0).map(Epoch) {
-            if let Some(Before { offsets, commit }) = self.load(epoch).await? {
-                self.apply(&offsets, &commit).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// What was decided for a committed epoch; nothing for epoch 0.
-    async fn load(&self, epoch: Epoch) -> Result<Option<Before>, Refusal> {
-        if epoch == Epoch(0) {
-            return Ok(None);
-        }
-        let offsets = self.read(register::offsets(epoch)).await?;
-        let commit = self.read(register::commit(epoch)).await?;
-        Ok(Some(Before { offsets, commit }))
-    }
-
-    /// Has a register decided, and gives the decision.
-    async fn decide<T: Serialize + DeserializeOwned>(
-        &self,
-        name: String,
-        value: &T,
-    ) -> Result<T, End> {
-        decide(&self.rpc, self.config.cluster.stores[0], (self.generation, name), value).await
-    }
-
-    /// Reads a register that is decided.
-    async fn read<T: DeserializeOwned>(&self, name: String) -> Result<T, Refusal> {
-        let request = store::Request::Read { name: name.clone() };
-        match self.rpc.insist(self.config.cluster.stores[0], &request).await {
-            store::Answer::Value(Some(value)) => decoded(&name, &value),
-            store::Answer::Value(None) => Err(Refusal(format!(
-                "{name} is missing, and was there before; restore the stores from copies"
-            ))),
-            other => Err(unexpected("store", &other)),
+            self.env.sleep(self.config.heartbeat).await;
         }
     }
 }
 
-async fn decide<E: Env, T: Serialize + DeserializeOwned>(
-    rpc: &Rpc<E>,
-    store: NodeId,
-    (generation, name): (Generation, String),
-    value: &T,
-) -> Result<T, End> {
-    let value = codec::encode(Kind::Register, value);
-    let request = store::Request::Decide { generation, name: name.clone(), value };
-    match rpc.insist(store, &request).await {
-        store::Answer::Decided(value) => Ok(decoded(&name, &value)?),
-        store::Answer::Fenced(_) => Err(End::Fenced),
-        other => Err(unexpected("store", &other).into()),
-    }
-}
-
-/// The numbers of the decided registers of a kind, ascending.
-async fn numbers<E: Env>(rpc: &Rpc<E>, store: NodeId, prefix: &str) -> Result<Vec<u64>, Refusal> {
-    let request = store::Request::List { prefix: prefix.to_owned() };
-    match rpc.insist(store, &request).await {
-        store::Answer::Names(names) => {
-            let number = |name: &String| {
-                register::number(name)
-                    .ok_or_else(|| Refusal(format!("the register {name} has no number")))
-            };
-            names.iter().map(number).collect()
-        }
-        other => Err(unexpected("store", &other)),
-    }
-}
-
-fn decoded<T: DeserializeOwned>(name: &str, value: &Bytes) -> Result<T, Refusal> {
-    codec::decode(Kind::Register, value).map_err(|error| Refusal(format!("{name}: {error}")))
+fn decoded<T: serde::de::DeserializeOwned>(name: &str, value: &[u8]) -> Result<T, Refusal> {
+    codec::decode(Kind::Register, value).map_err(|error: CodecError| {
+        Refusal(format!("{name}: {error}; was it decided by another version?"))
+    })
 }
 
 fn unexpected(role: &str, answer: &impl std::fmt::Debug) -> Refusal {

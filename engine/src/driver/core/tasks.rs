@@ -1,0 +1,376 @@
+//! Who tries which task of an epoch, and when another tries beside it.
+//!
+//! All tasks of a stage run at once, each on the present executor that has the least to do. An
+//! attempt that fails, whose executor is gone, or that is silent for too long is followed by
+//! another. One that takes much longer than its peers gets a second one beside it, on another
+//! executor; the first to finish is chosen, and what the other does is read by nobody. A block that
+//! cannot be fetched puts its map task back; reduce tasks wait until all map tasks are done.
+
+use std::collections::BTreeMap;
+
+use unplug_sim::env::NodeId;
+
+use crate::{
+    task::{Mapped, Reduced},
+    tuple::{Attempt, Generation},
+};
+
+/// A stage of an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Source partitions are read.
+    Map,
+    /// State partitions take in what was read.
+    Reduce,
+}
+
+/// A task: its stage and its place there.
+pub type TaskId = (Stage, usize);
+
+/// When another attempt is made beside one that still runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Whether stragglers get a second attempt.
+    pub speculation: bool,
+    /// No attempt counts as a straggler's before so long, in nanoseconds.
+    pub straggler_ns_min: u64,
+    /// An attempt that did not answer for so long is given up, in nanoseconds.
+    pub silent_ns: u64,
+}
+
+/// An attempt to be started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Launch {
+    /// At which task.
+    pub task: TaskId,
+    /// Which try.
+    pub attempt: Attempt,
+    /// On which executor.
+    pub node: NodeId,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Running {
+    attempt: Attempt,
+    node: NodeId,
+    since_ns: u64,
+    speculative: bool,
+}
+
+/// The attempt at a task that was chosen: the first that was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chosen<T> {
+    /// Which try.
+    pub attempt: Attempt,
+    /// Where it ran.
+    pub node: NodeId,
+    /// What it came to.
+    pub done: T,
+}
+
+/// How long the attempts that were chosen lately took, and the count of all attempts, over a whole
+/// leadership.
+#[derive(Clone, Debug)]
+pub struct Record {
+    generation: Generation,
+    counter: u64,
+    took_ns: BTreeMap<Stage, Vec<u64>>,
+}
+
+/// So many durations are remembered of each stage.
+const TOOK_MAX: usize = 32;
+
+impl Record {
+    /// No attempt was made yet in this leadership.
+    #[must_use]
+    pub fn new(generation: Generation) -> Self {
+        Self { generation, counter: 0, took_ns: BTreeMap::new() }
+    }
+
+    fn next_attempt(&mut self) -> Attempt {
+        self.counter += 1;
+        Attempt { generation: self.generation, counter: self.counter }
+    }
+
+    fn took(&mut self, stage: Stage, ns: u64) {
+        let known = self.took_ns.entry(stage).or_default();
+        if known.len() == TOOK_MAX {
+            known.remove(0);
+        }
+        known.push(ns);
+    }
+
+    fn median_ns(&self, stage: Stage) -> Option<u64> {
+        let mut known = self.took_ns.get(&stage)?.clone();
+        known.sort_unstable();
+        known.get(known.len() / 2).copied()
+    }
+}
+
+/// The tasks of one epoch.
+#[derive(Clone, Debug)]
+pub struct Tasks {
+    limits: Limits,
+    /// Where the turn of executors begins, so that few tasks do not always meet the same.
+    turn: usize,
+    maps: Vec<Option<Chosen<Mapped>>>,
+    reduces: Vec<Option<Chosen<Reduced>>>,
+    running: BTreeMap<TaskId, Vec<Running>>,
+}
+
+impl Tasks {
+    /// So many tasks of each stage, none tried yet. `turn` differs from epoch to epoch.
+    #[must_use]
+    pub fn new(limits: Limits, turn: usize, maps: usize, reduces: usize) -> Self {
+        Self {
+            limits,
+            turn,
+            maps: vec![None; maps],
+            reduces: vec![None; reduces],
+            running: BTreeMap::new(),
+        }
+    }
+
+    /// The map tasks that are done, if all are.
+    #[must_use]
+    pub fn mapped(&self) -> Option<Vec<&Chosen<Mapped>>> {
+        self.maps.iter().map(Option::as_ref).collect()
+    }
+
+    /// What the tasks came to, if all are done.
+    #[must_use]
+    pub fn done(&self) -> Option<(Vec<&Mapped>, Vec<&Reduced>)> {
+        let maps = self.maps.iter().map(|one| one.as_ref().map(|chosen| &chosen.done));
+        let reduces = self.reduces.iter().map(|one| one.as_ref().map(|chosen| &chosen.done));
+        Some((maps.collect::<Option<_>>()?, reduces.collect::<Option<_>>()?))
+    }
+
+    /// The attempts to be started now, given who is present. They count as running from here on.
+    pub fn launch(&mut self, record: &mut Record, present: &[NodeId], now_ns: u64) -> Vec<Launch> {
+        self.give_up(present, now_ns);
+        let mut launches = Vec::new();
+        for task in self.open() {
+            let speculative = match self.running.get(&task).map(Vec::as_slice) {
+                None | Some([]) => false,
+                Some([only]) if self.is_straggler(record, task.0, only, now_ns) => true,
+                Some(_) => continue,
+            };
+            let Some(node) = self.pick(present, task) else { continue };
+            let attempt = record.next_attempt();
+            let running = Running { attempt, node, since_ns: now_ns, speculative };
+            self.running.entry(task).or_default().push(running);
+            launches.push(Launch { task, attempt, node });
+        }
+        launches
+    }
+
+    /// When to look again although nothing ended; none if only an end or an executor that comes
+    /// can change anything.
+    #[must_use]
+    pub fn look_ns(&self, record: &Record) -> Option<u64> {
+        let single = self.running.iter().filter(|(_, attempts)| attempts.len() == 1);
+        let straggles = single.map(|((stage, _), attempts)| {
+            attempts[0].since_ns + self.straggler_ns(record, *stage)
+        });
+        straggles.filter(|_| self.limits.speculation).min()
+    }
+
+    /// A map attempt is done. Tells whether it was chosen, and if so whether it was speculative.
+    pub fn mapped_by(
+        &mut self,
+        (record, now_ns): (&mut Record, u64),
+        launch: Launch,
+        done: Mapped,
+    ) -> Option<bool> {
+        let speculative = self.end(record, launch, now_ns)?;
+        let place = &mut self.maps[launch.task.1];
+        if place.is_some() {
+            return None;
+        }
+        *place = Some(Chosen { attempt: launch.attempt, node: launch.node, done });
+        Some(speculative)
+    }
+
+    /// The same for a reduce attempt.
+    pub fn reduced_by(
+        &mut self,
+        (record, now_ns): (&mut Record, u64),
+        launch: Launch,
+        done: Reduced,
+    ) -> Option<bool> {
+        let speculative = self.end(record, launch, now_ns)?;
+        let place = &mut self.reduces[launch.task.1];
+        if place.is_some() {
+            return None;
+        }
+        *place = Some(Chosen { attempt: launch.attempt, node: launch.node, done });
+        Some(speculative)
+    }
+
+    /// An attempt did not work out.
+    pub fn failed(&mut self, launch: Launch) {
+        if let Some(attempts) = self.running.get_mut(&launch.task) {
+            attempts.retain(|running| running.attempt != launch.attempt);
+        }
+    }
+
+    /// A block of this attempt at a map task is lost: the task is to be run again, unless another
+    /// attempt was chosen since.
+    pub fn lost(&mut self, map: usize, attempt: Attempt) {
+        let place = &mut self.maps[map];
+        if place.as_ref().is_some_and(|chosen| chosen.attempt == attempt) {
+            *place = None;
+        }
+    }
+
+    /// Tasks that are not done and whose input is there.
+    fn open(&self) -> Vec<TaskId> {
+        let maps = (0..self.maps.len()).filter(|place| self.maps[*place].is_none());
+        let mut open: Vec<_> = maps.map(|place| (Stage::Map, place)).collect();
+        if open.is_empty() {
+            let reduces = (0..self.reduces.len()).filter(|place| self.reduces[*place].is_none());
+            open.extend(reduces.map(|place| (Stage::Reduce, place)));
+        }
+        open
+    }
+
+    /// Forgets attempts whose executors are gone or silent. Should one answer after all, it is too
+    /// late.
+    fn give_up(&mut self, present: &[NodeId], now_ns: u64) {
+        let silent_ns = self.limits.silent_ns;
+        for attempts in self.running.values_mut() {
+            attempts.retain(|one| {
+                present.contains(&one.node) && now_ns < one.since_ns.saturating_add(silent_ns)
+            });
+        }
+    }
+
+    fn straggler_ns(&self, record: &Record, stage: Stage) -> u64 {
+        let twice_ns = record.median_ns(stage).map_or(0, |median_ns| 2 * median_ns);
+        twice_ns.max(self.limits.straggler_ns_min)
+    }
+
+    fn is_straggler(&self, record: &Record, stage: Stage, running: &Running, now_ns: u64) -> bool {
+        self.limits.speculation && now_ns >= running.since_ns + self.straggler_ns(record, stage)
+    }
+
+    /// The present executor with the fewest attempts under way, and none at this task.
+    fn pick(&self, present: &[NodeId], task: TaskId) -> Option<NodeId> {
+        let busy = |node: NodeId| {
+            self.running.values().flatten().filter(|running| running.node == node).count()
+        };
+        let tries = |node: NodeId| {
+            self.running.get(&task).is_some_and(|all| all.iter().any(|one| one.node == node))
+        };
+        let count = present.len();
+        let turned = (0..count).map(|step| present[(self.turn + task.1 + step) % count]);
+        turned.filter(|node| !tries(*node)).min_by_key(|node| busy(*node))
+    }
+
+    /// Takes an attempt that ended well off the list; none if it was given up.
+    fn end(&mut self, record: &mut Record, launch: Launch, now_ns: u64) -> Option<bool> {
+        let attempts = self.running.get_mut(&launch.task)?;
+        let place = attempts.iter().position(|running| running.attempt == launch.attempt)?;
+        let running = attempts.remove(place);
+        record.took(launch.task.0, now_ns.saturating_sub(running.since_ns));
+        Some(running.speculative)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { speculation: true, straggler_ns_min: 20, silent_ns: 1_000 };
+    const NODES: [NodeId; 3] = [NodeId(3), NodeId(4), NodeId(5)];
+
+    fn mapped() -> Mapped {
+        Mapped { latest_ms: 0, blocks: Vec::new(), output: Vec::new() }
+    }
+
+    fn reduced() -> Reduced {
+        Reduced { outputs: Vec::new(), state: crate::epoch::StateRef::default() }
+    }
+
+    fn start(maps: usize, reduces: usize) -> (Tasks, Record) {
+        (Tasks::new(LIMITS, 0, maps, reduces), Record::new(Generation(2)))
+    }
+
+    #[test]
+    fn tasks_are_spread_and_no_two_attempts_are_the_same() {
+        let (mut tasks, mut record) = start(4, 0);
+        let launches = tasks.launch(&mut record, &NODES, 0);
+        let nodes: Vec<_> = launches.iter().map(|launch| launch.node.0).collect();
+        assert_eq!(nodes, [3, 4, 5, 3]);
+        assert!(launches.is_sorted_by(|one, two| one.attempt < two.attempt));
+        assert_eq!(tasks.launch(&mut record, &NODES, 1), []);
+    }
+
+    #[test]
+    fn nothing_starts_without_executors_and_all_when_one_comes() {
+        let (mut tasks, mut record) = start(2, 0);
+        assert_eq!(tasks.launch(&mut record, &[], 0), []);
+        assert_eq!(tasks.launch(&mut record, &NODES[..1], 1).len(), 2);
+    }
+
+    #[test]
+    fn reduce_tasks_wait_for_all_map_tasks_and_go_back_with_a_lost_block() {
+        let (mut tasks, mut record) = start(2, 1);
+        let maps = tasks.launch(&mut record, &NODES, 0);
+        assert_eq!(tasks.mapped_by((&mut record, 5), maps[0], mapped()), Some(false));
+        assert_eq!(tasks.launch(&mut record, &NODES, 5), []);
+        assert_eq!(tasks.mapped_by((&mut record, 6), maps[1], mapped()), Some(false));
+        let reduce = tasks.launch(&mut record, &NODES, 6)[0];
+        assert_eq!(reduce.task, (Stage::Reduce, 0));
+        tasks.failed(reduce);
+        tasks.lost(1, maps[1].attempt);
+        let again = tasks.launch(&mut record, &NODES, 7);
+        assert_eq!(again.iter().map(|launch| launch.task).collect::<Vec<_>>(), [(Stage::Map, 1)]);
+        tasks.lost(0, again[0].attempt);
+        assert!(tasks.maps[0].is_some(), "another attempt's block");
+        tasks.mapped_by((&mut record, 8), again[0], mapped());
+        let reduce = tasks.launch(&mut record, &NODES, 8)[0];
+        assert_eq!(tasks.reduced_by((&mut record, 9), reduce, reduced()), Some(false));
+        assert!(tasks.done().is_some());
+    }
+
+    #[test]
+    fn a_straggler_gets_a_second_attempt_elsewhere_and_the_first_to_finish_is_chosen() {
+        let (mut tasks, mut record) = start(3, 0);
+        let first = tasks.launch(&mut record, &NODES, 0);
+        for launch in &first[..2] {
+            tasks.mapped_by((&mut record, 40), *launch, mapped());
+        }
+        assert_eq!(tasks.look_ns(&record), Some(80));
+        assert_eq!(tasks.launch(&mut record, &NODES, 79), []);
+        let second = tasks.launch(&mut record, &NODES, 80);
+        assert_eq!(second.len(), 1);
+        assert_ne!(second[0].node, first[2].node);
+        assert_eq!(tasks.launch(&mut record, &NODES, 500), [], "two are enough");
+        assert_eq!(tasks.mapped_by((&mut record, 510), second[0], mapped()), Some(true));
+        assert_eq!(tasks.mapped_by((&mut record, 520), first[2], mapped()), None);
+        assert_eq!(tasks.mapped().expect("all done")[2].attempt, second[0].attempt);
+    }
+
+    #[test]
+    fn without_speculation_a_straggler_is_waited_for() {
+        let limits = Limits { speculation: false, ..LIMITS };
+        let mut tasks = Tasks::new(limits, 0, 1, 0);
+        let mut record = Record::new(Generation(1));
+        tasks.launch(&mut record, &NODES, 0);
+        assert_eq!(tasks.look_ns(&record), None);
+        assert_eq!(tasks.launch(&mut record, &NODES, 999), []);
+        assert_eq!(tasks.launch(&mut record, &NODES, 1_000).len(), 1, "silent for too long");
+    }
+
+    #[test]
+    fn the_tasks_of_an_executor_that_is_gone_are_tried_elsewhere() {
+        let (mut tasks, mut record) = start(3, 0);
+        let first = tasks.launch(&mut record, &NODES, 0);
+        let again = tasks.launch(&mut record, &NODES[1..], 1);
+        assert_eq!(again.len(), 1);
+        assert_eq!(again[0].task, first[0].task);
+        assert_ne!(again[0].node, first[0].node);
+        assert_eq!(tasks.mapped_by((&mut record, 2), first[0], mapped()), None, "given up");
+    }
+}

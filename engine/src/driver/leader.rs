@@ -1,0 +1,266 @@
+//! The epochs of a leadership: recovery, then plan, tasks, commit, publication, one after another.
+
+use std::{cell::RefCell, convert::Infallible, rc::Rc};
+
+use bytes::Bytes;
+use serde::{Serialize, de::DeserializeOwned};
+use unplug_sim::env::{Env, Refusal};
+
+use super::{
+    End, Node, PAUSE,
+    core::{
+        plan::{self, Before, Limits, Results},
+        recovery,
+        tasks::Record,
+    },
+    decoded, unexpected,
+};
+use crate::{
+    broker,
+    codec::{self, Kind},
+    defect::Defect,
+    epoch::{CommitRecord, FloorRecord, OffsetsRecord, register},
+    steps::Step,
+    stores::Scan,
+    tuple::{Epoch, Generation, Offset},
+};
+
+/// A driver that leads.
+pub(super) struct Leader<E: Env> {
+    pub(super) node: Rc<Node<E>>,
+    pub(super) generation: Generation,
+    pub(super) record: RefCell<Record>,
+    /// The highest floor that is known.
+    pub(super) floor: RefCell<Option<FloorRecord>>,
+}
+
+/// What was decided and is not below the floor.
+struct Decided {
+    offsets: Vec<(u64, Bytes)>,
+    commits: Vec<(u64, Bytes)>,
+}
+
+impl<E: Env> Leader<E> {
+    pub(super) fn new(node: Rc<Node<E>>, generation: Generation) -> Self {
+        let record = RefCell::new(Record::new(generation));
+        Self { node, generation, record, floor: RefCell::default() }
+    }
+
+    /// Leads until another does, or something is wrong.
+    pub(super) async fn lead(&self) -> End {
+        match self.epochs().await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        }
+    }
+
+    async fn epochs(&self) -> Result<Infallible, End> {
+        let Node { env, config, .. } = &*self.node;
+        let (mut before, mut planned) = self.recover().await?;
+        loop {
+            self.check_succession()?;
+            let started = env.now();
+            let offsets = match planned.take() {
+                Some(offsets) => offsets,
+                None => self.plan(before.as_ref()).await?,
+            };
+            if offsets.pipeline != config.pipeline.fingerprint() {
+                return Err(End::Refused(Refusal(format!(
+                    "offsets/{} was planned for another pipeline; run that one until the epoch is \
+                     committed, then change it",
+                    offsets.epoch
+                ))));
+            }
+            let results = self.run_tasks(&offsets, before.as_ref()).await?;
+            let commit = self.commit(&offsets, results, before.as_ref()).await?;
+            self.apply(&offsets, &commit).await?;
+            let done = Before { offsets, commit };
+            if done.offsets.epoch.0.is_multiple_of(config.collect_every) {
+                self.collect(&done).await?;
+            }
+            before = Some(done);
+            env.sleep_until(started + config.epoch_interval).await;
+        }
+    }
+
+    /// Finds out from the registers where to go on, and brings the sinks up.
+    async fn recover(&self) -> Result<(Option<Before>, Option<OffsetsRecord>), End> {
+        // The sinks first: what one has published by now was decided before.
+        let (behind, ahead) = self.published().await?;
+        let decided = self.decided().await?;
+        let numbers = |registers: &[(u64, Bytes)]| {
+            registers.iter().map(|(number, _)| *number).collect::<Vec<_>>()
+        };
+        let (offsets, commits) = (numbers(&decided.offsets), numbers(&decided.commits));
+        let floor = *self.floor.borrow();
+        let resume = recovery::resume(floor, &offsets, &commits)?;
+        if ahead > resume.committed {
+            return Err(End::Refused(Refusal(format!(
+                "a sink has published epoch {ahead}, and the last commit is commits/{}; restore \
+                 the stores from copies, nothing was changed",
+                resume.committed
+            ))));
+        }
+        self.catch_up(&decided, behind, resume.committed).await?;
+        let before = decided.epoch(resume.committed)?;
+        let planned = match decided.offsets.last() {
+            Some((number, value)) if *number > resume.committed.0 => {
+                Some(decoded(&register::offsets(Epoch(*number)), value)?)
+            }
+            _ => None,
+        };
+        Ok((before, planned))
+    }
+
+    /// Reads all registers of epochs at or above the floor.
+    async fn decided(&self) -> Result<Decided, End> {
+        loop {
+            let offsets = self.scan(register::OFFSETS).await?;
+            let commits = self.scan(register::COMMITS).await?;
+            // Between the two another may have raised the floor that was about to be succeeded.
+            if offsets.floor != commits.floor {
+                continue;
+            }
+            *self.floor.borrow_mut() = offsets.floor;
+            let numbered = |scan: Scan| {
+                let numbers = scan.registers.into_iter().map(|(name, value)| {
+                    register::number(&name)
+                        .map(|number| (number, value))
+                        .ok_or_else(|| Refusal(format!("the register {name} has no number")))
+                });
+                numbers.collect::<Result<Vec<_>, _>>()
+            };
+            return Ok(Decided { offsets: numbered(offsets)?, commits: numbered(commits)? });
+        }
+    }
+
+    async fn scan(&self, prefix: &str) -> Result<Scan, End> {
+        Ok(self.node.stores.scan(self.generation, prefix).await?)
+    }
+
+    /// Has the sinks publish what was committed and is missing there, in order.
+    async fn catch_up(
+        &self,
+        decided: &Decided,
+        mut published: Epoch,
+        committed: Epoch,
+    ) -> Result<(), End> {
+        let lowest = self.floor.borrow().map_or(Epoch(0), |floor| floor.epoch);
+        if published < lowest {
+            // It was asked before the floor was read; one below the floor must have come up since.
+            published = self.published().await?.0;
+        }
+        if published < lowest {
+            return Err(End::Refused(Refusal(format!(
+                "a sink has published epoch {published}, and the floor is epoch {lowest}: what it \
+                 lacks was collected; restore the sink's disk from a copy, nothing was changed"
+            ))));
+        }
+        for epoch in (published.0 + 1..=committed.0).map(Epoch) {
+            if let Some(Before { offsets, commit }) = decided.epoch(epoch)? {
+                self.apply(&offsets, &commit).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Step 2: has the next epoch's plan decided, once there is input.
+    async fn plan(&self, before: Option<&Before>) -> Result<OffsetsRecord, End> {
+        let Node { env, config, .. } = &*self.node;
+        let state_partitions =
+            if config.pipeline.window().is_some() { config.state_partitions } else { 0 };
+        loop {
+            let limits = Limits {
+                tuples_max: config.epoch_tuples_max,
+                wall_ms: env.wall().0 / 1_000_000,
+                idle_after_ms: u64::try_from(config.idle_after.as_millis()).unwrap_or(u64::MAX),
+                pipeline: config.pipeline.fingerprint(),
+                state_partitions,
+            };
+            if let Some(plan) = plan::plan(before, &self.ends().await?, limits) {
+                let _step = Step::Offsets.enter(env);
+                let offsets = self.decide(register::offsets(plan.epoch), &plan).await?;
+                env.mark("offsets.decided");
+                return Ok(offsets);
+            }
+            self.check_succession()?;
+            env.sleep(PAUSE).await;
+        }
+    }
+
+    /// Between two epochs a leader that heard of a later one gives way by itself. In the midst of
+    /// one it goes on until it is refused: nothing depends on what it hears.
+    fn check_succession(&self) -> Result<(), End> {
+        let later = self.node.election.borrow().generation() > self.generation;
+        if later { Err(End::Succeeded) } else { Ok(()) }
+    }
+
+    async fn ends(&self) -> Result<Vec<Offset>, End> {
+        let broker = self.node.config.cluster.broker;
+        match self.node.rpc.insist(broker, &broker::Request::Ends).await {
+            broker::Answer::Ends(ends) => Ok(ends),
+            other => Err(unexpected("broker", &other).into()),
+        }
+    }
+
+    /// Step 5: has what the epoch came to decided. Another may have been quicker; its word counts.
+    async fn commit(
+        &self,
+        offsets: &OffsetsRecord,
+        results: Results,
+        before: Option<&Before>,
+    ) -> Result<CommitRecord, End> {
+        let Node { env, config, .. } = &*self.node;
+        let _step = Step::Commit.enter(env);
+        let mut commit = plan::commit(offsets, results, before, config.pipeline.delay_ms());
+        if plan::passes_over_idle(offsets, &commit) {
+            env.mark("idle.passed");
+        }
+        let watermark_ms = commit.next_watermark_ms;
+        if config.defects.has(Defect::WatermarkNotCommitted) {
+            commit.next_watermark_ms = 0;
+        }
+        let mut commit: CommitRecord = self.decide(register::commit(offsets.epoch), &commit).await?;
+        env.mark("commit.decided");
+        if config.defects.has(Defect::WatermarkNotCommitted) {
+            commit.next_watermark_ms = watermark_ms;
+        }
+        Ok(commit)
+    }
+
+    /// Has a register decided, and gives the decision.
+    pub(super) async fn decide<T: Serialize + DeserializeOwned + Clone>(
+        &self,
+        name: String,
+        value: &T,
+    ) -> Result<T, End> {
+        let bytes = codec::encode(Kind::Register, value);
+        let decided = self.node.stores.decide(self.generation, &name, bytes).await?;
+        if self.node.config.defects.has(Defect::ZombieNotFenced) {
+            return Ok(value.clone());
+        }
+        Ok(decoded(&name, &decided)?)
+    }
+}
+
+impl Decided {
+    /// What was decided for a committed epoch; nothing for epoch 0.
+    fn epoch(&self, epoch: Epoch) -> Result<Option<Before>, Refusal> {
+        if epoch == Epoch(0) {
+            return Ok(None);
+        }
+        let find = |registers: &[(u64, Bytes)], name: &str| {
+            let found = registers.iter().find(|(number, _)| *number == epoch.0);
+            found.map(|(_, value)| value.clone()).ok_or_else(|| {
+                Refusal(format!(
+                    "{name} is missing, and was there before; restore the stores from copies"
+                ))
+            })
+        };
+        let (offsets, commit) = (register::offsets(epoch), register::commit(epoch));
+        Ok(Some(Before {
+            offsets: decoded(&offsets, &find(&self.offsets, &offsets)?)?,
+            commit: decoded(&commit, &find(&self.commits, &commit)?)?,
+        }))
+    }
+}

@@ -1,0 +1,92 @@
+//! Steps 6 and 7: the sinks publish an epoch; what lies behind all of them is collected.
+
+use futures_util::future::try_join_all;
+use unplug_sim::env::{Env, NodeId};
+
+use super::{End, PAUSE, core::plan::Before, leader::Leader, unexpected};
+use crate::{
+    broker,
+    epoch::{CommitRecord, FloorRecord, OffsetsRecord, register},
+    sink,
+    steps::Step,
+    tuple::Epoch,
+};
+
+/// How long the broker may take to drop what no one needs, before it is left for the next time.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
+
+impl<E: Env> Leader<E> {
+    /// Step 6: has all sinks publish the epoch.
+    pub(super) async fn apply(
+        &self,
+        offsets: &OffsetsRecord,
+        commit: &CommitRecord,
+    ) -> Result<(), End> {
+        let request = sink::Request::Apply {
+            generation: self.generation,
+            commit: commit.clone(),
+            cut: offsets.cut(),
+        };
+        let sinks = self.node.config.cluster.sinks.iter();
+        try_join_all(sinks.map(|sink| self.apply_at(*sink, &request, commit.epoch))).await?;
+        Ok(())
+    }
+
+    async fn apply_at(
+        &self,
+        sink: NodeId,
+        request: &sink::Request,
+        epoch: Epoch,
+    ) -> Result<(), End> {
+        loop {
+            match self.node.rpc.insist(sink, request).await {
+                sink::Answer::Published(published) if published >= epoch => return Ok(()),
+                sink::Answer::Fenced(_) => return Err(End::Fenced),
+                sink::Answer::Failed(_) => self.node.env.sleep(PAUSE).await,
+                other => return Err(unexpected("sink", &other).into()),
+            }
+        }
+    }
+
+    /// The lowest epoch that all sinks have published, and the highest that any has.
+    pub(super) async fn published(&self) -> Result<(Epoch, Epoch), End> {
+        let sinks = self.node.config.cluster.sinks.iter();
+        let each = try_join_all(sinks.map(async |sink| {
+            match self.node.rpc.insist(*sink, &sink::Request::Published).await {
+                sink::Answer::Published(epoch) => Ok(epoch),
+                other => Err(End::Refused(unexpected("sink", &other))),
+            }
+        }));
+        let each = each.await?;
+        let none = Epoch(0);
+        Ok((each.iter().copied().min().unwrap_or(none), each.into_iter().max().unwrap_or(none)))
+    }
+
+    /// Step 7: raises the floor to an epoch that all sinks have published, and has what lies below
+    /// deleted: first registers and blobs, then the source.
+    pub(super) async fn collect(&self, published: &Before) -> Result<(), End> {
+        let node = &*self.node;
+        let _step = Step::Collect.enter(&node.env);
+        let number = self.floor.borrow().map_or(0, |floor| floor.number) + 1;
+        let epoch = published.offsets.epoch;
+        let floor = FloorRecord { number, epoch, generation: self.generation };
+        let decided: FloorRecord = self.decide(register::floor(number), &floor).await?;
+        self.floor.replace(Some(decided));
+        if decided != floor {
+            // Another's floor: what it keeps, it knows. The next one is ours.
+            return Ok(());
+        }
+        node.stores.raise_floor(self.generation, floor).await?;
+        let states = published.commit.states.iter();
+        let keep = states.flat_map(|state| state.snapshot.iter().chain(&state.deltas));
+        let keep = keep.map(|blob| blob.name.clone()).collect();
+        node.stores.collect(self.generation, floor, keep).await?;
+        let ends = published.offsets.ranges.iter().map(|range| range.end).collect();
+        let request = broker::Request::Trim { generation: self.generation, ends };
+        // Left for the next time, if it does not answer now.
+        match node.rpc.call(node.config.cluster.broker, &request, PATIENCE).await {
+            Ok(broker::Answer::Fenced(_)) => Err(End::Fenced),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+}

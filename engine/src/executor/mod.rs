@@ -1,0 +1,181 @@
+//! The executor: runs attempts at tasks. Whatever becomes of an attempt, it leaves nothing behind
+//! that anyone reads unless a commit names it.
+//!
+//! - this file: which attempts are taken, and map tasks;
+//! - [`shuffle`]: the blocks that map tasks keep for reduce tasks;
+//! - [`reduce`]: reduce tasks, with the states that they go on from;
+//! - [`output`]: rows as blobs.
+
+mod output;
+mod reduce;
+mod shuffle;
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    time::Duration,
+};
+
+use futures_util::future::{Either, select};
+use unplug_sim::env::{Env, Exit, Refusal};
+
+use self::{reduce::StateCache, shuffle::Blocks};
+use crate::{
+    broker,
+    config::Config,
+    defect::Defect,
+    driver,
+    pipeline::Row,
+    rpc::Rpc,
+    steps::Step,
+    stores::Stores,
+    task::{Answer, MapTask, Mapped, Request},
+    tuple::{Attempt, Generation, Offset, Tuple},
+};
+
+pub use output::OUTPUT_BYTES_MAX;
+
+/// How long broker and stores may take to answer before an attempt is given up.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+struct State<E: Env> {
+    env: E,
+    rpc: Rpc<E>,
+    stores: Stores<E>,
+    config: Rc<Config>,
+    generation: Cell<Generation>,
+    blocks: RefCell<Blocks>,
+    cache: RefCell<StateCache>,
+}
+
+/// Runs an executor.
+///
+/// # Errors
+/// Never, but for a port that is taken: an executor keeps nothing.
+pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
+    let rpc = Rpc::open(&env)?;
+    let state = Rc::new(State {
+        stores: Stores::new(&env, rpc.clone(), Rc::clone(&config)),
+        env: env.clone(),
+        rpc: rpc.clone(),
+        config: Rc::clone(&config),
+        generation: Cell::default(),
+        blocks: RefCell::default(),
+        cache: RefCell::default(),
+    });
+    let beating = beat(&env, rpc.clone(), &config);
+    let serving = rpc.serve(move |request| {
+        let state = Rc::clone(&state);
+        async move { Ok::<_, Refusal>(state.answer(request).await) }
+    });
+    match select(std::pin::pin!(serving), std::pin::pin!(beating)).await {
+        Either::Left((exit, _)) => exit,
+        Either::Right((never, _)) => match never {},
+    }
+}
+
+/// Tells all drivers, again and again, that this executor is there.
+async fn beat<E: Env>(env: &E, rpc: Rpc<E>, config: &Config) -> std::convert::Infallible {
+    loop {
+        for driver in &config.cluster.drivers {
+            rpc.tell(*driver, &driver::Request::Executor);
+        }
+        env.sleep(config.heartbeat).await;
+    }
+}
+
+impl<E: Env> State<E> {
+    async fn answer(&self, request: Request) -> Answer {
+        match request {
+            Request::Map(task) => match self.admit(task.attempt) {
+                Ok(()) => self.map(&task).await.unwrap_or_else(|answer| answer),
+                Err(answer) => answer,
+            },
+            Request::Reduce(task) => match self.admit(task.attempt) {
+                Ok(()) => self.reduce(&task).await.unwrap_or_else(|answer| answer),
+                Err(answer) => answer,
+            },
+            Request::Fetch { epoch, partition, attempt, state, from } => {
+                self.blocks.borrow().page((epoch, partition, attempt), state, from)
+            }
+        }
+    }
+
+    /// Refuses attempts of leaders that were succeeded: only to save work.
+    fn admit(&self, attempt: Attempt) -> Result<(), Answer> {
+        let current = self.generation.get();
+        if attempt.generation < current && !self.config.defects.has(Defect::ZombieNotFenced) {
+            return Err(Answer::Fenced(current));
+        }
+        self.generation.set(current.max(attempt.generation));
+        Ok(())
+    }
+
+    async fn map(&self, task: &MapTask) -> Result<Answer, Answer> {
+        let (rows, latest_ms) = {
+            let _step = Step::Tasks.enter(&self.env);
+            self.transform(task).await?
+        };
+        if let Some(window) = self.config.pipeline.window() {
+            let mut blocks = vec![Vec::new(); usize::from(task.state_partitions)];
+            for row in rows {
+                let state = window.state_partition(&row, task.state_partitions);
+                blocks[usize::from(state)].push(row);
+            }
+            let counts = blocks.iter().map(|block| block.len() as u64).collect();
+            self.blocks.borrow_mut().keep((task.epoch, task.partition, task.attempt), blocks);
+            return Ok(Answer::Mapped(Mapped { latest_ms, blocks: counts, output: Vec::new() }));
+        }
+        let _step = Step::Blobs.enter(&self.env);
+        let at = (task.epoch, task.partition, task.attempt);
+        let output = self.keep_rows(at, 0, rows).await?;
+        Ok(Answer::Mapped(Mapped { latest_ms, blocks: Vec::new(), output }))
+    }
+
+    /// Reads the range and runs the pipeline over it, up to the window or the sink. Gives the
+    /// latest event time, too.
+    async fn transform(&self, task: &MapTask) -> Result<(Vec<Row>, u64), Answer> {
+        let tuples = self.read(task).await?;
+        self.work(tuples.len()).await;
+        let mut rows = Vec::with_capacity(tuples.len());
+        for (tuple, offset) in tuples.iter().zip(task.range.start.0..) {
+            match self.config.pipeline.transform(tuple) {
+                Ok(row) => rows.extend(row),
+                Err(reason) => {
+                    return Err(Answer::Refused(format!(
+                        "partition {}, offset {offset}: {reason}; mend the pipeline's schema, the \
+                         input stays where it is",
+                        task.partition
+                    )));
+                }
+            }
+        }
+        let latest_ms = tuples.iter().map(|tuple| tuple.time_ms).max().unwrap_or(0);
+        Ok((rows, latest_ms))
+    }
+
+    /// Takes the CPU time of so many tuples.
+    async fn work(&self, tuples: usize) {
+        let count = u32::try_from(tuples).unwrap_or(u32::MAX);
+        self.env.busy(self.config.work_per_tuple.saturating_mul(count)).await;
+    }
+
+    /// Exactly the range; a short read is an error.
+    async fn read(&self, task: &MapTask) -> Result<Vec<Tuple>, Answer> {
+        let mut tuples = Vec::new();
+        let mut range = task.range;
+        while !range.is_empty() {
+            let request = broker::Request::Read { partition: task.partition, range };
+            let answer = self.rpc.call(self.config.cluster.broker, &request, PATIENCE).await;
+            match answer {
+                Ok(broker::Answer::Page(page)) if !page.is_empty() => {
+                    range.start = Offset(range.start.0 + page.len() as u64);
+                    tuples.extend(page);
+                }
+                Ok(other) => return Err(Answer::Failed(format!("the broker answers {other:?}"))),
+                Err(unanswered) => return Err(Answer::Failed(unanswered.to_string())),
+            }
+        }
+        Ok(tuples)
+    }
+}
