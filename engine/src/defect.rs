@@ -14,11 +14,22 @@ pub enum Defect {
     SkipDirSync,
     /// The sink applies an epoch again that it has published (as paimon#9666).
     SinkNotIdempotent,
+    /// Nobody refuses an older leadership, and a driver takes what it proposes for decided (as
+    /// SPARK-26425).
+    ZombieNotFenced,
+    /// The next watermark is left out of the commit (as SPARK-24699).
+    WatermarkNotCommitted,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::AckBeforeSync, Self::SkipDirSync, Self::SinkNotIdempotent];
+    pub const ALL: [Self; 5] = [
+        Self::AckBeforeSync,
+        Self::SkipDirSync,
+        Self::SinkNotIdempotent,
+        Self::ZombieNotFenced,
+        Self::WatermarkNotCommitted,
+    ];
 
     /// Its name on the command line and in files.
     #[must_use]
@@ -27,6 +38,8 @@ impl Defect {
             Self::AckBeforeSync => "ack-before-sync",
             Self::SkipDirSync => "skip-dir-sync",
             Self::SinkNotIdempotent => "sink-not-idempotent",
+            Self::ZombieNotFenced => "zombie-not-fenced",
+            Self::WatermarkNotCommitted => "watermark-not-committed",
         }
     }
 
@@ -37,6 +50,10 @@ impl Defect {
             Self::AckBeforeSync => "the broker acknowledges tuples before they are synced",
             Self::SkipDirSync => "a durable put leaves out its last step, the directory's sync",
             Self::SinkNotIdempotent => "the sink applies an epoch again that it has published",
+            Self::ZombieNotFenced => {
+                "nobody refuses an older leadership, and a driver takes what it proposes for decided"
+            }
+            Self::WatermarkNotCommitted => "the next watermark is left out of the commit",
         }
     }
 }

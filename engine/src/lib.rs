@@ -45,6 +45,7 @@ pub mod sink;
 pub mod state;
 pub mod steps;
 pub mod store;
+pub mod stores;
 pub mod task;
 pub mod tuple;
 

@@ -68,7 +68,8 @@ impl<E: Env> Leader<E> {
                 pause.await;
                 continue;
             }
-            let ended = select(attempts.next(), std::pin::pin!(pause)).await;
+            let pause = std::pin::pin!(pause);
+            let ended = select(attempts.next(), pause).await;
             if let Either::Left((Some((launch, answer)), _)) = ended {
                 self.ended(&input, &mut tasks, (launch, answer))?;
             }

@@ -7,7 +7,7 @@ use unplug_sim::env::Env;
 
 use super::{State, output::At};
 use crate::{
-    pipeline::Row,
+    pipeline::{Row, Value},
     task::{Answer, BlockRef, ReduceTask, Request},
 };
 
@@ -40,11 +40,17 @@ impl Blocks {
         let mut bytes = 0;
         let page = block[first..].iter().take(PAGE_ROWS).take_while(|row| {
             let fits = bytes < PAGE_BYTES;
-            bytes += row.size();
+            bytes += size(row);
             fits
         });
         Answer::Block(page.cloned().collect())
     }
+}
+
+/// About how many bytes a row takes.
+fn size(row: &Row) -> usize {
+    let text = |value: &Value| if let Value::Text(text) = value { text.len() } else { 0 };
+    row.values.iter().map(|value| 16 + text(value)).sum()
 }
 
 impl<E: Env> State<E> {
