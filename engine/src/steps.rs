@@ -1,4 +1,4 @@
-//! The six steps of an epoch as marks, so that faults can be aimed at them and counted in them.
+//! The seven steps of an epoch as marks, so that faults can be aimed at them and counted in them.
 
 use unplug_sim::env::Env;
 
@@ -16,14 +16,23 @@ pub enum Step {
     Blobs,
     /// The commit of an epoch is decided (driver, store).
     Commit,
-    /// The sink takes an epoch in and publishes it (sink).
+    /// A sink takes an epoch in and publishes it (sink).
     Apply,
+    /// The floor is raised, and what is below is deleted (driver, store).
+    Collect,
 }
 
 impl Step {
     /// All steps, in order.
-    pub const ALL: [Self; 6] =
-        [Self::Generation, Self::Offsets, Self::Tasks, Self::Blobs, Self::Commit, Self::Apply];
+    pub const ALL: [Self; 7] = [
+        Self::Generation,
+        Self::Offsets,
+        Self::Tasks,
+        Self::Blobs,
+        Self::Commit,
+        Self::Apply,
+        Self::Collect,
+    ];
 
     /// The step's name.
     #[must_use]
@@ -35,6 +44,7 @@ impl Step {
             Self::Blobs => "blobs",
             Self::Commit => "commit",
             Self::Apply => "apply",
+            Self::Collect => "collect",
         }
     }
 
@@ -48,6 +58,7 @@ impl Step {
             Self::Blobs => "blobs.begin",
             Self::Commit => "commit.begin",
             Self::Apply => "apply.begin",
+            Self::Collect => "collect.begin",
         }
     }
 
@@ -61,6 +72,7 @@ impl Step {
             Self::Blobs => "blobs.end",
             Self::Commit => "commit.end",
             Self::Apply => "apply.end",
+            Self::Collect => "collect.end",
         }
     }
 
@@ -72,8 +84,21 @@ impl Step {
 }
 
 /// The marks beside those of the steps.
-pub const MARKS: [&str; 4] =
-    ["leader.elected", "offsets.decided", "commit.decided", "sink.published"];
+pub const MARKS: [&str; 13] = [
+    "leader.elected",
+    "offsets.decided",
+    "commit.decided",
+    "sink.published",
+    "fetch.failed",
+    "speculation.won",
+    "driver.fenced",
+    "blob.repaired",
+    "store.rebuilt",
+    "snapshot.loaded",
+    "late.routed",
+    "idle.passed",
+    "register.contended",
+];
 
 /// A step that a node is in.
 #[derive(Debug)]
