@@ -31,6 +31,10 @@ pub enum Kind {
     Output = 5,
     /// An epoch of the table sink.
     Table = 6,
+    /// A part of a snapshot of keyed state.
+    Snapshot = 7,
+    /// What an epoch changes of keyed state.
+    Delta = 8,
 }
 
 /// Why bytes were not taken.

@@ -20,7 +20,8 @@
 //! | [`mod@tuple`], [`epoch`], [`config`] | what flows, what is decided, what all know |
 //! | [`broker`], [`store`], [`driver`], [`executor`], [`sink`] | the roles |
 //! | [`driver::core`] | the driver's decisions, pure |
-//! | [`pipeline`] | operators, their graph, its check |
+//! | [`pipeline`] | operators, their graph, its check; windows |
+//! | [`state`] | what windows keep from one epoch to the next |
 //! | [`client`] | producers and readers |
 //! | [`rpc`], [`codec`], [`durable`], [`log`] | written once: requests, formats, durable puts, logs |
 //! | [`steps`] | the marks of the six steps |
@@ -41,6 +42,7 @@ mod log_paths;
 pub mod pipeline;
 pub mod rpc;
 pub mod sink;
+pub mod state;
 pub mod steps;
 pub mod store;
 pub mod tuple;

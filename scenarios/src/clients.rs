@@ -270,9 +270,12 @@ fn converted(batch: unplug_engine::sink::Batch) -> Batch {
         Value::Int(value) => Cell::Int(value),
         Value::Text(value) => Cell::Text(value),
     };
-    let rows = batch.rows.into_iter().map(|row| Row {
-        id: TupleId { producer: row.producer, seq: row.seq },
-        cells: row.values.into_iter().map(cell).collect(),
+    let rows = batch.rows.into_iter().map(|row| {
+        let origin = row.origin.expect("the model knows no windows yet, so no such scenario runs");
+        Row {
+            id: TupleId { producer: origin.producer, seq: origin.seq },
+            cells: row.values.into_iter().map(cell).collect(),
+        }
     });
     let ends = batch.cut.ends.iter().map(|end| end.0).collect();
     Batch { epoch: batch.epoch.0, ends, rows: rows.collect() }

@@ -1,20 +1,21 @@
 //! Checking a pipeline, and compiling it.
 
-use std::collections::BTreeMap;
-
-use petgraph::{
-    algo::toposort,
-    graph::{DiGraph, NodeIndex},
-};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::spec::{Column, ColumnType, Comparison, Condition, Constant, Node, Op, Spec, Value};
+use super::{
+    chain::ordered,
+    check::{PipelineError, error, find, unlike, whole},
+    spec::{Column, ColumnType, Comparison, Condition, Constant, Op, Spec, Value},
+    window::WindowOp,
+};
 
 /// A pipeline that was checked, ready to run. Cheap enough to clone once per node.
 #[derive(Clone, Debug)]
 pub struct Pipeline {
     pub(super) steps: Vec<Step>,
-    columns: Vec<String>,
+    window: Option<WindowOp>,
+    /// The names of each sink's columns.
+    columns: Vec<Vec<String>>,
     fingerprint: u64,
 }
 
@@ -36,22 +37,6 @@ pub(super) enum Test {
     Not(Box<Self>),
 }
 
-/// Why a pipeline cannot be run, with the place.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{place}: {what}")]
-pub struct PipelineError {
-    place: String,
-    what: String,
-}
-
-fn error(node: &str, what: impl Into<String>) -> PipelineError {
-    PipelineError { place: format!("pipeline node \"{node}\""), what: what.into() }
-}
-
-fn whole(what: impl Into<String>) -> PipelineError {
-    PipelineError { place: "pipeline".to_owned(), what: what.into() }
-}
-
 impl Pipeline {
     /// Checks and compiles.
     ///
@@ -61,17 +46,20 @@ impl Pipeline {
         let order = ordered(spec)?;
         let mut columns: Option<Vec<Column>> = None;
         let mut steps = Vec::new();
+        let mut window = None;
+        // What is late is as it came to the window.
+        let mut late = None;
         for node in &order {
             let known = || {
                 columns.as_deref().ok_or_else(|| error(&node.name, "needs columns: parse first"))
             };
             match &node.op {
-                Op::Source | Op::Sink => {}
+                Op::Source | Op::Sink | Op::LateSink => {}
                 Op::Parse(wanted) => {
                     if columns.is_some() {
                         return Err(error(&node.name, "parses what is parsed already"));
                     }
-                    unlike(&node.name, wanted.iter().map(|column| &column.name))?;
+                    unlike(&node.name, wanted.iter().map(|column| column.name.as_str()))?;
                     steps.push(Step::Parse(wanted.clone()));
                     columns = Some(wanted.clone());
                 }
@@ -80,7 +68,7 @@ impl Pipeline {
                 }
                 Op::Project(names) => {
                     let known = known()?;
-                    unlike(&node.name, names.iter())?;
+                    unlike(&node.name, names.iter().map(String::as_str))?;
                     let places: Vec<usize> = names
                         .iter()
                         .map(|name| find(&node.name, name, known))
@@ -88,18 +76,47 @@ impl Pipeline {
                     columns = Some(places.iter().map(|place| known[*place].clone()).collect());
                     steps.push(Step::Project(places));
                 }
+                Op::Window(wanted) => {
+                    let (compiled, rows) = WindowOp::new(&node.name, wanted, known()?)?;
+                    window = Some(compiled);
+                    late = columns.replace(rows);
+                }
             }
         }
         let columns = columns.ok_or_else(|| whole("has no columns: parse first"))?;
-        let columns = columns.into_iter().map(|column| column.name).collect();
+        let late = late.filter(|_| order.iter().any(|node| node.op == Op::LateSink));
+        let names = |columns: Vec<Column>| columns.into_iter().map(|column| column.name).collect();
+        let columns = [columns].into_iter().chain(late).map(names).collect();
         let fingerprint = xxh3_64(format!("{spec:?}").as_bytes());
-        Ok(Self { steps, columns, fingerprint })
+        Ok(Self { steps, window, columns, fingerprint })
     }
 
-    /// The columns of a row of the sink.
+    /// How many sinks there are: sink 0, and sink 1 where late rows are kept.
     #[must_use]
-    pub fn columns(&self) -> &[String] {
-        &self.columns
+    pub fn sinks(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// The columns of a row of a sink.
+    ///
+    /// # Panics
+    /// If there is no such sink.
+    #[must_use]
+    pub fn columns(&self, sink: usize) -> &[String] {
+        &self.columns[sink]
+    }
+
+    /// The window, which keeps state; none if each row stands for itself.
+    #[must_use]
+    pub fn window(&self) -> Option<&WindowOp> {
+        self.window.as_ref()
+    }
+
+    /// How far the watermark stays behind the latest event time, in milliseconds; 0 without a
+    /// window.
+    #[must_use]
+    pub fn delay_ms(&self) -> u64 {
+        self.window.as_ref().map_or(0, WindowOp::delay_ms)
     }
 
     /// Tells one pipeline from another: an epoch is never rerun by another than it was planned
@@ -108,73 +125,6 @@ impl Pipeline {
     pub fn fingerprint(&self) -> u64 {
         self.fingerprint
     }
-}
-
-/// The nodes from the source to the sink: a chain, for as long as no operator takes two inputs.
-fn ordered(spec: &Spec) -> Result<Vec<&Node>, PipelineError> {
-    let mut graph: DiGraph<&Node, ()> = DiGraph::new();
-    let mut places: BTreeMap<&str, NodeIndex> = BTreeMap::new();
-    for node in &spec.nodes {
-        if places.insert(&node.name, graph.add_node(node)).is_some() {
-            return Err(error(&node.name, "two nodes have this name"));
-        }
-    }
-    for node in &spec.nodes {
-        let wanted = usize::from(!matches!(node.op, Op::Source));
-        if node.inputs.len() != wanted {
-            let what = format!("takes {wanted} input, and has {}", node.inputs.len());
-            return Err(error(&node.name, what));
-        }
-        for input in &node.inputs {
-            let from = places.get(input.as_str()).ok_or_else(|| {
-                let known: Vec<_> = places.keys().copied().collect();
-                error(
-                    &node.name,
-                    format!("unknown input \"{input}\"; there are: {}", known.join(", ")),
-                )
-            })?;
-            if matches!(graph[*from].op, Op::Sink) {
-                return Err(error(&node.name, format!("takes from the sink \"{input}\"")));
-            }
-            graph.add_edge(*from, places[node.name.as_str()], ());
-        }
-    }
-    let order = toposort(&graph, None)
-        .map_err(|cycle| error(&graph[cycle.node_id()].name, "stands in a cycle"))?;
-    for (what, one) in [("source", Op::Source), ("sink", Op::Sink)] {
-        let count = spec.nodes.iter().filter(|node| node.op == one).count();
-        if count != 1 {
-            return Err(whole(format!("needs one {what}, and has {count}")));
-        }
-    }
-    for place in graph.node_indices() {
-        let takers = graph.neighbors(place).count();
-        if takers != usize::from(!matches!(graph[place].op, Op::Sink)) {
-            let what = format!("its output goes to {takers} nodes, and must go to one");
-            return Err(error(&graph[place].name, what));
-        }
-    }
-    Ok(order.into_iter().map(|place| graph[place]).collect())
-}
-
-fn unlike<'a>(node: &str, names: impl Iterator<Item = &'a String>) -> Result<(), PipelineError> {
-    let mut seen = std::collections::BTreeSet::new();
-    for name in names {
-        if !seen.insert(name) {
-            return Err(error(node, format!("has the column \"{name}\" twice")));
-        }
-    }
-    if seen.is_empty() {
-        return Err(error(node, "has no columns"));
-    }
-    Ok(())
-}
-
-fn find(node: &str, name: &str, columns: &[Column]) -> Result<usize, PipelineError> {
-    columns.iter().position(|column| column.name == name).ok_or_else(|| {
-        let known: Vec<_> = columns.iter().map(|column| column.name.as_str()).collect();
-        error(node, format!("unknown column \"{name}\"; there are: {}", known.join(", ")))
-    })
 }
 
 fn compile(node: &str, condition: &Condition, columns: &[Column]) -> Result<Test, PipelineError> {
@@ -208,6 +158,7 @@ fn compile(node: &str, condition: &Condition, columns: &[Column]) -> Result<Test
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::Node;
 
     fn wrong(change: impl FnOnce(&mut Spec)) -> String {
         let mut spec = Spec::flights();
@@ -219,7 +170,7 @@ mod tests {
     fn the_flights_pipeline_compiles_and_survives_json() {
         let spec = Spec::flights();
         let pipeline = Pipeline::new(&spec).expect("sound");
-        assert_eq!(pipeline.columns(), ["origin", "dest", "carrier", "flight", "delay"]);
+        assert_eq!(pipeline.columns(0), ["origin", "dest", "carrier", "flight", "delay"]);
         let json = serde_json::to_string(&spec).expect("serialises");
         assert_eq!(serde_json::from_str::<Spec>(&json).expect("parses"), spec);
     }
@@ -228,7 +179,7 @@ mod tests {
     fn the_order_of_the_nodes_in_the_text_has_no_meaning() {
         let mut spec = Spec::flights();
         spec.nodes.reverse();
-        assert_eq!(Pipeline::new(&spec).expect("sound").columns().len(), 5);
+        assert_eq!(Pipeline::new(&spec).expect("sound").columns(0).len(), 5);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde::{
     Deserialize, Deserializer, Serialize,
     de::{self, IgnoredAny, MapAccess, Visitor},
 };
+use xxhash_rust::xxh3::xxh3_128;
 
 use super::{
     graph::{Pipeline, Step, Test},
@@ -14,19 +15,40 @@ use super::{
 };
 use crate::tuple::Tuple;
 
-/// A row on its way to the sink, with the identity of the tuple it comes from.
+/// A row on its way to a sink.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
+    /// The tuple that it comes from; none if it comes from all tuples of a window.
+    pub origin: Option<Origin>,
+    /// Its columns, in the order of the sink's or the window's input.
+    pub values: Vec<Value>,
+}
+
+/// The identity of a tuple, and its event time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
     /// The tuple's producer.
     pub producer: u16,
     /// The tuple's position in its producer's input.
     pub seq: u64,
-    /// Its columns, in the pipeline's order.
-    pub values: Vec<Value>,
+    /// Event time, in milliseconds since 1970.
+    pub time_ms: u64,
+}
+
+impl Origin {
+    /// The hash of the tuple's identity, by which a window's fingerprint tells which tuples it
+    /// gathered: xxh3-128 of producer and seq, little endian.
+    #[must_use]
+    pub fn hash(&self) -> u128 {
+        let mut bytes = [0; 10];
+        bytes[..2].copy_from_slice(&self.producer.to_le_bytes());
+        bytes[2..].copy_from_slice(&self.seq.to_le_bytes());
+        xxh3_128(&bytes)
+    }
 }
 
 impl Pipeline {
-    /// The row that a tuple becomes; none if it is filtered out.
+    /// The row that a tuple becomes, up to the window or the sink; none if it is filtered out.
     ///
     /// # Errors
     /// Why the tuple's value is not what the schema says.
@@ -46,7 +68,8 @@ impl Pipeline {
                 }
             }
         }
-        Ok(Some(Row { producer: tuple.producer, seq: tuple.seq, values }))
+        let Tuple { producer, seq, time_ms, .. } = *tuple;
+        Ok(Some(Row { origin: Some(Origin { producer, seq, time_ms }), values }))
     }
 }
 
@@ -137,7 +160,8 @@ mod tests {
         let row = flights().transform(&tuple(line)).expect("parses").expect("delayed");
         let text = |text: &str| Value::Text(text.to_owned());
         let values = vec![text("EWR"), text("IAH"), text("UA"), Value::Int(1545), Value::Int(2)];
-        assert_eq!(row, Row { producer: 1, seq: 2, values });
+        let origin = Some(Origin { producer: 1, seq: 2, time_ms: 3 });
+        assert_eq!(row, Row { origin, values });
     }
 
     #[test]

@@ -13,6 +13,28 @@
 //! assert!(unplug_engine::pipeline::Pipeline::new(&spec).is_ok());
 //! # Ok::<(), serde_json::Error>(())
 //! ```
+//!
+//! Windows gather rows by key and event time, and give a row for each once it is closed; rows that
+//! come later than that may go to a sink of their own:
+//!
+//! ```
+//! let spec: unplug_engine::pipeline::Spec = serde_json::from_str(r#"{"nodes": [
+//!   {"name": "flights", "op": "source"},
+//!   {"name": "parsed", "inputs": ["flights"], "op": {"parse": [
+//!       {"name": "origin", "type": "text"}, {"name": "delay", "type": "int"}]}},
+//!   {"name": "hourly", "inputs": ["parsed"], "op": {"window": {
+//!       "key": ["origin"], "size_ms": 3600000, "delay_ms": 600000,
+//!       "aggregates": [{"name": "flights", "of": "count"}, {"name": "delays", "of": {"sum": "delay"}},
+//!                      {"name": "best", "of": {"min": "delay"}}, {"name": "worst", "of": {"max": "delay"}},
+//!                      {"name": "print", "of": "fingerprint"}]}}},
+//!   {"name": "table", "inputs": ["hourly"], "op": "sink"},
+//!   {"name": "late", "inputs": ["hourly"], "op": "late_sink"}
+//! ]}"#)?;
+//! let pipeline = unplug_engine::pipeline::Pipeline::new(&spec).expect("sound");
+//! assert_eq!(pipeline.columns(0)[..3], ["origin", "window_start", "flights"]);
+//! assert_eq!(pipeline.columns(1), ["origin", "delay"]);
+//! # Ok::<(), serde_json::Error>(())
+//! ```
 
 use serde::{Deserialize, Serialize};
 
@@ -50,8 +72,59 @@ pub enum Op {
     Filter(Condition),
     /// Keeps these columns, in this order.
     Project(Vec<String>),
+    /// Gathers rows by key and event time. Only sinks may follow.
+    Window(Window),
     /// Rows go out.
     Sink,
+    /// Rows that came after their window was closed go out, as they came to the window. Without
+    /// such a sink they are dropped.
+    LateSink,
+}
+
+/// Windows of equal size, one beside the other, for each key: `[start, start + size)`, with starts
+/// that are multiples of the size. The row of a window goes out once, when the watermark has
+/// reached its end: the key, `window_start` in milliseconds since 1970, the aggregates.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Window {
+    /// The columns by which rows are grouped, at least one. Null is a value of its own.
+    pub key: Vec<String>,
+    /// How long a window is, in milliseconds; not 0.
+    pub size_ms: u64,
+    /// How far event times may lag behind the latest one of their partition without being late, in
+    /// milliseconds.
+    pub delay_ms: u64,
+    /// What is computed of the rows of a window, at least one.
+    pub aggregates: Vec<Aggregate>,
+}
+
+/// A column that is computed of the rows of a window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Aggregate {
+    /// The column's name.
+    pub name: String,
+    /// What is computed.
+    pub of: Function,
+}
+
+/// What can be computed of the rows of a window. None depends on the order of the rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Function {
+    /// How many rows.
+    Count,
+    /// The sum of a column of whole numbers; nulls are passed over, null if there is nothing else.
+    /// A sum that 64 bits cannot hold stops the pipeline.
+    Sum(String),
+    /// The least value of a column of whole numbers or text; nulls are passed over, null if there
+    /// is nothing else.
+    Min(String),
+    /// The greatest, likewise.
+    Max(String),
+    /// 32 hexadecimal digits that tell which tuples were gathered: the sum modulo 2^128 of the
+    /// hashes of their identities.
+    Fingerprint,
 }
 
 /// A typed column. Every column may be null.
@@ -135,40 +208,4 @@ pub enum Comparison {
     Below,
     /// More; text by bytes.
     Above,
-}
-
-impl Spec {
-    /// The delayed departures of the flights: parse, filter, project.
-    #[must_use]
-    pub fn flights() -> Self {
-        let node = |name: &str, input: Option<&str>, op| Node {
-            name: name.to_owned(),
-            inputs: input.map(str::to_owned).into_iter().collect(),
-            op,
-        };
-        let column = |name: &str, kind| Column { name: name.to_owned(), kind };
-        let columns = vec![
-            column("origin", ColumnType::Text),
-            column("dest", ColumnType::Text),
-            column("carrier", ColumnType::Text),
-            column("flight", ColumnType::Int),
-            column("tail", ColumnType::Text),
-            column("delay", ColumnType::Int),
-        ];
-        let late = Condition::Compare {
-            column: "delay".to_owned(),
-            is: Comparison::Above,
-            value: Constant::Int(0),
-        };
-        let kept = ["origin", "dest", "carrier", "flight", "delay"].map(str::to_owned);
-        Self {
-            nodes: vec![
-                node("flights", None, Op::Source),
-                node("parsed", Some("flights"), Op::Parse(columns)),
-                node("late", Some("parsed"), Op::Filter(late)),
-                node("short", Some("late"), Op::Project(kept.to_vec())),
-                node("table", Some("short"), Op::Sink),
-            ],
-        }
-    }
 }

@@ -1,0 +1,144 @@
+//! The pipelines that have names.
+
+use super::spec::{
+    Aggregate, Column, ColumnType, Comparison, Condition, Constant, Function, Node, Op, Spec,
+    Window,
+};
+
+impl Spec {
+    /// The names that [`Spec::named`] knows.
+    pub const NAMES: [&str; 3] = ["flights", "hourly", "keyed"];
+
+    /// The pipeline of a name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "flights" => Some(Self::flights()),
+            "hourly" => Some(Self::hourly()),
+            "keyed" => Some(Self::keyed()),
+            _ => None,
+        }
+    }
+
+    /// The delayed departures of the flights: parse, filter, project.
+    #[must_use]
+    pub fn flights() -> Self {
+        let columns = vec![
+            column("origin", ColumnType::Text),
+            column("dest", ColumnType::Text),
+            column("carrier", ColumnType::Text),
+            column("flight", ColumnType::Int),
+            column("tail", ColumnType::Text),
+            column("delay", ColumnType::Int),
+        ];
+        let late = Condition::Compare {
+            column: "delay".to_owned(),
+            is: Comparison::Above,
+            value: Constant::Int(0),
+        };
+        let kept = ["origin", "dest", "carrier", "flight", "delay"].map(str::to_owned);
+        Self {
+            nodes: vec![
+                node("flights", None, Op::Source),
+                node("parsed", Some("flights"), Op::Parse(columns)),
+                node("late", Some("parsed"), Op::Filter(late)),
+                node("short", Some("late"), Op::Project(kept.to_vec())),
+                node("table", Some("short"), Op::Sink),
+            ],
+        }
+    }
+
+    /// The delays of the flights by origin and hour of the scheduled departure; what comes more
+    /// than half an hour behind is late.
+    #[must_use]
+    pub fn hourly() -> Self {
+        let columns = vec![
+            column("origin", ColumnType::Text),
+            column("delay", ColumnType::Int),
+            column("tail", ColumnType::Text),
+            column("carrier", ColumnType::Text),
+        ];
+        let window = Window {
+            key: vec!["origin".to_owned()],
+            size_ms: 3_600_000,
+            delay_ms: 1_800_000,
+            aggregates: every_aggregate("delay"),
+        };
+        windowed(("flights", "hourly"), columns, window)
+    }
+
+    /// Amounts by key and five seconds, of lines such as `{"key": "k7", "amount": 12}`; what comes
+    /// more than two seconds behind is late.
+    #[must_use]
+    pub fn keyed() -> Self {
+        let columns = vec![column("key", ColumnType::Text), column("amount", ColumnType::Int)];
+        let window = Window {
+            key: vec!["key".to_owned()],
+            size_ms: 5_000,
+            delay_ms: 2_000,
+            aggregates: every_aggregate("amount"),
+        };
+        windowed(("events", "totals"), columns, window)
+    }
+}
+
+/// Parse, gather, with a sink for late rows.
+fn windowed((source, name): (&str, &str), columns: Vec<Column>, window: Window) -> Spec {
+    Spec {
+        nodes: vec![
+            node(source, None, Op::Source),
+            node("parsed", Some(source), Op::Parse(columns)),
+            node(name, Some("parsed"), Op::Window(window)),
+            node("table", Some(name), Op::Sink),
+            node("late", Some(name), Op::LateSink),
+        ],
+    }
+}
+
+fn every_aggregate(of: &str) -> Vec<Aggregate> {
+    [
+        ("count", Function::Count),
+        ("sum", Function::Sum(of.to_owned())),
+        ("min", Function::Min(of.to_owned())),
+        ("max", Function::Max(of.to_owned())),
+        ("fingerprint", Function::Fingerprint),
+    ]
+    .map(|(name, of)| Aggregate { name: name.to_owned(), of })
+    .into()
+}
+
+fn node(name: &str, input: Option<&str>, op: Op) -> Node {
+    Node { name: name.to_owned(), inputs: input.map(str::to_owned).into_iter().collect(), op }
+}
+
+fn column(name: &str, kind: ColumnType) -> Column {
+    Column { name: name.to_owned(), kind }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::Pipeline;
+
+    #[test]
+    fn each_name_is_a_pipeline_of_its_own() {
+        let pipelines = Spec::NAMES.map(|name| {
+            let spec = Spec::named(name).expect("there");
+            let json = serde_json::to_string(&spec).expect("serialises");
+            assert_eq!(serde_json::from_str::<Spec>(&json).expect("parses"), spec);
+            Pipeline::new(&spec).expect("sound")
+        });
+        let [flights, hourly, keyed] = &pipelines;
+        assert_eq!([flights, hourly, keyed].map(Pipeline::sinks), [1, 2, 2]);
+        assert_eq!([flights, hourly, keyed].map(Pipeline::delay_ms), [0, 1_800_000, 2_000]);
+        let aggregates = ["window_start", "count", "sum", "min", "max", "fingerprint"];
+        assert_eq!(hourly.columns(0), [&["origin"], &aggregates[..]].concat());
+        assert_eq!(hourly.columns(1), ["origin", "delay", "tail", "carrier"]);
+        assert_eq!(keyed.columns(0), [&["key"], &aggregates[..]].concat());
+        assert_eq!(keyed.columns(1), ["key", "amount"]);
+        assert!(flights.window().is_none() && hourly.window().is_some());
+        let fingerprints = pipelines.map(|pipeline| pipeline.fingerprint());
+        assert_eq!(std::collections::BTreeSet::from(fingerprints).len(), Spec::NAMES.len());
+        assert_eq!(Spec::named("table"), None);
+    }
+}
