@@ -240,3 +240,81 @@ impl Delta {
         codec::decode(Kind::Delta, bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn window(start_ms: u64, key: &str) -> (WindowKey, Vec<Accumulator>) {
+        let text = Value::Text(key.to_owned());
+        let accumulators = vec![
+            Accumulator::Count(start_ms),
+            Accumulator::Sum(Some(-1)),
+            Accumulator::Min(text.clone()),
+            Accumulator::Max(Value::Null),
+            Accumulator::Fingerprint(u128::MAX),
+        ];
+        (WindowKey { start_ms, values: vec![text] }, accumulators)
+    }
+
+    fn state(windows: u64) -> State {
+        State {
+            windows: (0..windows).map(|number| window(number / 3, &number.to_string())).collect(),
+        }
+    }
+
+    #[test]
+    fn parts_are_as_large_as_allowed_and_give_the_state_back() {
+        let state = state(100);
+        for bytes_max in [0, 100, 1_000, 10_000] {
+            let parts = state.parts(bytes_max);
+            assert_eq!(State::from_parts(&parts), Ok(state.clone()));
+            assert!(parts.iter().all(|part| part.len() <= bytes_max) || bytes_max == 0);
+        }
+        assert_eq!(state.parts(0).len(), 100);
+        assert_eq!(state.parts(10_000).len(), 1);
+        let size = state.encoded_bytes();
+        assert!(state.parts(1_000).len() <= size / (1_000 - PART_OVERHEAD_BYTES - 60) + 1);
+    }
+
+    #[test]
+    fn an_empty_state_has_no_parts() {
+        assert!(State::default().parts(1_000).is_empty());
+        assert_eq!(State::from_parts::<Bytes>(&[]), Ok(State::default()));
+    }
+
+    #[test]
+    fn parts_that_are_missing_or_mixed_up_or_damaged_are_refused() {
+        let parts = state(20).parts(200);
+        assert!(parts.len() > 2);
+        let refused = |parts: &[Bytes]| State::from_parts(parts) == Err(CodecError::Damaged);
+        assert!(refused(&parts[1..]) && refused(&parts[..parts.len() - 1]));
+        let mut swapped = parts.clone();
+        swapped.swap(0, 1);
+        assert!(refused(&swapped));
+        let mut damaged = parts.clone();
+        damaged[1] = [&parts[1][..20], b"?", &parts[1][21..]].concat().into();
+        assert!(refused(&damaged));
+        let mut other = parts.clone();
+        other[1] = parts[0].clone();
+        assert!(refused(&other));
+        // The places are right, and the windows come twice.
+        let twice = |number| Part { number, parts: 2, windows: vec![window(1, "a")] };
+        let twice = [0, 1].map(|number| codec::encode(Kind::Snapshot, &twice(number)));
+        assert!(refused(&twice));
+        assert!(Delta::decode(&parts[0]).is_err());
+    }
+
+    #[test]
+    fn the_formats_are_what_they_were() {
+        let mut delta = Delta::default();
+        let (key, accumulators) = window(7, "k");
+        delta.set(key.clone(), accumulators);
+        delta.remove(WindowKey { start_ms: 6, ..key });
+        let mut state = State::default();
+        state.apply(&delta);
+        let hash = |bytes: &[u8]| xxhash_rust::xxh3::xxh3_64(bytes);
+        assert_eq!(hash(&delta.encode()), 17_252_162_774_346_592_565, "a delta");
+        assert_eq!(hash(&state.parts(1_000)[0]), 8_654_525_199_894_502_071, "a snapshot");
+    }
+}

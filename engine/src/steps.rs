@@ -16,9 +16,9 @@ pub enum Step {
     Blobs,
     /// The commit of an epoch is decided (driver, store).
     Commit,
-    /// The sink takes an epoch in and publishes it (sink).
+    /// A sink takes an epoch in and publishes it (sink).
     Apply,
-    /// What no one needs any more is collected (driver, store).
+    /// The floor is raised, and what is below is deleted (driver, store).
     Collect,
 }
 

@@ -13,18 +13,33 @@ use unplug_sim::{Site, World, WorldConfig, env::NodeId};
 use crate::{
     clients::{self, Clients},
     defects,
-    input::Invalid,
+    input::{Invalid, unknown},
     scenario::{Scenario, Sink, Source},
     topology,
     workload::Workload,
 };
 
+/// The names of the pipelines that the engine has.
+const PIPELINES: [&str; 1] = ["flights"];
+
+/// The engine's pipeline of this name.
+fn named(name: &str) -> Option<Spec> {
+    match name {
+        "flights" => Some(Spec::flights()),
+        _ => None,
+    }
+}
+
 /// The engine's pipeline of a scenario.
 ///
 /// # Errors
-/// If the scenario's JSON is no pipeline, or none that can run.
+/// If the scenario's JSON is no pipeline, or none that can run, or a name that none has.
 pub fn spec(scenario: &Scenario) -> Result<Spec, Invalid> {
     let Some(json) = &scenario.pipeline else { return Ok(Spec::flights()) };
+    if let Some(name) = json.as_str() {
+        let known = || Invalid::at("pipeline", unknown("pipeline", name, PIPELINES));
+        return named(name).ok_or_else(known);
+    }
     serde_path_to_error::deserialize(json).map_err(|error| {
         Invalid::at(&format!("pipeline.{}", error.path()), error.inner().to_string())
     })
@@ -36,6 +51,12 @@ pub fn spec(scenario: &Scenario) -> Result<Spec, Invalid> {
 /// What is wrong with it.
 pub fn pipeline(scenario: &Scenario) -> Result<Pipeline, Invalid> {
     Pipeline::new(&spec(scenario)?).map_err(|error| Invalid::new(error.to_string()))
+}
+
+/// How many sinks a pipeline has, and why.
+#[must_use]
+pub fn sinks(_pipeline: &Pipeline) -> (u32, &'static str) {
+    (1, "one for its rows")
 }
 
 /// The world of one run, ready to start, and its clients.

@@ -1,7 +1,7 @@
 //! `unplug run` and `unplug list`.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     io::{self, Write},
     ops::ControlFlow,
     path::Path,
@@ -19,7 +19,8 @@ use crate::{
     files,
     input::Invalid,
     outcome::{Judgement, Outcome, VerdictKind},
-    report::{FailureReport, Report, ScenarioReport, Tally},
+    reach::SEEDS_MIN,
+    report::{FailureReport, Reached, Report, ScenarioReport, Tally},
     run::Case,
     scenario::{Expect, Scenario},
     suite, table,
@@ -41,12 +42,16 @@ pub fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::
         pool: campaign::pool(args.jobs.map_or_else(campaign::cores, usize::from))?,
         failures: Vec::new(),
         notes: Vec::new(),
+        missing: Vec::new(),
+        sometimes: BTreeSet::new(),
         out,
         err,
     };
     let mut results = Vec::new();
     while let Some(scenario) = scenarios.pop_front() {
-        results.push(command.scenario(&scenario)?);
+        let report = command.scenario(&scenario)?;
+        command.check_reach(&scenario, &report);
+        results.push(report);
         if !command.failures.is_empty() && !args.keep_going {
             break;
         }
@@ -116,6 +121,10 @@ struct Command<'a> {
     failures: Vec<FailureReport>,
     /// Lines to be read below the table.
     notes: Vec<String>,
+    /// What had to be reached and was not.
+    missing: Vec<String>,
+    /// The marks that had to be reached, each once.
+    sometimes: BTreeSet<String>,
     out: &'a mut dyn Write,
     err: &'a mut dyn Write,
 }
@@ -162,6 +171,34 @@ impl Command<'_> {
         Ok(report)
     }
 
+    /// Asks a scenario that was run to its end, without defects, what it reached.
+    fn check_reach(&mut self, scenario: &Scenario, report: &ScenarioReport) {
+        self.sometimes.extend(scenario.sometimes.iter().cloned());
+        let all = self.args.seeds.end.saturating_sub(self.args.seeds.start);
+        if !scenario.defects.is_empty() || report.seeds < all.max(SEEDS_MIN) {
+            return;
+        }
+        let missing = scenario.reach().missing(&report.marks, &report.steps_interrupted);
+        self.missing.extend(missing.map(|what| format!("{}: not reached: {what}", scenario.name)));
+    }
+
+    /// Asks the suite, if all of it was run, what it reached.
+    fn reached(&mut self, scenarios: &[ScenarioReport], not_run: &[String]) -> Reached {
+        let args = self.args;
+        let mut reached = Reached::of(scenarios);
+        if args.scenarios.is_empty() && args.defects.is_empty() {
+            let reach = suite::reach();
+            let many = scenarios.iter().all(|scenario| scenario.seeds >= SEEDS_MIN);
+            if many && not_run.is_empty() {
+                let missing = reach.missing(&reached.marks, &reached.steps_interrupted);
+                self.missing.extend(missing.map(|what| format!("the suite: not reached: {what}")));
+            }
+            self.sometimes.extend(reach.sometimes);
+        }
+        reached.missing.clone_from(&self.missing);
+        reached
+    }
+
     /// Notes what the numbers of a scenario do not say by themselves.
     fn note(&mut self, scenario: &Scenario, report: &ScenarioReport, unmeasured: Option<&Outcome>) {
         let name = &scenario.name;
@@ -185,8 +222,12 @@ impl Command<'_> {
         scenarios: Vec<ScenarioReport>,
         not_run: Vec<String>,
     ) -> anyhow::Result<Status> {
+        let reached = self.reached(&scenarios, &not_run);
         let status = self.status(&scenarios);
         write!(self.out, "\n{}\n", table::render(&scenarios))?;
+        let sometimes: Vec<_> = std::mem::take(&mut self.sometimes).into_iter().collect();
+        write!(self.out, "{}", table::reached(&sometimes, &reached.marks))?;
+        self.notes.extend(reached.missing.iter().cloned());
         if !not_run.is_empty() {
             self.notes.push(format!("not run after the failure: {}", not_run.join(", ")));
         }
@@ -201,14 +242,17 @@ impl Command<'_> {
             Status::NonDeterministic => {
                 format!("not deterministic, {failed} of {runs} runs failed")
             }
-            Status::NotMeasured => format!("not measured in all of {runs} runs"),
+            Status::NotMeasured if self.missing.is_empty() => {
+                format!("not measured in all of {runs} runs")
+            }
+            Status::NotMeasured => format!("not all was reached in {runs} runs, {failed} failed"),
             Status::Usage => unreachable!("the runs ran"),
         };
         writeln!(self.out, "{verdict}")?;
         if let Some(path) = &self.args.json {
             let held = status == Status::Held;
-            let report =
-                Report { version: VERSION, held, scenarios, not_run, failures: self.failures };
+            let failures = self.failures;
+            let report = Report { version: VERSION, held, scenarios, not_run, reached, failures };
             files::write_json(path, &report)?;
         }
         Ok(status)
@@ -220,7 +264,9 @@ impl Command<'_> {
             Status::NonDeterministic
         } else if scenarios.iter().any(|scenario| scenario.failed > 0) {
             Status::Violation
-        } else if scenarios.iter().any(|scenario| scenario.not_measured > 0) {
+        } else if scenarios.iter().any(|scenario| scenario.not_measured > 0)
+            || !self.missing.is_empty()
+        {
             Status::NotMeasured
         } else {
             Status::Held

@@ -111,7 +111,7 @@ mod tests {
     use crate::{generate, outcome::VerdictKind, suite};
 
     fn failure() -> Failure {
-        let scenario = suite::scenario("power-loss").expect("there");
+        let scenario = suite::scenario("stateless").expect("there");
         let verdict = Verdict { kind: VerdictKind::RolledBack, message: "epoch 3 to 2".to_owned() };
         let plan = generate::plan(&scenario, 17);
         Failure::new(&scenario, &Outcome::broken(17, plan, verdict))
@@ -154,9 +154,9 @@ mod tests {
     fn its_file_is_named_by_scenario_seed_and_defects() {
         let mut failure = failure();
         let folder = Path::new("failures");
-        assert_eq!(failure.path(folder), Path::new("failures/power-loss-17.json"));
+        assert_eq!(failure.path(folder), Path::new("failures/stateless-17.json"));
         failure.scenario.defects = vec!["skip-dir-sync".to_owned()];
-        assert_eq!(failure.path(folder), Path::new("failures/power-loss-17-skip-dir-sync.json"));
+        assert_eq!(failure.path(folder), Path::new("failures/stateless-17-skip-dir-sync.json"));
     }
 
     #[test]

@@ -22,6 +22,12 @@ impl Invalid {
         Self::new(format!("{place}: {}", problem.as_ref()))
     }
 
+    /// The same problem, whose place is a part of this one.
+    #[must_use]
+    pub fn part_of(self, place: &str) -> Self {
+        Self(format!("{place}.{}", self.0))
+    }
+
     /// The same problem, with the place around it.
     #[must_use]
     pub fn within(self, place: &str) -> Self {

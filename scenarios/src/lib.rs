@@ -20,6 +20,7 @@ pub mod input;
 pub mod model;
 pub mod oracle;
 pub mod outcome;
+pub mod reach;
 pub mod replay;
 pub mod report;
 pub mod run;

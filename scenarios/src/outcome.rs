@@ -30,8 +30,15 @@ pub struct Outcome {
     pub power_cuts_unsynced: u64,
     /// How often a crash fell inside a step of an epoch, by the step's name.
     pub steps_interrupted: BTreeMap<String, u64>,
+    /// How often nodes passed each mark.
+    #[serde(default)]
+    pub marks: BTreeMap<String, u64>,
     /// From each fault to the first new commit after it, if there was one.
     pub recovery_ns: Vec<u64>,
+    /// How long epochs took, by what went on meanwhile: `calm`, `throttled`, or
+    /// `throttled_without_speculation`.
+    #[serde(default)]
+    pub epoch_ns: BTreeMap<String, Vec<u64>>,
     /// Virtual time at the end.
     pub virtual_ns: u64,
     /// Events of the simulation.
@@ -54,7 +61,9 @@ impl Outcome {
             power_cuts: 0,
             power_cuts_unsynced: 0,
             steps_interrupted: BTreeMap::new(),
+            marks: BTreeMap::new(),
             recovery_ns: Vec::new(),
+            epoch_ns: BTreeMap::new(),
             virtual_ns: 0,
             events: 0,
             plan,

@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_replay_is_compared_with_the_record() {
-        let scenario = suite::scenario("power-loss").expect("there");
+        let scenario = suite::scenario("stateless").expect("there");
         let lost = Verdict { kind: VerdictKind::Lost, message: String::new() };
         let outcome = Outcome::broken(3, Plan::default(), lost);
         let failure = Failure::new(&scenario, &outcome);

@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::{
     campaign::Ran,
     outcome::{Digest, Judgement, VerdictKind},
+    reach,
     scenario::{Expect, Scenario},
 };
 
@@ -22,8 +23,34 @@ pub struct Report {
     pub scenarios: Vec<ScenarioReport>,
     /// Scenarios that were not run, because one before them failed.
     pub not_run: Vec<String>,
+    /// What all scenarios together reached.
+    pub reached: Reached,
     /// The runs that failed.
     pub failures: Vec<FailureReport>,
+}
+
+/// What a campaign reached, over all its runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Reached {
+    /// How often nodes passed each mark.
+    pub marks: BTreeMap<String, u64>,
+    /// How often a crash fell inside a step of an epoch.
+    pub steps_interrupted: BTreeMap<String, u64>,
+    /// What was not reached and must be, scenario by scenario and then over the suite.
+    pub missing: Vec<String>,
+}
+
+impl Reached {
+    /// The sums over scenarios; that anything is missing is not said yet.
+    #[must_use]
+    pub fn of(scenarios: &[ScenarioReport]) -> Self {
+        let mut reached = Self::default();
+        for scenario in scenarios {
+            reach::add(&mut reached.marks, &scenario.marks);
+            reach::add(&mut reached.steps_interrupted, &scenario.steps_interrupted);
+        }
+        reached
+    }
 }
 
 /// One scenario, over the seeds that were run. `seeds` = `passed` + `failed` + `not_measured`.
@@ -54,10 +81,14 @@ pub struct ScenarioReport {
     pub power_cuts_unsynced: u64,
     /// How often a crash fell inside a step of an epoch.
     pub steps_interrupted: BTreeMap<String, u64>,
+    /// How often nodes passed each mark.
+    pub marks: BTreeMap<String, u64>,
     /// Of the digests of all runs, in the order of their seeds.
     pub digest: Digest,
     /// From a fault to the first new commit, in virtual time.
     pub recovery_ns: Percentiles,
+    /// How long epochs took in virtual time, by what went on meanwhile.
+    pub epoch_ns: BTreeMap<String, Epochs>,
     /// Virtual time of all runs.
     pub virtual_ns: u64,
     /// Events of all runs.
@@ -75,6 +106,16 @@ pub struct Percentiles {
     pub p50: Option<u64>,
     /// 99 in 100 are at most this.
     pub p99: Option<u64>,
+}
+
+/// How long epochs took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Epochs {
+    /// How many there were.
+    pub count: u64,
+    /// Percentiles of their times.
+    #[serde(flatten)]
+    pub percentiles: Percentiles,
 }
 
 /// One run that failed.
@@ -100,6 +141,7 @@ pub struct Tally<'a> {
     caught: u64,
     digests: Box<Xxh3>,
     recovery_ns: Vec<u64>,
+    epoch_ns: BTreeMap<String, Vec<u64>>,
     cpu: Duration,
 }
 
@@ -120,8 +162,10 @@ impl<'a> Tally<'a> {
             power_cuts: 0,
             power_cuts_unsynced: 0,
             steps_interrupted: BTreeMap::new(),
+            marks: BTreeMap::new(),
             digest: Digest::default(),
             recovery_ns: Percentiles { p50: None, p99: None },
+            epoch_ns: BTreeMap::new(),
             virtual_ns: 0,
             events: 0,
             seeds_per_s: 0.0,
@@ -133,6 +177,7 @@ impl<'a> Tally<'a> {
             caught: 0,
             digests: Box::default(),
             recovery_ns: Vec::new(),
+            epoch_ns: BTreeMap::new(),
             cpu: Duration::ZERO,
         }
     }
@@ -158,8 +203,12 @@ impl<'a> Tally<'a> {
         sums.power_cuts_unsynced += outcome.power_cuts_unsynced;
         sums.virtual_ns += outcome.virtual_ns;
         sums.events += outcome.events;
-        add_each(&mut sums.faults, &outcome.faults);
-        add_each(&mut sums.steps_interrupted, &outcome.steps_interrupted);
+        reach::add(&mut sums.faults, &outcome.faults);
+        reach::add(&mut sums.steps_interrupted, &outcome.steps_interrupted);
+        reach::add(&mut sums.marks, &outcome.marks);
+        for (class, times) in &outcome.epoch_ns {
+            self.epoch_ns.entry(class.clone()).or_default().extend(times);
+        }
         self.digests.update(&outcome.digest.0.to_le_bytes());
         self.recovery_ns.extend(&outcome.recovery_ns);
         self.cpu += ran.cpu;
@@ -176,11 +225,12 @@ impl<'a> Tally<'a> {
                 sums.failed += std::mem::take(&mut sums.passed);
             }
         }
-        self.recovery_ns.sort_unstable();
-        sums.recovery_ns = Percentiles {
-            p50: percentile(&self.recovery_ns, 50),
-            p99: percentile(&self.recovery_ns, 99),
-        };
+        sums.recovery_ns = Percentiles::of(&mut self.recovery_ns);
+        for (class, mut times) in self.epoch_ns {
+            let count = times.len() as u64;
+            let percentiles = Percentiles::of(&mut times);
+            sums.epoch_ns.insert(class, Epochs { count, percentiles });
+        }
         sums.digest = Digest(self.digests.digest128());
         sums.seeds_per_s = rate(sums.seeds as f64, wall).unwrap_or_default();
         sums.virtual_s_per_cpu_s = rate(sums.virtual_ns as f64 / 1e9, self.cpu);
@@ -188,14 +238,10 @@ impl<'a> Tally<'a> {
     }
 }
 
-fn add_each(sums: &mut BTreeMap<String, u64>, counts: &BTreeMap<String, u64>) {
-    for (name, count) in counts {
-        match sums.get_mut(name) {
-            Some(sum) => *sum += count,
-            None => {
-                sums.insert(name.clone(), *count);
-            }
-        }
+impl Percentiles {
+    fn of(values: &mut [u64]) -> Self {
+        values.sort_unstable();
+        Self { p50: percentile(values, 50), p99: percentile(values, 99) }
     }
 }
 
@@ -232,7 +278,9 @@ mod tests {
             power_cuts: 2,
             power_cuts_unsynced: 1,
             steps_interrupted: [("apply".to_owned(), 1)].into(),
+            marks: [("fetch.failed".to_owned(), seed)].into(),
             recovery_ns: vec![seed, seed + 100],
+            epoch_ns: [("calm".to_owned(), vec![seed + 7, 5])].into(),
             virtual_ns: 2_000_000_000,
             events: 7,
             plan: Plan::default(),
@@ -251,7 +299,7 @@ mod tests {
 
     #[test]
     fn runs_are_added_up() {
-        let report = report("power-loss", &[&[], &[VerdictKind::Lost], &[], &[]]);
+        let report = report("stateless", &[&[], &[VerdictKind::Lost], &[], &[]]);
         assert_eq!((report.seeds, report.passed, report.failed), (4, 3, 1));
         assert_eq!((report.tuples, report.crashes, report.events), (40, 12, 28));
         assert_eq!((report.power_cuts, report.power_cuts_unsynced), (8, 4));
@@ -259,6 +307,15 @@ mod tests {
         assert_eq!(report.recovery_ns, Percentiles { p50: Some(3), p99: Some(103) });
         assert_eq!((report.seeds_per_s, report.virtual_s_per_cpu_s), (2.0, Some(4.0)));
         assert_eq!(report.caught, None);
+        assert_eq!(report.marks["fetch.failed"], 6);
+        let percentiles = Percentiles { p50: Some(5), p99: Some(10) };
+        assert_eq!(report.epoch_ns["calm"], Epochs { count: 8, percentiles });
+        let json = serde_json::to_value(&report).expect("serialises");
+        let calm = serde_json::json!({"count": 8, "p50": 5, "p99": 10});
+        assert_eq!(json["epoch_ns"]["calm"], calm);
+        let both = Reached::of(&[report.clone(), report]);
+        assert_eq!((both.marks["fetch.failed"], both.steps_interrupted["apply"]), (12, 8));
+        assert!(both.missing.is_empty());
     }
 
     #[test]
@@ -286,7 +343,7 @@ mod tests {
     #[test]
     fn the_digest_is_of_all_runs_in_their_order() {
         let digest = |seeds: &[u64]| {
-            let scenario = suite::scenario("power-loss").expect("there");
+            let scenario = suite::scenario("stateless").expect("there");
             let mut tally = Tally::new(&scenario);
             for &seed in seeds {
                 tally.add(&ran(seed, &[]));

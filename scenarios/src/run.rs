@@ -49,8 +49,8 @@ impl<'a> Case<'a> {
     pub fn new(scenario: &'a Scenario, workload: &'a Workload) -> Result<Self, Invalid> {
         cluster::pipeline(scenario)?;
         let json = match &scenario.pipeline {
-            Some(json) => json.clone(),
-            None => serde_json::to_value(cluster::spec(scenario)?)
+            Some(json) if !json.is_string() => json.clone(),
+            Some(_) | None => serde_json::to_value(cluster::spec(scenario)?)
                 .map_err(|error| Invalid::at("pipeline", error.to_string()))?,
         };
         let rows = (0..workload.lines()).map(|_| OnceLock::new()).collect();
@@ -284,7 +284,9 @@ fn outcome(
         power_cuts: cuts().count() as u64,
         power_cuts_unsynced: cuts().filter(unsynced).count() as u64,
         steps_interrupted: interrupted(&crashes),
+        marks: marks(world),
         recovery_ns: recoveries(world, &fired),
+        epoch_ns: epochs(world),
         virtual_ns: world.now_ns(),
         events: world.events(),
         plan: plan.clone(),
@@ -303,6 +305,16 @@ fn interrupted(crashes: &[Crash]) -> BTreeMap<String, u64> {
         counts.insert(step.name().to_owned(), faults.len() as u64);
     }
     counts
+}
+
+/// How often nodes passed each mark.
+fn marks(_world: &World) -> BTreeMap<String, u64> {
+    BTreeMap::new()
+}
+
+/// How long epochs took, by what went on meanwhile.
+fn epochs(_world: &World) -> BTreeMap<String, Vec<u64>> {
+    BTreeMap::new()
 }
 
 /// From each fault to the first commit decided after it, where there was one.
@@ -353,7 +365,7 @@ mod tests {
             crash(1, 1, &[("commit.begin", 1), ("blobs.begin", 4), ("blobs.end", 3)]),
         ];
         let counts = interrupted(&crashes);
-        let want = [0, 0, 0, 1, 2, 0];
+        let want = [0, 0, 0, 1, 2, 0, 0];
         assert_eq!(Step::ALL.map(|step| counts[step.name()]), want);
     }
 }

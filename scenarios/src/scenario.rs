@@ -13,13 +13,20 @@
 //! Numbers are integers, with their unit in their name; a range is `[low, high]`, and a probability
 //! is `[cases, of so many]`.
 
+mod faults;
+
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
-use unplug_sim::{NetworkConfig, fault::Plan};
+use unplug_sim::NetworkConfig;
+
+pub use self::faults::{Classes, Faults, Generate};
 
 use crate::{
     input::{self, Invalid},
     outcome::VerdictKind,
-    topology::{Cluster, Role},
+    reach::Reach,
+    topology::Cluster,
     validate,
 };
 
@@ -41,7 +48,8 @@ pub struct Scenario {
     /// How the sink keeps what it is given.
     #[serde(default)]
     pub sink: Sink,
-    /// The pipeline in the engine's JSON form; the flights pipeline if absent.
+    /// The pipeline in the engine's JSON form, or the name of one that the engine has; the flights
+    /// pipeline if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pipeline: Option<serde_json::Value>,
     /// What producers send.
@@ -56,15 +64,49 @@ pub struct Scenario {
     /// From the start of one epoch to the start of the next, if there is input.
     #[serde(default = "default_epoch_interval_ns")]
     pub epoch_interval_ns: u64,
+    /// Partitions of a pipeline's state, 1 to 64.
+    #[serde(default = "default_state_partitions")]
+    pub state_partitions: u16,
+    /// How often nodes and drivers tell that they are there.
+    #[serde(default = "default_heartbeat_ns")]
+    pub heartbeat_ns: u64,
+    /// Who was not heard for so long is taken to have failed.
+    #[serde(default = "default_failure_timeout_ns")]
+    pub failure_timeout_ns: u64,
+    /// The CPU time that a task spends on one tuple.
+    #[serde(default = "default_work_per_tuple_ns")]
+    pub work_per_tuple_ns: u64,
+    /// Whether a second attempt is started beside a straggler.
+    #[serde(default)]
+    pub speculation: Speculation,
     /// What a run may take at most.
     #[serde(default)]
     pub bounds: Bounds,
     /// What the oracle is expected to say.
     #[serde(default)]
     pub expect: Expect,
+    /// Marks that a campaign over many seeds must reach at least once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sometimes: Vec<String>,
+    /// Steps of an epoch that a campaign over many seeds must interrupt at least so often.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub interrupted_min: BTreeMap<String, u64>,
     /// Defects switched on, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub defects: Vec<String>,
+}
+
+/// Whether a second attempt is started beside a straggler.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Speculation {
+    /// With every seed.
+    #[default]
+    On,
+    /// With none.
+    Off,
+    /// With even seeds only, so that the two can be compared.
+    Half,
 }
 
 /// How the sink keeps what it is given.
@@ -94,51 +136,6 @@ pub struct Flights {
     pub tuples: u32,
     /// At which rate, of all producers together.
     pub per_second: u32,
-}
-
-/// What breaks: the same for every seed, or drawn from the seed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Faults {
-    /// Exactly this.
-    Plan(Plan),
-    /// A plan drawn from the seed, within what the engine promises to survive.
-    Generate(Generate),
-}
-
-/// Out of what a plan is drawn.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Generate {
-    /// No fault waits or happens before this time…
-    pub from_ns: u64,
-    /// …and none begins to wait at or after this one.
-    pub until_ns: u64,
-    /// How many faults, both ends included.
-    pub count: (u32, u32),
-    /// The weights of the classes.
-    pub classes: Classes,
-    /// Whose nodes the faults of single nodes strike.
-    pub roles: Vec<Role>,
-    /// How long power or process stays away.
-    pub down_ns: (u64, u64),
-    /// How often a fault follows as soon as the nodes of the one before are back.
-    pub during_recovery: (u32, u32),
-}
-
-/// The weights of the fault classes: how often each, relative to the others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Classes {
-    /// The whole data centre loses power.
-    #[serde(default)]
-    pub data_centre_power_loss: u32,
-    /// One node loses power.
-    #[serde(default)]
-    pub node_power_loss: u32,
-    /// The process of one node is killed.
-    #[serde(default)]
-    pub node_kill: u32,
 }
 
 /// What a run may take at most.
@@ -183,6 +180,22 @@ impl Scenario {
         validate::scenario(self)
     }
 
+    /// Whether second attempts are started beside stragglers with this seed.
+    #[must_use]
+    pub fn speculates(&self, seed: u64) -> bool {
+        match self.speculation {
+            Speculation::On => true,
+            Speculation::Off => false,
+            Speculation::Half => seed.is_multiple_of(2),
+        }
+    }
+
+    /// What a campaign over it must reach.
+    #[must_use]
+    pub fn reach(&self) -> Reach {
+        Reach { sometimes: self.sometimes.clone(), interrupted_min: self.interrupted_min.clone() }
+    }
+
     /// Whether it must be caught rather than held.
     #[must_use]
     pub fn is_negative(&self) -> bool {
@@ -202,32 +215,6 @@ impl Default for Flights {
     }
 }
 
-impl Default for Faults {
-    fn default() -> Self {
-        Self::Generate(Generate::default())
-    }
-}
-
-impl Default for Generate {
-    fn default() -> Self {
-        Self {
-            from_ns: SECOND,
-            until_ns: 20 * SECOND,
-            count: (6, 12),
-            classes: Classes::default(),
-            roles: Role::ALL.to_vec(),
-            down_ns: (50 * MS, 2 * SECOND),
-            during_recovery: (1, 3),
-        }
-    }
-}
-
-impl Default for Classes {
-    fn default() -> Self {
-        Self { data_centre_power_loss: 1, node_power_loss: 1, node_kill: 1 }
-    }
-}
-
 impl Default for Bounds {
     fn default() -> Self {
         Self { events_max: 10_000_000, virtual_ns_max: 300 * SECOND, stuck_after_ns: 30 * SECOND }
@@ -236,6 +223,22 @@ impl Default for Bounds {
 
 fn default_epoch_interval_ns() -> u64 {
     500 * MS
+}
+
+fn default_state_partitions() -> u16 {
+    3
+}
+
+fn default_heartbeat_ns() -> u64 {
+    100 * MS
+}
+
+fn default_failure_timeout_ns() -> u64 {
+    500 * MS
+}
+
+fn default_work_per_tuple_ns() -> u64 {
+    2_000
 }
 
 #[cfg(test)]
@@ -252,11 +255,12 @@ mod tests {
     }
 
     #[test]
-    fn classes_that_are_not_named_have_no_weight() {
-        let text = r#"{"name": "k", "faults": {"generate": {"classes": {"node_kill": 2}}}}"#;
-        let scenario = Scenario::parse("x", text).expect("parses");
-        let Faults::Generate(generate) = scenario.faults else { panic!("not a plan") };
-        let only = Classes { data_centre_power_loss: 0, node_power_loss: 0, node_kill: 2 };
-        assert_eq!(generate.classes, only);
+    fn half_of_the_seeds_speculate_if_half_is_meant() {
+        let text = |what| format!(r#"{{"name": "x", "speculation": "{what}"}}"#);
+        for (what, expected) in [("on", [true, true]), ("off", [false; 2]), ("half", [true, false])]
+        {
+            let scenario = Scenario::parse("x", &text(what)).expect("parses");
+            assert_eq!([6, 7].map(|seed| scenario.speculates(seed)), expected, "{what}");
+        }
     }
 }

@@ -2,20 +2,52 @@
 
 use std::path::Path;
 
+use unplug_engine::steps::Step;
+
 use crate::{
     files,
     input::{Invalid, unknown},
+    reach::Reach,
     scenario::Scenario,
 };
 
 /// The name of the suite that runs if none is named.
 pub const DEFAULT: &str = "default";
 
-const EMBEDDED: [(&str, &str); 3] = [
-    ("power-loss", include_str!("../suite/power-loss.json")),
-    ("node-crash", include_str!("../suite/node-crash.json")),
+const EMBEDDED: [(&str, &str); 2] = [
+    ("stateless", include_str!("../suite/stateless.json")),
     ("append-negative", include_str!("../suite/append-negative.json")),
 ];
+
+/// What a campaign over the default suite must reach.
+const SOMETIMES: [&str; 9] = [
+    "fetch.failed",
+    "speculation.won",
+    "driver.fenced",
+    "blob.repaired",
+    "store.rebuilt",
+    "snapshot.loaded",
+    "late.routed",
+    "idle.passed",
+    "register.contended",
+];
+/// So often at least each step of an epoch must be interrupted.
+const INTERRUPTED_MIN: u64 = 20;
+
+/// The names of the scenarios that are part of the program.
+#[must_use]
+pub fn names() -> Vec<&'static str> {
+    EMBEDDED.iter().map(|(name, _)| *name).collect()
+}
+
+/// What a campaign over the default suite must reach.
+#[must_use]
+pub fn reach() -> Reach {
+    Reach {
+        sometimes: SOMETIMES.map(str::to_owned).to_vec(),
+        interrupted_min: Step::ALL.map(|step| (step.name().to_owned(), INTERRUPTED_MIN)).into(),
+    }
+}
 
 /// The scenarios of a suite, in the order in which they run.
 ///
@@ -39,33 +71,65 @@ pub fn scenario(name: &str) -> Result<Scenario, Invalid> {
     }
     match EMBEDDED.into_iter().find(|(known, _)| *known == name) {
         Some((name, text)) => Scenario::parse(name, text),
-        None => Err(Invalid::new(unknown("scenario", name, EMBEDDED.map(|(known, _)| known)))),
+        None => Err(Invalid::new(unknown("scenario", name, names()))),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{collections::BTreeSet, fs};
+
+    use unplug_engine::steps::MARKS;
+
     use super::*;
+
+    /// What the program has of its scenarios, as they are written.
+    fn files() -> Vec<(String, String)> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("suite");
+        let mut files: Vec<_> = fs::read_dir(folder)
+            .expect("the folder of the suite")
+            .map(|entry| entry.expect("an entry").path())
+            .map(|path| {
+                let name = path.file_stem().and_then(|name| name.to_str()).expect("a name");
+                (name.to_owned(), fs::read_to_string(&path).expect("readable"))
+            })
+            .collect();
+        files.sort_unstable();
+        files
+    }
 
     #[test]
     fn embedded_scenarios_are_sound_and_named_as_their_files() {
-        let names: Vec<_> = EMBEDDED.into_iter().map(|(name, _)| name.to_owned()).collect();
         let suite = suite(DEFAULT).expect("sound");
-        assert_eq!(suite.iter().map(|one| one.name.clone()).collect::<Vec<_>>(), names);
+        assert_eq!(suite.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), names());
         assert_eq!(suite.iter().filter(|one| one.is_negative()).count(), 1);
-        assert_eq!(scenario("node-crash").expect("there"), suite[1]);
+        assert_eq!(scenario("append-negative").expect("there"), suite[suite.len() - 1]);
+    }
+
+    #[test]
+    fn every_file_of_the_suite_is_a_scenario() {
+        let files = files();
+        assert!(files.len() >= 11, "{}", files.len());
+        for (name, text) in files {
+            let scenario = Scenario::parse(&name, &text).expect("sound");
+            assert_eq!(scenario.name, name);
+            assert!(!scenario.about.is_empty(), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_the_suite_must_reach_can_be_reached() {
+        let Reach { sometimes, interrupted_min } = reach();
+        let marks: BTreeSet<_> = MARKS.into_iter().collect();
+        assert!(sometimes.iter().all(|mark| marks.contains(mark.as_str())));
+        assert_eq!(interrupted_min.len(), Step::ALL.len());
     }
 
     #[test]
     fn unknown_names_get_a_hint() {
         let error = |name| scenario(name).expect_err("unknown").to_string();
-        assert_eq!(
-            error("nope"),
-            "unknown scenario \"nope\"; known: power-loss, node-crash, append-negative"
-        );
-        assert_eq!(
-            error("powerloss"),
-            "unknown scenario \"powerloss\"; did you mean \"power-loss\"?"
-        );
+        let known = names().join(", ");
+        assert_eq!(error("nope"), format!("unknown scenario \"nope\"; known: {known}"));
+        assert_eq!(error("statelss"), "unknown scenario \"statelss\"; did you mean \"stateless\"?");
     }
 }

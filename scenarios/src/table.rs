@@ -3,11 +3,17 @@
 use std::collections::BTreeMap;
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use unplug_engine::steps::Step;
 
-use crate::report::{Percentiles, ScenarioReport};
+use crate::{
+    reach::count,
+    report::{Percentiles, ScenarioReport},
+};
 
-/// The steps of an epoch, in their order.
-const STEPS: [&str; 6] = ["generation", "offsets", "tasks", "blobs", "commit", "apply"];
+/// The widest line.
+const COLUMNS_MAX: usize = 120;
+/// The steps above the others in their column.
+const STEPS_ABOVE: usize = 4;
 
 const HEADER: [&str; 10] = [
     "scenario",
@@ -18,7 +24,7 @@ const HEADER: [&str; 10] = [
     "tuples",
     "faults fired",
     "unsynced\n/ cuts",
-    "steps 1–6\ncut short",
+    "steps 1–7\ncut short",
     "recovery\np50, p99",
 ];
 
@@ -40,8 +46,26 @@ pub fn render(scenarios: &[ScenarioReport]) -> String {
     table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
+/// How often each of these marks was passed, on lines of their own; nothing of no marks.
+#[must_use]
+pub fn reached(names: &[String], marks: &BTreeMap<String, u64>) -> String {
+    let mut lines = Vec::new();
+    let mut line = "reached:".to_owned();
+    for (place, name) in names.iter().enumerate() {
+        let end = if place + 1 < names.len() { "," } else { "" };
+        let one = format!(" {name} {}{end}", count(marks, name));
+        if line.len() + one.len() > COLUMNS_MAX {
+            lines.push(std::mem::replace(&mut line, " ".repeat("reached:".len())));
+        }
+        line.push_str(&one);
+    }
+    lines.push(line);
+    if names.is_empty() { String::new() } else { lines.join("\n") + "\n" }
+}
+
 fn row(scenario: &ScenarioReport) -> Vec<String> {
-    let steps = STEPS.map(|step| count(&scenario.steps_interrupted, step));
+    let steps = Step::ALL.map(|step| count(&scenario.steps_interrupted, step.name()).to_string());
+    let (above, below) = steps.split_at(STEPS_ABOVE);
     let Percentiles { p50, p99 } = scenario.recovery_ns;
     let rate = |rate: Option<f64>| rate.map_or("–".to_owned(), |rate| format!("{rate:.0}"));
     vec![
@@ -53,14 +77,10 @@ fn row(scenario: &ScenarioReport) -> Vec<String> {
         scenario.tuples.to_string(),
         each(&scenario.faults),
         format!("{}\n/ {}", scenario.power_cuts_unsynced, scenario.power_cuts),
-        format!("{}\n{}", steps[..3].join(" "), steps[3..].join(" ")),
+        format!("{}\n{}", above.join(" "), below.join(" ")),
         format!("{}\n{}", duration(p50), duration(p99)),
         format!("{}\n{}", rate(Some(scenario.seeds_per_s)), rate(scenario.virtual_s_per_cpu_s)),
     ]
-}
-
-fn count(counts: &BTreeMap<String, u64>, name: &str) -> String {
-    counts.get(name).copied().unwrap_or_default().to_string()
 }
 
 fn each(counts: &BTreeMap<String, u64>) -> String {
@@ -92,15 +112,28 @@ mod tests {
             passed: 2_000,
             caught: Some(2_000),
             tuples: 4_000_000,
-            faults: [("power_loss".to_owned(), 99_999), ("kill".to_owned(), 7)].into(),
+            faults: [("power_loss".to_owned(), 99_999), ("one_way_partition".to_owned(), 9_999)]
+                .into(),
             power_cuts: 99_999,
-            steps_interrupted: STEPS.map(|step| (step.to_owned(), 9_999)).into(),
+            steps_interrupted: Step::ALL.map(|step| (step.name().to_owned(), 9_999)).into(),
             recovery_ns: Percentiles { p50: Some(312_000_000), p99: Some(12_000_000_000) },
             ..Tally::new(&scenario).finish(Duration::from_secs(1))
         };
         let table = render(&[report]);
         assert!(table.contains("312 ms") && table.contains("12 s"), "{table}");
-        assert!(table.contains("9999 9999 9999"), "{table}");
-        assert!(table.lines().all(|line| line.chars().count() <= 120), "{table}");
+        assert!(table.contains("9999 9999 9999 9999"), "{table}");
+        assert!(table.lines().all(|line| line.chars().count() <= COLUMNS_MAX), "{table}");
+    }
+
+    #[test]
+    fn marks_are_counted_on_lines_that_fit() {
+        let names = suite::reach().sometimes;
+        let marks = [(names[1].clone(), 812)].into();
+        let told = reached(&names, &marks);
+        let first = format!("reached: {} 0, {} 812, ", names[0], names[1]);
+        assert!(told.starts_with(&first) && told.ends_with(" 0\n"), "{told}");
+        assert!(told.lines().all(|line| line.len() <= COLUMNS_MAX), "{told}");
+        assert_eq!(told.split_whitespace().count(), 1 + 2 * names.len());
+        assert_eq!(reached(&[], &marks), "");
     }
 }

@@ -1,23 +1,25 @@
 //! What makes sense in a scenario and what does not, each said in one line with the place and with
 //! what would be right.
 
-use std::ops::RangeInclusive;
+mod bounds;
+mod generate;
+mod plan;
 
-use unplug_engine::steps::{MARKS, Step};
-use unplug_sim::{
-    NetworkConfig,
-    fault::{Action, EffectFilter, Plan, Target},
-};
+use unplug_engine::steps::Step;
+use unplug_sim::NetworkConfig;
 
+use self::bounds::{ordered, ratio, within};
+pub(crate) use self::plan::check as plan;
 use crate::{
     cluster, defects,
     input::{Invalid, unknown},
-    scenario::{Expect, Faults, Generate, Scenario, Source},
+    scenario::{Expect, Faults, Scenario, Source},
     topology::Cluster,
     workload::FLIGHTS,
 };
 
-const HOUR: u64 = 3_600_000_000_000;
+const SECOND: u64 = 1_000_000_000;
+const HOUR: u64 = 3_600 * SECOND;
 
 /// Checks a whole scenario.
 pub(crate) fn scenario(scenario: &Scenario) -> Result<(), Invalid> {
@@ -32,14 +34,15 @@ pub(crate) fn scenario(scenario: &Scenario) -> Result<(), Invalid> {
                 let what = "is empty, and a run without a fault shows nothing; name a fault";
                 return Err(Invalid::at("faults.plan.faults", what));
             }
-            plan(faults, &scenario.cluster).map_err(|error| error.within("faults.plan"))?;
+            plan::check(faults, &scenario.cluster).map_err(|error| error.within("faults.plan"))?;
         }
         Faults::Generate(faults) => {
-            generate(faults).map_err(|error| error.within("faults.generate"))?;
+            generate::check(faults, &scenario.cluster)
+                .map_err(|error| error.within("faults.generate"))?;
         }
     }
     network(&scenario.network)?;
-    within("epoch_interval_ns", scenario.epoch_interval_ns, 1_000_000..=HOUR)?;
+    engine(scenario)?;
     within("bounds.events_max", scenario.bounds.events_max, 1..=u64::MAX)?;
     within("bounds.virtual_ns_max", scenario.bounds.virtual_ns_max, 1..=24 * HOUR)?;
     within("bounds.stuck_after_ns", scenario.bounds.stuck_after_ns, 1..=24 * HOUR)?;
@@ -49,47 +52,52 @@ pub(crate) fn scenario(scenario: &Scenario) -> Result<(), Invalid> {
     for defect in &scenario.defects {
         defects::check(defect).map_err(|error| error.within("defects"))?;
     }
+    reach(scenario)?;
     time(scenario)?;
-    cluster::pipeline(scenario).map(drop)
+    sinks(scenario)
 }
 
-/// Checks that a plan can be run on a cluster.
-pub(crate) fn plan(plan: &Plan, cluster: &Cluster) -> Result<(), Invalid> {
-    let nodes = cluster.nodes();
-    let known = |place: &str, node: &String| {
-        if nodes.contains(node) {
-            return Ok(());
+/// Checks how the engine is set.
+fn engine(scenario: &Scenario) -> Result<(), Invalid> {
+    within("epoch_interval_ns", scenario.epoch_interval_ns, 1_000_000..=HOUR)?;
+    within("state_partitions", scenario.state_partitions, 1..=64)?;
+    within("heartbeat_ns", scenario.heartbeat_ns, 1_000_000..=HOUR)?;
+    within("failure_timeout_ns", scenario.failure_timeout_ns, 1_000_000..=HOUR)?;
+    let (heartbeat, timeout) = (scenario.heartbeat_ns, scenario.failure_timeout_ns);
+    if timeout <= heartbeat {
+        let what = format!("{timeout} must be above heartbeat_ns, {heartbeat}");
+        return Err(Invalid::at("failure_timeout_ns", what));
+    }
+    within("work_per_tuple_ns", scenario.work_per_tuple_ns, 0..=SECOND)
+}
+
+/// Checks what a campaign over it must reach.
+fn reach(scenario: &Scenario) -> Result<(), Invalid> {
+    for name in &scenario.sometimes {
+        plan::mark(name).map_err(|error| error.within("sometimes"))?;
+    }
+    let steps = Step::ALL.map(Step::name);
+    for (step, least) in &scenario.interrupted_min {
+        if !steps.contains(&step.as_str()) {
+            return Err(Invalid::at("interrupted_min", unknown("step", step, steps)));
         }
-        Err(Invalid::at(place, unknown("node", node, nodes.iter().map(String::as_str))))
-    };
-    for (index, fault) in plan.faults.iter().enumerate() {
-        let (Action::PowerLoss { target, down_ns } | Action::Kill { target, down_ns }) =
-            &fault.what
-        else {
-            continue;
-        };
-        if let Target::Node(node) = target {
-            known(&format!("faults[{index}].what"), node)?;
-        }
-        within(&format!("faults[{index}].what: down_ns"), *down_ns, 0..=HOUR)?;
-        within(&format!("faults[{index}].when.from_ns"), fault.when.from_ns, 0..=24 * HOUR)?;
-        if let Some(point) = &fault.when.on {
-            known(&format!("faults[{index}].when.on.node"), &point.node)?;
-            within(&format!("faults[{index}].when.on.nth"), point.nth, 1..=u64::MAX)?;
-            if let EffectFilter::Mark(name) = &point.effect {
-                mark(name)
-                    .map_err(|error| error.within(&format!("faults[{index}].when.on.effect")))?;
-            }
-        }
+        within(&format!("interrupted_min.{step}"), *least, 1..=u64::MAX)?;
     }
     Ok(())
 }
 
-/// Checks that the engine passes such a mark.
-fn mark(name: &str) -> Result<(), Invalid> {
-    let steps = Step::ALL.into_iter().flat_map(|step| [step.begin(), step.end()]);
-    let known: Vec<_> = steps.chain(MARKS).collect();
-    if known.contains(&name) { Ok(()) } else { Err(Invalid::new(unknown("mark", name, known))) }
+/// Checks that there are as many sinks as the pipeline has.
+fn sinks(scenario: &Scenario) -> Result<(), Invalid> {
+    let pipeline = cluster::pipeline(scenario)?;
+    let (wanted, why) = cluster::sinks(&pipeline);
+    if scenario.cluster.sinks == wanted {
+        return Ok(());
+    }
+    let what = format!(
+        "is {}, and the pipeline has {wanted}: {why}; make it {wanted}",
+        scenario.cluster.sinks
+    );
+    Err(Invalid::at("cluster.sinks", what))
 }
 
 /// Checks that a run can end within its virtual time.
@@ -97,7 +105,7 @@ fn time(scenario: &Scenario) -> Result<(), Invalid> {
     let Source::Flights(flights) = &scenario.workload;
     let sent_ns = u64::from(flights.tuples) * 1_000_000_000 / u64::from(flights.per_second);
     let struck_ns = match &scenario.faults {
-        Faults::Plan(plan) => plan.faults.iter().map(|fault| fault.when.from_ns).max().unwrap_or(0),
+        Faults::Plan(plan) => plan.faults.iter().map(plan::over_ns).max().unwrap_or(0),
         Faults::Generate(faults) => faults.until_ns,
     };
     let needed_ns = sent_ns.max(struck_ns).saturating_add(scenario.bounds.stuck_after_ns);
@@ -124,32 +132,16 @@ fn name(name: &str) -> Result<(), Invalid> {
 
 fn nodes(cluster: &Cluster) -> Result<(), Invalid> {
     within("cluster.partitions", cluster.partitions, 1..=64)?;
+    within("cluster.stores", cluster.stores, 1..=7)?;
+    if cluster.stores.is_multiple_of(2) {
+        let (stores, fewer) = (cluster.stores, cluster.stores - 1);
+        let what = format!("{stores} is even, and survives no more than {fewer}; it must be odd");
+        return Err(Invalid::at("cluster.stores", what));
+    }
+    within("cluster.drivers", cluster.drivers, 1..=8)?;
     within("cluster.executors", cluster.executors, 1..=64)?;
     within("cluster.producers", cluster.producers, 1..=64)?;
     within("cluster.readers", cluster.readers, 1..=16)
-}
-
-fn generate(faults: &Generate) -> Result<(), Invalid> {
-    within("until_ns", faults.until_ns, 1..=24 * HOUR)?;
-    if faults.from_ns >= faults.until_ns {
-        let (from, until) = (faults.from_ns, faults.until_ns);
-        return Err(Invalid::at("from_ns", format!("{from} must be below until_ns, {until}")));
-    }
-    within("count", faults.count.0, 1..=1_000)?;
-    within("count", faults.count.1, 1..=1_000)?;
-    ordered("count", faults.count)?;
-    within("down_ns", faults.down_ns.1, 0..=HOUR)?;
-    ordered("down_ns", faults.down_ns)?;
-    ratio("during_recovery", faults.during_recovery)?;
-    let classes = &faults.classes;
-    let single = [classes.node_power_loss, classes.node_kill].iter().any(|&weight| weight > 0);
-    if !single && classes.data_centre_power_loss == 0 {
-        return Err(Invalid::at("classes", "every weight is 0; give one class a weight"));
-    }
-    if single && faults.roles.is_empty() {
-        return Err(Invalid::at("roles", "no role for the faults of single nodes; name one"));
-    }
-    Ok(())
 }
 
 fn network(network: &NetworkConfig) -> Result<(), Invalid> {
@@ -168,36 +160,6 @@ fn network(network: &NetworkConfig) -> Result<(), Invalid> {
         ));
     }
     Ok(())
-}
-
-fn within<T: PartialOrd + std::fmt::Display>(
-    place: &str,
-    value: T,
-    range: RangeInclusive<T>,
-) -> Result<(), Invalid> {
-    if range.contains(&value) {
-        return Ok(());
-    }
-    let (low, high) = (range.start(), range.end());
-    Err(Invalid::at(place, format!("{value} is out of range; it must be {low} to {high}")))
-}
-
-fn ordered<T: PartialOrd + std::fmt::Display>(
-    place: &str,
-    (low, high): (T, T),
-) -> Result<(), Invalid> {
-    if low <= high {
-        return Ok(());
-    }
-    Err(Invalid::at(place, format!("[{low}, {high}] is upside down; it must be [low, high]")))
-}
-
-fn ratio(place: &str, (cases, of): (u32, u32)) -> Result<(), Invalid> {
-    if cases <= of && of > 0 {
-        return Ok(());
-    }
-    let rule = "is no probability; it must be [cases, of so many], such as [1, 3]";
-    Err(Invalid::at(place, format!("[{cases}, {of}] {rule}")))
 }
 
 #[cfg(test)]

@@ -104,3 +104,69 @@ fn late_sinks(graph: &Graph<'_>) -> Result<(), PipelineError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::{Column, ColumnType, Pipeline};
+
+    fn node(name: &str, input: &str, op: Op) -> Node {
+        Node { name: name.to_owned(), inputs: vec![input.to_owned()], op }
+    }
+
+    fn wrong(change: impl FnOnce(&mut Vec<Node>)) -> String {
+        let mut spec = Spec::hourly();
+        change(&mut spec.nodes);
+        Pipeline::new(&spec).expect_err("a wrong shape").to_string()
+    }
+
+    #[test]
+    fn a_sink_for_late_rows_needs_a_window_and_stands_alone() {
+        assert_eq!(
+            wrong(|nodes| nodes[4].inputs = vec!["parsed".to_owned()]),
+            "pipeline node \"late\": takes late rows from \"parsed\", which is not a window"
+        );
+        assert_eq!(
+            wrong(|nodes| nodes.push(node("later", "hourly", Op::LateSink))),
+            "pipeline node \"later\": there is a late sink already: \"late\""
+        );
+        assert_eq!(
+            wrong(|nodes| nodes.push(node("later", "late", Op::LateSink))),
+            "pipeline node \"later\": takes from the sink \"late\""
+        );
+    }
+
+    #[test]
+    fn only_sinks_may_follow_a_window() {
+        let Op::Window(window) = Spec::hourly().nodes[2].op.clone() else { panic!("a window") };
+        let column = Column { name: "origin".to_owned(), kind: ColumnType::Text };
+        for op in [
+            Op::Window(window),
+            Op::Project(vec!["origin".to_owned()]),
+            Op::Parse(vec![column]),
+            Op::Filter(crate::pipeline::Condition::IsNull("origin".to_owned())),
+        ] {
+            let got = wrong(|nodes| {
+                nodes[3].inputs = vec!["more".to_owned()];
+                nodes.push(node("more", "hourly", op));
+            });
+            assert_eq!(got, "pipeline node \"more\": only sinks may follow a window");
+        }
+    }
+
+    #[test]
+    fn a_window_needs_a_sink_and_can_do_without_one_for_late_rows() {
+        assert_eq!(wrong(|nodes| drop(nodes.remove(3))), "pipeline: needs one sink, and has 0");
+        assert_eq!(
+            wrong(|nodes| nodes.push(node("twice", "hourly", Op::Sink))),
+            "pipeline: needs one sink, and has 2"
+        );
+        let mut spec = Spec::hourly();
+        spec.nodes.truncate(4);
+        assert_eq!(Pipeline::new(&spec).expect("sound").sinks(), 1);
+        let mut spec = Spec::hourly();
+        spec.nodes.reverse();
+        let pipeline = Pipeline::new(&spec).expect("sound");
+        assert_eq!((pipeline.columns(0)[0].as_str(), pipeline.columns(1).len()), ("origin", 4));
+    }
+}

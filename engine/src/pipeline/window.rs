@@ -60,12 +60,14 @@ impl WindowOp {
         columns: &[Column],
     ) -> Result<(Self, Vec<Column>), PipelineError> {
         let Window { key, size_ms, delay_ms, aggregates } = window;
-        let missing = |what| Err(error(node, what));
-        match () {
-            () if *size_ms == 0 => return missing("size_ms is 0, and must be at least 1"),
-            () if key.is_empty() => return missing("has no key: name at least one column"),
-            () if aggregates.is_empty() => return missing("has no aggregates: name at least one"),
-            () => {}
+        let wrong = match (size_ms, key.len(), aggregates.len()) {
+            (0, ..) => Some("size_ms is 0, and must be at least 1"),
+            (_, 0, _) => Some("has no key: name at least one column"),
+            (.., 0) => Some("has no aggregates: name at least one"),
+            _ => None,
+        };
+        if let Some(what) = wrong {
+            return Err(error(node, what));
         }
         let names = aggregates.iter().map(|aggregate| aggregate.name.as_str());
         unlike(node, key.iter().map(String::as_str).chain([WINDOW_START]).chain(names))?;
@@ -211,3 +213,6 @@ fn compile(
     };
     Ok((Compiled { name: name.to_owned(), fresh, place }, kind))
 }
+
+#[cfg(test)]
+mod tests;

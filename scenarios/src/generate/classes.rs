@@ -1,0 +1,262 @@
+//! The classes of faults: which a seed draws from, and what each does to whom.
+
+use unplug_sim::fault::{Action, EffectFilter, Point, Target};
+
+use super::{Generator, Victim, atlas};
+use crate::{
+    scenario::{Classes, Generate},
+    topology::Role,
+};
+
+/// A process that is killed and soon loses power has so much less time to come back.
+const KILLED_NS_MAX: u64 = 300_000_000;
+/// The power loss follows on the kill so many disk operations, writes or nanoseconds later.
+const DISK_BETWEEN_MAX: u64 = 40;
+const WRITES_BETWEEN_MAX: u64 = 3;
+const TIME_BETWEEN_NS_MAX: u64 = 400_000_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Class {
+    DataCentrePowerLoss,
+    NodePowerLoss,
+    NodeKill,
+    KillThenPowerLoss,
+    Pause,
+    Throttle,
+    Partition,
+    OneWayPartition,
+    ClockStep,
+    StoreDiskLoss,
+    StoreBitRot,
+}
+
+/// Each class with its weight.
+pub(super) fn weights(classes: &Classes) -> [(u32, Class); 11] {
+    [
+        (classes.data_centre_power_loss, Class::DataCentrePowerLoss),
+        (classes.node_power_loss, Class::NodePowerLoss),
+        (classes.node_kill, Class::NodeKill),
+        (classes.kill_then_power_loss, Class::KillThenPowerLoss),
+        (classes.pause, Class::Pause),
+        (classes.throttle, Class::Throttle),
+        (classes.partition, Class::Partition),
+        (classes.one_way_partition, Class::OneWayPartition),
+        (classes.clock_step, Class::ClockStep),
+        (classes.store_disk_loss, Class::StoreDiskLoss),
+        (classes.store_bit_rot, Class::StoreBitRot),
+    ]
+}
+
+impl Class {
+    /// Whether it strikes single nodes of the roles that are named.
+    pub(super) fn is_of_roles(self) -> bool {
+        match self {
+            Self::NodePowerLoss
+            | Self::NodeKill
+            | Self::KillThenPowerLoss
+            | Self::Pause
+            | Self::Throttle
+            | Self::ClockStep => true,
+            Self::DataCentrePowerLoss
+            | Self::Partition
+            | Self::OneWayPartition
+            | Self::StoreDiskLoss
+            | Self::StoreBitRot => false,
+        }
+    }
+}
+
+/// A fault without the time from which it waits.
+pub(super) struct Blow {
+    pub(super) what: Action,
+    pub(super) on: Option<Point>,
+    /// Whom it strikes, if a node or all.
+    pub(super) victim: Option<Victim>,
+    /// How long it lasts, if it strikes at once.
+    pub(super) lasts_ns: u64,
+}
+
+impl Generator<'_> {
+    /// The classes that this seed draws from: all that have a weight, or a random part of them.
+    pub(super) fn swarm(&mut self, faults: &Generate) -> Vec<(u32, Class)> {
+        let all = || weights(&faults.classes).into_iter().filter(|(weight, _)| *weight > 0);
+        loop {
+            let kept: Vec<_> =
+                all().filter(|_| !faults.swarm || self.random.chance(1, 2)).collect();
+            if !kept.is_empty() {
+                return kept;
+            }
+        }
+    }
+
+    /// Whom a power loss or a kill strikes.
+    pub(super) fn victim(&mut self, class: Class) -> Victim {
+        // To a node that keeps nothing on its disk a power loss is no more than a kill.
+        match class {
+            Class::DataCentrePowerLoss => Victim::DataCentre,
+            Class::NodePowerLoss => self.mostly(&Role::DURABLE, (5, 6)),
+            Class::KillThenPowerLoss => self.mostly(&Role::DURABLE, (1, 1)),
+            _ => self.mostly(&[], (0, 1)),
+        }
+    }
+
+    /// A power loss or a kill.
+    pub(super) fn crash(&mut self, class: Class, victim: Victim, on: Option<Point>) -> Blow {
+        let (target, down_ns) = (victim.target(), self.down_ns());
+        let what = match class {
+            Class::NodeKill => Action::Kill { target, down_ns },
+            _ => Action::PowerLoss { target, down_ns },
+        };
+        Blow { what, on, victim: Some(victim), lasts_ns: down_ns }
+    }
+
+    /// A kill and a power loss of the same node, and how much later the latter begins to wait. Two
+    /// that wait for effects count the same ones, so that the kill always comes first.
+    pub(super) fn kill_then_power_loss(&mut self) -> (Blow, Blow, u64) {
+        let victim = self.victim(Class::KillThenPowerLoss);
+        let (low, high) = self.faults.down_ns;
+        let killed_ns = self.random.between(low, high.min(low.max(KILLED_NS_MAX)) + 1);
+        let (effect, between_max) = self.weighted(&[
+            (2, (Some(EffectFilter::Disk), DISK_BETWEEN_MAX)),
+            (2, (Some(EffectFilter::Write), WRITES_BETWEEN_MAX)),
+            (1, (None, 0)),
+        ]);
+        let (kill_on, loss_on, later_ns) = match effect {
+            None => (None, None, killed_ns + self.random.below(TIME_BETWEEN_NS_MAX)),
+            Some(effect) => {
+                let kill_on = self.disk(victim, effect);
+                let mut loss_on = kill_on.clone();
+                loss_on.nth += 1 + self.random.below(between_max);
+                loss_on.edge = self.edge();
+                (Some(kill_on), Some(loss_on), 0)
+            }
+        };
+        let kill = Blow {
+            what: Action::Kill { target: victim.target(), down_ns: killed_ns },
+            on: kill_on,
+            victim: Some(victim),
+            lasts_ns: killed_ns,
+        };
+        (kill, self.crash(Class::NodePowerLoss, victim, loss_on), later_ns)
+    }
+
+    pub(super) fn pause(&mut self) -> Blow {
+        let victim = self.mostly(&[Role::Driver], (4, 5));
+        let for_ns = self.duration_ns(self.faults.pause_ns);
+        Blow {
+            what: Action::Pause { target: victim.target(), for_ns },
+            on: self.pause_point(victim),
+            victim: Some(victim),
+            lasts_ns: for_ns,
+        }
+    }
+
+    pub(super) fn throttle(&mut self) -> Blow {
+        let victim = self.mostly(&[Role::Executor], (3, 4));
+        let (low, high) = self.faults.throttle_factor;
+        let factor = u32::try_from(self.doubled(low.into(), high.into())).expect("at most a u32");
+        let for_ns = self.duration_ns(self.faults.throttle_ns);
+        Blow {
+            what: Action::Throttle { target: victim.target(), factor, for_ns },
+            on: self.loose_point(victim),
+            victim: Some(victim),
+            lasts_ns: for_ns,
+        }
+    }
+
+    pub(super) fn partition(&mut self, one_way: bool) -> Blow {
+        let (from, to) = self.sides();
+        let for_ns = self.duration_ns(self.faults.partition_ns);
+        Blow {
+            what: Action::Partition { from, to, one_way, for_ns },
+            on: self.loose_point(Victim::DataCentre),
+            victim: None,
+            lasts_ns: for_ns,
+        }
+    }
+
+    pub(super) fn clock_step(&mut self) -> Blow {
+        let victim = if self.random.chance(1, 4) {
+            Victim::DataCentre
+        } else {
+            self.mostly(&[Role::Driver], (1, 2))
+        };
+        let (low, high) = self.faults.clock_step_ns;
+        // Evenly within a doubling, so that each order of magnitude is as likely.
+        let least = self.doubled(low, high);
+        let step = self.random.between(least, high.min(least.saturating_mul(2)) + 1);
+        let step = i64::try_from(step).expect("checked: at most an hour");
+        let by_ns = if self.random.chance(1, 2) { step } else { -step };
+        Blow {
+            what: Action::ClockStep { target: victim.target(), by_ns },
+            on: self.loose_point(victim),
+            victim: Some(victim),
+            lasts_ns: 0,
+        }
+    }
+
+    pub(super) fn store_disk_loss(&mut self) -> Blow {
+        let (victim, down_ns) = (Victim::Node(Role::Store, self.harmed), self.down_ns());
+        Blow {
+            what: Action::DiskLoss { node: Role::Store.node(self.harmed), down_ns },
+            on: self.point(victim),
+            victim: Some(victim),
+            lasts_ns: down_ns,
+        }
+    }
+
+    pub(super) fn store_bit_rot(&mut self) -> Blow {
+        let victim = Victim::Node(Role::Store, self.harmed);
+        let directory = self.pick(&atlas::ROTTING).to_owned();
+        Blow {
+            what: Action::BitRot { node: Role::Store.node(self.harmed), directory },
+            on: self.loose_point(victim),
+            victim: Some(victim),
+            lasts_ns: 0,
+        }
+    }
+
+    /// A node of the roles that are struck: with this probability of one of `wanted`, if they
+    /// have any.
+    fn mostly(&mut self, wanted: &[Role], (cases, of): (u64, u64)) -> Victim {
+        let roles = &self.faults.roles;
+        let meant: Vec<Role> = roles.iter().copied().filter(|role| wanted.contains(role)).collect();
+        let role = if !meant.is_empty() && self.random.chance(cases, of) {
+            self.pick(&meant)
+        } else {
+            self.pick(&roles.clone())
+        };
+        self.node(role)
+    }
+
+    /// Skewed to the short end: outages shorter than a time-out are the trickier ones.
+    fn down_ns(&mut self) -> u64 {
+        let (low, high) = self.faults.down_ns;
+        let high = self.random.between(low, high + 1);
+        self.random.between(low, high + 1)
+    }
+
+    fn duration_ns(&mut self, (low, high): (u64, u64)) -> u64 {
+        self.random.between(low, high + 1)
+    }
+
+    /// `low`, or twice it, or four times it, and so on up to `high`; each as likely.
+    fn doubled(&mut self, low: u64, high: u64) -> u64 {
+        let doublings = (high / low.max(1)).checked_ilog2().unwrap_or(0);
+        low << self.random.below(u64::from(doublings) + 1)
+    }
+}
+
+impl Victim {
+    pub(super) fn target(self) -> Target {
+        match self {
+            Self::DataCentre => Target::DataCentre,
+            Self::Node(role, index) => Target::Node(role.node(index)),
+        }
+    }
+
+    /// Whether a driver has to take up leadership after it.
+    pub(super) fn leads(self) -> bool {
+        matches!(self, Self::DataCentre | Self::Node(Role::Driver, _))
+    }
+}
