@@ -84,11 +84,12 @@ impl Step {
 }
 
 /// The marks beside those of the steps.
-pub const MARKS: [&str; 13] = [
+pub const MARKS: [&str; 14] = [
     "leader.elected",
     "offsets.decided",
     "commit.decided",
     "sink.published",
+    "epoch.published",
     "fetch.failed",
     "speculation.won",
     "driver.fenced",

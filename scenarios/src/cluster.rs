@@ -19,17 +19,6 @@ use crate::{
     workload::Workload,
 };
 
-/// The names of the pipelines that the engine has.
-const PIPELINES: [&str; 1] = ["flights"];
-
-/// The engine's pipeline of this name.
-fn named(name: &str) -> Option<Spec> {
-    match name {
-        "flights" => Some(Spec::flights()),
-        _ => None,
-    }
-}
-
 /// The engine's pipeline of a scenario.
 ///
 /// # Errors
@@ -37,8 +26,8 @@ fn named(name: &str) -> Option<Spec> {
 pub fn spec(scenario: &Scenario) -> Result<Spec, Invalid> {
     let Some(json) = &scenario.pipeline else { return Ok(Spec::flights()) };
     if let Some(name) = json.as_str() {
-        let known = || Invalid::at("pipeline", unknown("pipeline", name, PIPELINES));
-        return named(name).ok_or_else(known);
+        let known = || Invalid::at("pipeline", unknown("pipeline", name, Spec::NAMES));
+        return Spec::named(name).ok_or_else(known);
     }
     serde_path_to_error::deserialize(json).map_err(|error| {
         Invalid::at(&format!("pipeline.{}", error.path()), error.inner().to_string())
@@ -55,8 +44,11 @@ pub fn pipeline(scenario: &Scenario) -> Result<Pipeline, Invalid> {
 
 /// How many sinks a pipeline has, and why.
 #[must_use]
-pub fn sinks(_pipeline: &Pipeline) -> (u32, &'static str) {
-    (1, "one for its rows")
+pub fn sinks(pipeline: &Pipeline) -> (u32, &'static str) {
+    match pipeline.sinks() {
+        1 => (1, "one for its rows"),
+        _ => (2, "one for its rows, and one for those that are late"),
+    }
 }
 
 /// The world of one run, ready to start, and its clients.
@@ -68,7 +60,7 @@ pub fn build(
     seed: u64,
     workload: &Workload,
 ) -> Result<(World, Rc<Clients>), Invalid> {
-    let config = Rc::new(config(scenario)?);
+    let config = Rc::new(config(scenario, seed)?);
     let Source::Flights(flights) = scenario.workload;
     let producers = scenario.cluster.producers;
     let gap_ns = 1_000_000_000 * u64::from(producers) / u64::from(flights.per_second);
@@ -112,7 +104,7 @@ fn engine_nodes(scenario: &Scenario) -> impl Iterator<Item = (topology::Role, u3
         .flat_map(move |role| (0..role.count(&cluster)).map(move |index| (role, index)))
 }
 
-fn config(scenario: &Scenario) -> Result<Config, Invalid> {
+fn config(scenario: &Scenario, seed: u64) -> Result<Config, Invalid> {
     let nodes: Vec<_> = engine_nodes(scenario).zip(0..).collect();
     let of = |wanted: topology::Role| {
         nodes.iter().filter(move |((role, _), _)| *role == wanted).map(|(_, id)| NodeId(*id))
@@ -134,6 +126,11 @@ fn config(scenario: &Scenario) -> Result<Config, Invalid> {
             Sink::Append => SinkKind::Append,
         },
         epoch_interval: Duration::from_nanos(scenario.epoch_interval_ns),
+        work_per_tuple: Duration::from_nanos(scenario.work_per_tuple_ns),
+        heartbeat: Duration::from_nanos(scenario.heartbeat_ns),
+        failure_timeout: Duration::from_nanos(scenario.failure_timeout_ns),
+        speculation: scenario.speculates(seed),
+        state_partitions: scenario.state_partitions,
         defects: Defects::of(&defects),
         ..Config::new(cluster, pipeline(scenario)?)
     })

@@ -27,6 +27,7 @@ pub mod run;
 pub mod scenario;
 pub mod suite;
 pub mod table;
+pub mod timing;
 pub mod topology;
 mod validate;
 pub mod workload;

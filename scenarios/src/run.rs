@@ -20,6 +20,7 @@ use crate::{
     oracle::{self, Setting},
     outcome::{Digest, Outcome, Verdict, VerdictKind},
     scenario::Scenario,
+    timing,
     workload::{Input, Workload},
 };
 
@@ -85,7 +86,7 @@ impl<'a> Case<'a> {
         let run = || -> Result<Outcome, Invalid> {
             let (mut world, clients) = cluster::build(scenario, seed, workload)?;
             world.load(&plan).map_err(|error| Invalid::new(error.to_string()))?;
-            world.watch("commit.decided");
+            timing::WATCHED.into_iter().for_each(|mark| world.watch(mark));
             let mut verdicts = drive(&mut world, &clients, scenario, &plan, out);
             // A run that was broken off had no time to deliver all.
             let broken_off = !verdicts.is_empty();
@@ -98,7 +99,7 @@ impl<'a> Case<'a> {
                     verdicts.push(Verdict { kind: VerdictKind::NotMeasured, message });
                 }
             }
-            Ok(outcome(seed, &plan, &world, &clients, verdicts))
+            Ok(outcome(scenario, (seed, &plan), (&world, &clients), verdicts))
         };
         run().unwrap_or_else(|error| broken(seed, plan.clone(), &error))
     }
@@ -249,12 +250,12 @@ fn end_verdict(world: &World, ended: &Ended) -> Verdict {
 }
 
 fn outcome(
-    seed: u64,
-    plan: &Plan,
-    world: &World,
-    clients: &Clients,
+    scenario: &Scenario,
+    (seed, plan): (u64, &Plan),
+    (world, clients): (&World, &Clients),
     mut verdicts: Vec<Verdict>,
 ) -> Outcome {
+    let (hits, speculation) = (world.mark_hits(), scenario.speculates(seed));
     let (fired, crashes) = (world.fired(), world.crashes());
     let tuples = clients.acknowledged() as u64;
     for (count, what) in [
@@ -285,8 +286,8 @@ fn outcome(
         power_cuts_unsynced: cuts().filter(unsynced).count() as u64,
         steps_interrupted: interrupted(&crashes),
         marks: marks(world),
-        recovery_ns: recoveries(world, &fired),
-        epoch_ns: epochs(world),
+        recovery_ns: timing::recoveries(&hits, &fired),
+        epoch_ns: timing::epochs(&hits, &fired, speculation),
         virtual_ns: world.now_ns(),
         events: world.events(),
         plan: plan.clone(),
@@ -310,21 +311,6 @@ fn interrupted(crashes: &[Crash]) -> BTreeMap<String, u64> {
 /// How often nodes passed each mark.
 fn marks(_world: &World) -> BTreeMap<String, u64> {
     BTreeMap::new()
-}
-
-/// How long epochs took, by what went on meanwhile.
-fn epochs(_world: &World) -> BTreeMap<String, Vec<u64>> {
-    BTreeMap::new()
-}
-
-/// From each fault to the first commit decided after it, where there was one.
-fn recoveries(world: &World, fired: &[Fired]) -> Vec<u64> {
-    let commits = world.mark_hits();
-    let first_after = |at_ns: u64| {
-        let place = commits.partition_point(|hit| hit.at_ns <= at_ns);
-        commits.get(place).map(|hit| hit.at_ns - at_ns)
-    };
-    fired.iter().filter_map(|fault| first_after(fault.at_ns)).collect()
 }
 
 #[cfg(test)]

@@ -74,6 +74,7 @@ impl<E: Env> Leader<E> {
             let results = self.run_tasks(&offsets, before.as_ref()).await?;
             let commit = self.commit(&offsets, results, before.as_ref()).await?;
             self.apply(&offsets, &commit).await?;
+            env.mark("epoch.published");
             let done = Before { offsets, commit };
             if done.offsets.epoch.0.is_multiple_of(config.collect_every) {
                 self.collect(&done).await?;
