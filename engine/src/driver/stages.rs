@@ -61,8 +61,10 @@ impl<E: Env> Leader<E> {
                 attempts.push(self.attempt(launch, request(&input, &tasks, launch)));
             }
             // Executors come and go: look now and then, whatever happens.
-            let look_ns = tasks.look_ns(&self.record.borrow()).unwrap_or(u64::MAX);
-            let look_ns = look_ns.clamp(now_ns + 1, now_ns + nanos(PAUSE));
+            let later_ns = now_ns + nanos(PAUSE);
+            let look_ns = tasks.look_ns(&self.record.borrow());
+            let look_ns = look_ns.filter(|look_ns| (now_ns + 1..later_ns).contains(look_ns));
+            let look_ns = look_ns.unwrap_or(later_ns);
             let pause = node.env.sleep_until(Instant(look_ns));
             if attempts.is_empty() {
                 pause.await;
