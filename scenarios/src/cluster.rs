@@ -19,17 +19,6 @@ use crate::{
     workload::Workload,
 };
 
-/// The names of the pipelines that the engine has.
-const PIPELINES: [&str; 1] = ["flights"];
-
-/// The engine's pipeline of this name.
-fn named(name: &str) -> Option<Spec> {
-    match name {
-        "flights" => Some(Spec::flights()),
-        _ => None,
-    }
-}
-
 /// The engine's pipeline of a scenario.
 ///
 /// # Errors
@@ -37,8 +26,8 @@ fn named(name: &str) -> Option<Spec> {
 pub fn spec(scenario: &Scenario) -> Result<Spec, Invalid> {
     let Some(json) = &scenario.pipeline else { return Ok(Spec::flights()) };
     if let Some(name) = json.as_str() {
-        let known = || Invalid::at("pipeline", unknown("pipeline", name, PIPELINES));
-        return named(name).ok_or_else(known);
+        let known = || Invalid::at("pipeline", unknown("pipeline", name, Spec::NAMES));
+        return Spec::named(name).ok_or_else(known);
     }
     serde_path_to_error::deserialize(json).map_err(|error| {
         Invalid::at(&format!("pipeline.{}", error.path()), error.inner().to_string())
@@ -55,8 +44,11 @@ pub fn pipeline(scenario: &Scenario) -> Result<Pipeline, Invalid> {
 
 /// How many sinks a pipeline has, and why.
 #[must_use]
-pub fn sinks(_pipeline: &Pipeline) -> (u32, &'static str) {
-    (1, "one for its rows")
+pub fn sinks(pipeline: &Pipeline) -> (usize, &'static str) {
+    match pipeline.sinks() {
+        1 => (1, "one for its rows"),
+        more => (more, "one for its rows and one for those that come late"),
+    }
 }
 
 /// The world of one run, ready to start, and its clients.
