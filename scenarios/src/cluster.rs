@@ -44,10 +44,10 @@ pub fn pipeline(scenario: &Scenario) -> Result<Pipeline, Invalid> {
 
 /// How many sinks a pipeline has, and why.
 #[must_use]
-pub fn sinks(pipeline: &Pipeline) -> (u32, &'static str) {
+pub fn sinks(pipeline: &Pipeline) -> (usize, &'static str) {
     match pipeline.sinks() {
         1 => (1, "one for its rows"),
-        _ => (2, "one for its rows, and one for those that are late"),
+        more => (more, "one for its rows and one for those that come late"),
     }
 }
 

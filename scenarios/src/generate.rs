@@ -108,8 +108,7 @@ impl<'a> Generator<'a> {
             }
             Class::Pause => self.pause(),
             Class::Throttle => self.throttle(),
-            Class::Partition => self.partition(false),
-            Class::OneWayPartition => self.partition(true),
+            Class::Partition | Class::OneWayPartition => self.partition(class),
             Class::ClockStep => self.clock_step(),
             Class::StoreDiskLoss => self.store_disk_loss(),
             Class::StoreBitRot => self.store_bit_rot(),
@@ -189,7 +188,11 @@ fn push(faults: &mut Vec<Fault>, from_ns: u64, blow: Blow) -> Before {
         Action::PowerLoss { .. } | Action::Kill { .. } => Some(over_ns),
         // Another driver takes over while it stands still.
         Action::Pause { .. } => Some(from_ns),
-        _ => None,
+        Action::Throttle { .. }
+        | Action::Partition { .. }
+        | Action::ClockStep { .. }
+        | Action::DiskLoss { .. }
+        | Action::BitRot { .. } => None,
     };
     faults.push(Fault { when: Trigger { from_ns, on }, what });
     Before { over_ns, leader_ns: leader_ns.filter(|_| victim.is_some_and(Victim::leads)) }

@@ -90,7 +90,7 @@ fn reach(scenario: &Scenario) -> Result<(), Invalid> {
 fn sinks(scenario: &Scenario) -> Result<(), Invalid> {
     let pipeline = cluster::pipeline(scenario)?;
     let (wanted, why) = cluster::sinks(&pipeline);
-    if scenario.cluster.sinks == wanted {
+    if usize::try_from(scenario.cluster.sinks) == Ok(wanted) {
         return Ok(());
     }
     let what = format!(
@@ -135,7 +135,8 @@ fn nodes(cluster: &Cluster) -> Result<(), Invalid> {
     within("cluster.stores", cluster.stores, 1..=7)?;
     if cluster.stores.is_multiple_of(2) {
         let (stores, fewer) = (cluster.stores, cluster.stores - 1);
-        let what = format!("{stores} is even, and survives no more than {fewer}; it must be odd");
+        let what =
+            format!("{stores} is even, and bears no more losses than {fewer}; it must be odd");
         return Err(Invalid::at("cluster.stores", what));
     }
     within("cluster.drivers", cluster.drivers, 1..=8)?;
@@ -203,6 +204,135 @@ mod tests {
         check(
             r#", "defects": ["ack-befor-sync"]"#,
             "x.json: defects: unknown defect \"ack-befor-sync\"; did you mean \"ack-before-sync\"?",
+        );
+    }
+
+    #[test]
+    fn classes_have_their_parameters_within_bounds() {
+        let generate = |fields: &str, expected: &str| {
+            let fields = format!(r#", "faults": {{"generate": {{{fields}}}}}"#);
+            check(&fields, &format!("x.json: faults.generate: {expected}"));
+        };
+        let hour = "it must be 0 to 3600000000000";
+        for field in ["down_ns", "pause_ns", "throttle_ns", "partition_ns"] {
+            generate(
+                &format!(r#""{field}": [1, 3600000000001]"#),
+                &format!("{field}: 3600000000001 is out of range; {hour}"),
+            );
+            generate(
+                &format!(r#""{field}": [2, 1]"#),
+                &format!("{field}: [2, 1] is upside down; it must be [low, high]"),
+            );
+        }
+        generate(
+            r#""clock_step_ns": [0, 5]"#,
+            "clock_step_ns: 0 is out of range; it must be 1 to 3600000000000",
+        );
+        generate(
+            r#""throttle_factor": [2, 1000001]"#,
+            "throttle_factor: 1000001 is out of range; it must be 1 to 1000000",
+        );
+        generate(
+            r#""throttle_factor": [3, 2]"#,
+            "throttle_factor: [3, 2] is upside down; it must be [low, high]",
+        );
+        for class in ["node_kill", "kill_then_power_loss", "pause", "throttle", "clock_step"] {
+            generate(
+                &format!(r#""roles": [], "classes": {{"{class}": 1}}"#),
+                "roles: no role for the faults of single nodes; name one",
+            );
+        }
+        check(
+            r#", "faults": {"generate": {"classes": {"pausse": 1}}}"#,
+            "x.json: line 1 column 58: faults.generate.classes.pausse: unknown field \"pausse\"; \
+             did you mean \"pause\"?",
+        );
+    }
+
+    #[test]
+    fn a_single_store_keeps_its_disk() {
+        for class in ["store_disk_loss", "store_bit_rot"] {
+            check(
+                &format!(
+                    r#", "cluster": {{"stores": 1}},
+                        "faults": {{"generate": {{"classes": {{"{class}": 1}}}}}}"#
+                ),
+                &format!(
+                    "x.json: faults.generate: classes.{class}: the only store of a cluster must \
+                     keep its disk; leave it out, or have 3 stores rather than 1"
+                ),
+            );
+        }
+    }
+
+    #[test]
+    fn clusters_are_of_sizes_that_work() {
+        check(
+            r#", "cluster": {"stores": 4}"#,
+            "x.json: cluster.stores: 4 is even, and bears no more losses than 3; it must be odd",
+        );
+        check(
+            r#", "cluster": {"stores": 9}"#,
+            "x.json: cluster.stores: 9 is out of range; it must be 1 to 7",
+        );
+        check(
+            r#", "cluster": {"drivers": 9}"#,
+            "x.json: cluster.drivers: 9 is out of range; it must be 1 to 8",
+        );
+        check(
+            r#", "cluster": {"sinks": 2}"#,
+            "x.json: cluster.sinks: is 2, and the pipeline has 1: one for its rows; make it 1",
+        );
+        check(
+            r#", "pipeline": "hourly""#,
+            "x.json: cluster.sinks: is 1, and the pipeline has 2: one for its rows and one for \
+             those that come late; make it 2",
+        );
+    }
+
+    #[test]
+    fn the_engine_is_set_within_bounds() {
+        check(
+            r#", "pipeline": "hourlie""#,
+            "x.json: pipeline: unknown pipeline \"hourlie\"; did you mean \"hourly\"?",
+        );
+        check(
+            r#", "state_partitions": 65"#,
+            "x.json: state_partitions: 65 is out of range; it must be 1 to 64",
+        );
+        check(
+            r#", "heartbeat_ns": 0"#,
+            "x.json: heartbeat_ns: 0 is out of range; it must be 1000000 to 3600000000000",
+        );
+        check(
+            r#", "failure_timeout_ns": 100000000"#,
+            "x.json: failure_timeout_ns: 100000000 must be above heartbeat_ns, 100000000",
+        );
+        check(
+            r#", "work_per_tuple_ns": 1000000001"#,
+            "x.json: work_per_tuple_ns: 1000000001 is out of range; it must be 0 to 1000000000",
+        );
+        check(
+            r#", "speculation": "hlaf""#,
+            "x.json: line 1 column 35: speculation: unknown name \"hlaf\"; did you mean \
+             \"half\"?",
+        );
+    }
+
+    #[test]
+    fn what_must_be_reached_is_known() {
+        check(
+            r#", "sometimes": ["fetch.faild"]"#,
+            "x.json: sometimes: unknown mark \"fetch.faild\"; did you mean \"fetch.failed\"?",
+        );
+        check(
+            r#", "interrupted_min": {"aply": 20}"#,
+            "x.json: interrupted_min: unknown step \"aply\"; did you mean \"apply\"?",
+        );
+        check(
+            r#", "interrupted_min": {"apply": 0}"#,
+            "x.json: interrupted_min.apply: 0 is out of range; it must be 1 to \
+             18446744073709551615",
         );
     }
 

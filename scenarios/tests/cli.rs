@@ -99,6 +99,35 @@ fn what_there_is_is_listed() {
 }
 
 #[test]
+fn what_must_be_reached_is_asked_of_many_seeds_only() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = br#"{"name": "short", "workload": {"flights": {"tuples": 40, "per_second": 400}},
+        "faults": {"plan": {"faults": [{"when": {"from_ns": 50000000},
+            "what": {"kill": {"target": {"node": "executor-0"}, "down_ns": 1000000}}}]}},
+        "sometimes": ["store.rebuilt"], "interrupted_min": {"apply": 100000}}"#;
+    fs::write(folder.path().join("short.json"), text).expect("written");
+    let run = |seeds: &str| {
+        let args = ["run", "short.json", "--seeds", seeds, "--json", "out.json"];
+        let output = unplug(folder.path(), &args);
+        let json = fs::read_to_string(folder.path().join("out.json")).expect("written");
+        let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+        (output.status.code(), String::from_utf8(output.stdout).expect("UTF-8"), json)
+    };
+    let (status, told, json) = run("0..100");
+    assert_eq!(status, Some(4), "{told}");
+    let missing = "short: not reached: store.rebuilt never, apply interrupted ";
+    assert!(told.contains("\nreached: store.rebuilt 0\n"), "{told}");
+    assert!(told.contains(&format!("\n{missing}")) && told.contains(" of at least 100000\n"));
+    assert!(told.ends_with("\nnot all was reached in 100 runs, 0 failed\n"), "{told}");
+    assert_eq!(json["held"], false);
+    assert!(json["reached"]["missing"][0].as_str().expect("a line").starts_with(missing));
+    let (status, told, json) = run("0..99");
+    assert_eq!(status, Some(0), "{told}");
+    assert!(told.contains("\nreached: store.rebuilt 0\n") && !told.contains("not reached"));
+    assert_eq!(json["reached"]["missing"], serde_json::json!([]));
+}
+
+#[test]
 fn help_is_no_error() {
     let folder = tempfile::tempdir().expect("a folder");
     for args in [&["--help"][..], &["run", "--help"], &["--version"]] {

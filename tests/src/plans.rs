@@ -1,9 +1,11 @@
 //! Proptest strategies for fault plans, put together from parts: a user's own property test takes
 //! the part it needs, and shrinks by itself.
 //!
-//! Every plan drawn is within what the engine promises to survive: what goes down comes back, with
-//! its disk. A plan shrinks to fewer faults first, then to faults at a time rather than beside an
-//! effect, to earlier ones, shorter ones, and to ones of single nodes rather than of all.
+//! Every plan drawn is within what the engine promises to survive, as [`unplug::generate::atlas`]
+//! tells: what goes down comes back, with its disk; [`any_plan`] has faults of every kind, of
+//! which one store may lose its disk or rot. A plan shrinks to fewer faults first, then to simpler
+//! kinds, to faults at a time rather than beside an effect, to earlier ones, shorter ones, and to
+//! ones of single nodes rather than of all.
 //!
 //! ```
 //! use proptest::{strategy::{Strategy, ValueTree}, test_runner::TestRunner};
@@ -16,8 +18,11 @@
 //! # Ok::<(), proptest::test_runner::Reason>(())
 //! ```
 
+mod others;
+
 use std::ops::RangeInclusive;
 
+pub use others::{FOR_NS, bit_rot, clock_step, disk_loss, partition, pause, throttle};
 use proptest::{
     collection,
     prelude::{Just, Strategy, any},
@@ -25,7 +30,10 @@ use proptest::{
     sample::select,
     strategy::Union,
 };
-use unplug::topology::{Cluster, Role, reader};
+use unplug::{
+    generate::atlas,
+    topology::{Cluster, Role, reader},
+};
 use unplug_sim::fault::{Action, Edge, EffectFilter, Fault, Plan, Point, Target, Trigger};
 
 const MS: u64 = 1_000_000;
@@ -43,14 +51,15 @@ const DISK_NTH_MAX: u64 = 80;
 /// The same in passes of one mark, of which each boot of a node begins with none.
 const MARK_NTH_MAX: u64 = 6;
 
-/// The six steps of an epoch, each with the role that passes its marks.
-pub const STEPS: [(&str, Role); 6] = [
+/// The steps of an epoch, each with the role that passes its marks.
+pub const STEPS: [(&str, Role); 7] = [
     ("generation", Role::Driver),
     ("offsets", Role::Driver),
     ("tasks", Role::Executor),
     ("blobs", Role::Executor),
     ("commit", Role::Driver),
     ("apply", Role::Sink),
+    ("collect", Role::Driver),
 ];
 
 /// The nodes of a cluster that a plan may strike: all but the readers, which are the oracle's
@@ -73,10 +82,36 @@ pub fn plan(
     collection::vec(fault(nodes, until_ns), faults).prop_map(|faults| Plan { faults })
 }
 
-/// One fault. Half of those of single nodes that wait for an effect strike the very node that has
+/// The same with faults of every kind, crashes in half of the cases. At most one store is harmed
+/// for good, if the cluster can bear it.
+pub fn any_plan(
+    cluster: &Cluster,
+    faults: RangeInclusive<usize>,
+    until_ns: u64,
+) -> impl Strategy<Value = Plan> + use<> {
+    let (nodes, cluster) = (nodes(cluster), *cluster);
+    // Which store it is, is drawn once for the whole plan.
+    (0..cluster.stores).prop_flat_map(move |harmed| {
+        let harmed = (atlas::harmed_max(&cluster) > 0).then(|| Role::Store.node(harmed));
+        let what = any_action(&nodes, &cluster, harmed.as_deref());
+        collection::vec(fault_of(&nodes, until_ns, what), faults.clone())
+            .prop_map(|faults| Plan { faults })
+    })
+}
+
+/// One fault: a loss of power or a kill. Half of those of single nodes that wait for an effect strike the very node that has
 /// it: there something is half done.
 pub fn fault(nodes: &[String], until_ns: u64) -> impl Strategy<Value = Fault> + use<> {
-    (trigger(nodes, until_ns), action(nodes), any::<bool>()).prop_map(|(when, what, own)| {
+    fault_of(nodes, until_ns, action(nodes))
+}
+
+/// The same, of another action.
+pub fn fault_of<S: Strategy<Value = Action>>(
+    nodes: &[String],
+    until_ns: u64,
+    what: S,
+) -> impl Strategy<Value = Fault> + use<S> {
+    (trigger(nodes, until_ns), what, any::<bool>()).prop_map(|(when, what, own)| {
         let what = match &when.on {
             Some(point) if own => at_node(what, &point.node),
             Some(_) | None => what,
@@ -149,6 +184,27 @@ pub fn action(nodes: &[String]) -> impl Strategy<Value = Action> + use<> {
     ]
 }
 
+/// What happens, of any kind; the simpler kinds first, since draws shrink to those. The disk that
+/// may be lost or rot is of the store `harmed`, if there is one.
+pub fn any_action(
+    nodes: &[String],
+    cluster: &Cluster,
+    harmed: Option<&str>,
+) -> impl Strategy<Value = Action> + use<> {
+    let mut kinds = vec![
+        (6, action(nodes).boxed()),
+        (2, pause(nodes).boxed()),
+        (1, throttle(nodes).boxed()),
+        (1, clock_step(nodes).boxed()),
+        (2, partition(&cluster.nodes()).boxed()),
+    ];
+    if let Some(store) = harmed {
+        kinds.push((1, bit_rot(store).boxed()));
+        kinds.push((1, disk_loss(store).boxed()));
+    }
+    Union::new_weighted(kinds)
+}
+
 /// One node, struck alone.
 pub fn node_target(nodes: &[String]) -> impl Strategy<Value = Target> + use<> {
     node(nodes).prop_map(Target::Node)
@@ -177,6 +233,14 @@ fn at_node(what: Action, node: &str) -> Action {
     match what {
         Action::Kill { target, down_ns } => Action::Kill { target: at(target), down_ns },
         Action::PowerLoss { target, down_ns } => Action::PowerLoss { target: at(target), down_ns },
-        other => other,
+        Action::Pause { target, for_ns } => Action::Pause { target: at(target), for_ns },
+        Action::Throttle { target, factor, for_ns } => {
+            Action::Throttle { target: at(target), factor, for_ns }
+        }
+        Action::ClockStep { target, by_ns } => Action::ClockStep { target: at(target), by_ns },
+        // Their nodes are chosen for what they are.
+        other @ (Action::Partition { .. } | Action::DiskLoss { .. } | Action::BitRot { .. }) => {
+            other
+        }
     }
 }

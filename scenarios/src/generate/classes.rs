@@ -92,20 +92,22 @@ impl Generator<'_> {
     /// Whom a power loss or a kill strikes.
     pub(super) fn victim(&mut self, class: Class) -> Victim {
         // To a node that keeps nothing on its disk a power loss is no more than a kill.
-        match class {
-            Class::DataCentrePowerLoss => Victim::DataCentre,
-            Class::NodePowerLoss => self.mostly(&Role::DURABLE, (5, 6)),
-            Class::KillThenPowerLoss => self.mostly(&Role::DURABLE, (1, 1)),
-            _ => self.mostly(&[], (0, 1)),
+        if class == Class::DataCentrePowerLoss {
+            Victim::DataCentre
+        } else if class == Class::NodePowerLoss {
+            self.mostly(&Role::DURABLE, (5, 6))
+        } else {
+            self.mostly(&[], (0, 1))
         }
     }
 
     /// A power loss or a kill.
     pub(super) fn crash(&mut self, class: Class, victim: Victim, on: Option<Point>) -> Blow {
         let (target, down_ns) = (victim.target(), self.down_ns());
-        let what = match class {
-            Class::NodeKill => Action::Kill { target, down_ns },
-            _ => Action::PowerLoss { target, down_ns },
+        let what = if class == Class::NodeKill {
+            Action::Kill { target, down_ns }
+        } else {
+            Action::PowerLoss { target, down_ns }
         };
         Blow { what, on, victim: Some(victim), lasts_ns: down_ns }
     }
@@ -113,7 +115,7 @@ impl Generator<'_> {
     /// A kill and a power loss of the same node, and how much later the latter begins to wait. Two
     /// that wait for effects count the same ones, so that the kill always comes first.
     pub(super) fn kill_then_power_loss(&mut self) -> (Blow, Blow, u64) {
-        let victim = self.victim(Class::KillThenPowerLoss);
+        let victim = self.mostly(&Role::DURABLE, (1, 1));
         let (low, high) = self.faults.down_ns;
         let killed_ns = self.random.between(low, high.min(low.max(KILLED_NS_MAX)) + 1);
         let (effect, between_max) = self.weighted(&[
@@ -164,7 +166,8 @@ impl Generator<'_> {
         }
     }
 
-    pub(super) fn partition(&mut self, one_way: bool) -> Blow {
+    pub(super) fn partition(&mut self, class: Class) -> Blow {
+        let one_way = class == Class::OneWayPartition;
         let (from, to) = self.sides();
         let for_ns = self.duration_ns(self.faults.partition_ns);
         Blow {

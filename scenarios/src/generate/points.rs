@@ -84,8 +84,10 @@ impl Generator<'_> {
                 let wait = self.weighted(&PAUSES);
                 self.wait(wait, victim)
             }
-            _ if self.random.chance(1, 3) => self.wait(Wait::Send, victim),
-            _ => self.point(victim),
+            Victim::Node(..) | Victim::DataCentre if self.random.chance(1, 3) => {
+                self.wait(Wait::Send, victim)
+            }
+            Victim::Node(..) | Victim::DataCentre => self.point(victim),
         }
     }
 

@@ -104,11 +104,13 @@ fn in_range(fault: &Fault, faults: &Generate) {
 fn every_class_role_and_step_comes_up() {
     let mut seen = BTreeSet::new();
     for fault in faults(&all_classes(""), 2_000) {
-        for node in match &fault.what {
-            Action::Partition { .. } => vec!["some"],
-            what if what.nodes().is_empty() => vec!["all"],
-            what => what.nodes(),
-        } {
+        let mut nodes = fault.what.nodes();
+        if matches!(fault.what, Action::Partition { .. }) {
+            nodes = vec!["some"];
+        } else if nodes.is_empty() {
+            nodes = vec!["all"];
+        }
+        for node in nodes {
             let role = node.split('-').next().expect("a part");
             seen.insert(format!("{} {role}", fault.what.kind()));
         }
@@ -203,15 +205,14 @@ fn throttles_double_and_clocks_step_by_every_order_of_magnitude() {
     let mut factors = BTreeMap::<_, u32>::new();
     let (mut tiny, mut large, mut back, mut all) = (0, 0, 0, 0);
     for fault in faults(&all_classes(""), 2_000) {
-        match fault.what {
-            Action::Throttle { factor, .. } => *factors.entry(factor).or_default() += 1,
-            Action::ClockStep { by_ns, .. } => {
-                all += 1;
-                tiny += u32::from(by_ns.abs() < HOUR / 10_000);
-                large += u32::from(by_ns.abs() > HOUR / 10);
-                back += u32::from(by_ns < 0);
-            }
-            _ => {}
+        if let Action::Throttle { factor, .. } = fault.what {
+            *factors.entry(factor).or_default() += 1;
+        }
+        if let Action::ClockStep { by_ns, .. } = fault.what {
+            all += 1;
+            tiny += u32::from(by_ns.abs() < HOUR / 10_000);
+            large += u32::from(by_ns.abs() > HOUR / 10);
+            back += u32::from(by_ns < 0);
         }
     }
     let doubled: Vec<_> = factors.keys().copied().collect();

@@ -113,3 +113,112 @@ fn absolute(directory: &str) -> Result<(), Invalid> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use unplug_sim::fault::{Target, Trigger};
+
+    use super::*;
+
+    fn judge(what: Action) -> Result<(), String> {
+        let plan = Plan { faults: vec![Fault { when: Trigger { from_ns: 1, on: None }, what }] };
+        check(&plan, &Cluster::default()).map_err(|error| error.to_string())
+    }
+
+    fn refused(what: Action, why: &str) {
+        assert_eq!(judge(what), Err(format!("faults[0].{why}")));
+    }
+
+    fn node(name: &str) -> Target {
+        Target::Node(name.to_owned())
+    }
+
+    fn cut(from: &[&str], to: &[&str], for_ns: u64) -> Action {
+        let names = |side: &[&str]| side.iter().map(|&name| name.to_owned()).collect();
+        Action::Partition { from: names(from), to: names(to), one_way: false, for_ns }
+    }
+
+    fn rot(node: &str, directory: &str) -> Action {
+        Action::BitRot { node: node.to_owned(), directory: directory.to_owned() }
+    }
+
+    #[test]
+    fn the_edges_of_what_makes_sense_do() {
+        for what in [
+            Action::Pause { target: Target::DataCentre, for_ns: HOUR },
+            Action::Throttle { target: node("executor-2"), factor: 1, for_ns: 0 },
+            Action::Throttle { target: node("executor-2"), factor: 1_000_000, for_ns: HOUR },
+            cut(&["store-0", "driver-0"], &["reader-1"], HOUR),
+            Action::ClockStep { target: node("broker"), by_ns: -DAY },
+            Action::DiskLoss { node: "broker".to_owned(), down_ns: HOUR },
+            rot("store-1", "/blobs"),
+            rot("sink-0", "/"),
+            rot("sink-0", "/a/b"),
+        ] {
+            assert_eq!(judge(what.clone()), Ok(()), "{what:?}");
+        }
+    }
+
+    #[test]
+    fn durations_and_sizes_are_bounded() {
+        let hour = "is out of range; it must be 0 to 3600000000000";
+        let over = HOUR + 1;
+        let target = || node("driver-0");
+        let too_long = |field: &str| format!("what: {field}: {over} {hour}");
+        refused(Action::PowerLoss { target: target(), down_ns: over }, &too_long("down_ns"));
+        refused(Action::Kill { target: target(), down_ns: over }, &too_long("down_ns"));
+        refused(
+            Action::DiskLoss { node: "store-0".to_owned(), down_ns: over },
+            &too_long("down_ns"),
+        );
+        refused(Action::Pause { target: target(), for_ns: over }, &too_long("for_ns"));
+        refused(
+            Action::Throttle { target: target(), factor: 2, for_ns: over },
+            &too_long("for_ns"),
+        );
+        refused(cut(&["store-0"], &["store-1"], over), &too_long("for_ns"));
+        for factor in [0, 1_000_001] {
+            refused(
+                Action::Throttle { target: target(), factor, for_ns: 1 },
+                &format!("what: factor: {factor} is out of range; it must be 1 to 1000000"),
+            );
+        }
+        refused(
+            Action::ClockStep { target: target(), by_ns: DAY + 1 },
+            "what: by_ns: 86400000000001 is out of range; it must be -86400000000000 to \
+             86400000000000",
+        );
+    }
+
+    #[test]
+    fn a_partition_has_two_sides_and_a_node_is_on_one() {
+        refused(cut(&[], &["store-0"], 1), "what: from: is empty; name the nodes of this side");
+        refused(cut(&["store-0"], &[], 1), "what: to: is empty; name the nodes of this side");
+        let twice = "what: from and to: \"store-0\" is named twice; a node is on one side, once";
+        refused(cut(&["store-0", "sink-0"], &["store-1", "store-0"], 1), twice);
+        refused(cut(&["store-0", "store-0"], &["store-1"], 1), twice);
+    }
+
+    #[test]
+    fn nodes_must_be_there() {
+        let why = "what: unknown node \"store-3\"; did you mean \"store-0\"?";
+        let target = || node("store-3");
+        refused(Action::Pause { target: target(), for_ns: 1 }, why);
+        refused(Action::Throttle { target: target(), factor: 2, for_ns: 1 }, why);
+        refused(Action::ClockStep { target: target(), by_ns: 1 }, why);
+        refused(cut(&["store-0"], &["store-3"], 1), why);
+        refused(cut(&["store-3"], &["store-0"], 1), why);
+        refused(Action::DiskLoss { node: "store-3".to_owned(), down_ns: 1 }, why);
+        refused(rot("store-3", "/blobs"), why);
+    }
+
+    #[test]
+    fn a_directory_is_a_path_from_the_root() {
+        for bad in ["", "blobs", "./blobs", "/blobs/", "//blobs", "/blobs/..", "/./blobs"] {
+            refused(
+                rot("store-0", bad),
+                &format!("what: directory: {bad:?} is no absolute path, such as \"/blobs\""),
+            );
+        }
+    }
+}
