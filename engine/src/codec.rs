@@ -31,6 +31,8 @@ pub enum Kind {
     Output = 5,
     /// An epoch of the table sink.
     Table = 6,
+    /// What a partition's log began with before it was trimmed.
+    Checkpoint = 7,
 }
 
 /// Why bytes were not taken.

@@ -6,7 +6,12 @@ use bytes::Bytes;
 use unplug_sim::env::NodeId;
 
 use crate::{
-    defect::Defects, identity, log_paths, pipeline::Pipeline, sink, store, tuple::Partition,
+    broker,
+    defect::Defects,
+    identity, log_paths,
+    pipeline::Pipeline,
+    sink, store,
+    tuple::{Offset, Partition},
 };
 
 /// Who is who.
@@ -67,6 +72,8 @@ pub struct Config {
     pub epoch_tuples_max: u64,
     /// CPU time that one tuple takes on an executor.
     pub work_per_tuple: Duration,
+    /// The broker begins a new segment of a partition's log when the last one has so many bytes.
+    pub segment_bytes: u64,
     /// Planted bugs: none, but in tests of the tests.
     pub defects: Defects,
 }
@@ -83,6 +90,7 @@ impl Config {
             task_timeout: Duration::from_millis(400),
             epoch_tuples_max: 500,
             work_per_tuple: Duration::from_micros(2),
+            segment_bytes: broker::SEGMENT_BYTES,
             defects: Defects::default(),
         }
     }
@@ -96,7 +104,8 @@ impl Config {
         match role {
             Role::Broker => {
                 let partitions = (0..self.cluster.partitions).map(Partition);
-                let logs = partitions.map(|partition| (log_paths::of(partition), Bytes::new()));
+                let first = |partition| log_paths::segment(partition, Offset(0));
+                let logs = partitions.map(|partition| (first(partition), Bytes::new()));
                 logs.chain([identity::file("broker")]).collect()
             }
             Role::Store => {

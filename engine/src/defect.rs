@@ -14,11 +14,19 @@ pub enum Defect {
     SkipDirSync,
     /// The sink applies an epoch again that it has published (as paimon#9666).
     SinkNotIdempotent,
+    /// The broker deletes segments before it is durable which tuples were in them (as
+    /// KAFKA-10362: files and the checkpoint of them fall apart).
+    TrimBeforeCheckpoint,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::AckBeforeSync, Self::SkipDirSync, Self::SinkNotIdempotent];
+    pub const ALL: [Self; 4] = [
+        Self::AckBeforeSync,
+        Self::SkipDirSync,
+        Self::SinkNotIdempotent,
+        Self::TrimBeforeCheckpoint,
+    ];
 
     /// Its name on the command line and in files.
     #[must_use]
@@ -27,6 +35,7 @@ impl Defect {
             Self::AckBeforeSync => "ack-before-sync",
             Self::SkipDirSync => "skip-dir-sync",
             Self::SinkNotIdempotent => "sink-not-idempotent",
+            Self::TrimBeforeCheckpoint => "trim-before-checkpoint",
         }
     }
 
@@ -37,6 +46,9 @@ impl Defect {
             Self::AckBeforeSync => "the broker acknowledges tuples before they are synced",
             Self::SkipDirSync => "a durable put leaves out its last step, the directory's sync",
             Self::SinkNotIdempotent => "the sink applies an epoch again that it has published",
+            Self::TrimBeforeCheckpoint => {
+                "the broker deletes a part of its log before what it must remember of it is durable"
+            }
         }
     }
 }
@@ -49,7 +61,10 @@ impl fmt::Display for Defect {
 
 /// No defect of that name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown defect \"{0}\"; there are: ack-before-sync, skip-dir-sync, sink-not-idempotent")]
+#[error(
+    "unknown defect \"{0}\"; there are: ack-before-sync, skip-dir-sync, sink-not-idempotent, \
+     trim-before-checkpoint"
+)]
 pub struct UnknownDefect(pub String);
 
 impl FromStr for Defect {
@@ -98,6 +113,6 @@ mod tests {
     fn only_what_is_asked_for_is_on() {
         let set = Defects::of(&[Defect::SkipDirSync]);
         let on = Defect::ALL.map(|defect| set.has(defect));
-        assert_eq!(on, [false, true, false]);
+        assert_eq!(on, [false, true, false, false]);
     }
 }
