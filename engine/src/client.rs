@@ -51,7 +51,8 @@ impl<E: Env> Client<E> {
     }
 
     /// Sends tuples of one producer to a partition until they are acknowledged, which may take
-    /// for ever. Gives their offsets.
+    /// for ever. Gives their offsets; none for a tuple that was acknowledged so long ago that
+    /// where it was is no longer known.
     ///
     /// # Errors
     /// If the broker cannot take them, ever: too many bytes, or keys of another partition.
@@ -60,7 +61,7 @@ impl<E: Env> Client<E> {
         broker: NodeId,
         partition: Partition,
         tuples: Vec<Tuple>,
-    ) -> Result<Vec<Offset>, Refusal> {
+    ) -> Result<Vec<Option<Offset>>, Refusal> {
         let bytes: usize = tuples.iter().map(|tuple| tuple.key.len() + tuple.value.len()).sum();
         if bytes > PRODUCE_BYTES_MAX {
             return Err(Refusal(format!(

@@ -35,6 +35,8 @@ pub enum Kind {
     Snapshot = 7,
     /// What an epoch changes of keyed state.
     Delta = 8,
+    /// What a partition's log began with before it was trimmed.
+    Checkpoint = 9,
 }
 
 /// Why bytes were not taken.

@@ -6,7 +6,12 @@ use bytes::Bytes;
 use unplug_sim::env::NodeId;
 
 use crate::{
-    defect::Defects, identity, log_paths, pipeline::Pipeline, sink, store, tuple::Partition,
+    broker,
+    defect::Defects,
+    identity, log_paths,
+    pipeline::Pipeline,
+    sink, store,
+    tuple::{Offset, Partition},
 };
 
 /// Who is who.
@@ -81,6 +86,8 @@ pub struct Config {
     pub idle_after: Duration,
     /// Every so many epochs, what no one needs any more is collected.
     pub collect_every: u64,
+    /// The broker begins a new segment of a partition's log when the last one has so many bytes.
+    pub segment_bytes: u64,
     /// Planted bugs: none, but in tests of the tests.
     pub defects: Defects,
 }
@@ -104,6 +111,7 @@ impl Config {
             state_partitions: 3,
             idle_after: Duration::from_secs(2),
             collect_every: 4,
+            segment_bytes: broker::SEGMENT_BYTES,
             defects: Defects::default(),
         }
     }
@@ -117,7 +125,8 @@ impl Config {
         match role {
             Role::Broker => {
                 let partitions = (0..self.cluster.partitions).map(Partition);
-                let logs = partitions.map(|partition| (log_paths::of(partition), Bytes::new()));
+                let first = |partition| log_paths::segment(partition, Offset(0));
+                let logs = partitions.map(|partition| (first(partition), Bytes::new()));
                 logs.chain([identity::file("broker")]).collect()
             }
             Role::Store => {

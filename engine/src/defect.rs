@@ -19,16 +19,20 @@ pub enum Defect {
     ZombieNotFenced,
     /// The next watermark is left out of the commit (as SPARK-24699).
     WatermarkNotCommitted,
+    /// The broker deletes segments before it is durable which tuples were in them (as
+    /// KAFKA-10362: files and the checkpoint of them fall apart).
+    TrimBeforeCheckpoint,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::AckBeforeSync,
         Self::SkipDirSync,
         Self::SinkNotIdempotent,
         Self::ZombieNotFenced,
         Self::WatermarkNotCommitted,
+        Self::TrimBeforeCheckpoint,
     ];
 
     /// Its name on the command line and in files.
@@ -40,6 +44,7 @@ impl Defect {
             Self::SinkNotIdempotent => "sink-not-idempotent",
             Self::ZombieNotFenced => "zombie-not-fenced",
             Self::WatermarkNotCommitted => "watermark-not-committed",
+            Self::TrimBeforeCheckpoint => "trim-before-checkpoint",
         }
     }
 
@@ -54,6 +59,9 @@ impl Defect {
                 "nobody refuses an older leadership, and a driver takes what it proposes for decided"
             }
             Self::WatermarkNotCommitted => "the next watermark is left out of the commit",
+            Self::TrimBeforeCheckpoint => {
+                "the broker deletes a part of its log before what it must remember of it is durable"
+            }
         }
     }
 }
@@ -66,7 +74,7 @@ impl fmt::Display for Defect {
 
 /// No defect of that name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown defect \"{0}\"; there are: ack-before-sync, skip-dir-sync, sink-not-idempotent")]
+#[error("unknown defect \"{0}\"; there are: {}", Defect::ALL.map(Defect::name).join(", "))]
 pub struct UnknownDefect(pub String);
 
 impl FromStr for Defect {
@@ -114,7 +122,7 @@ mod tests {
     #[test]
     fn only_what_is_asked_for_is_on() {
         let set = Defects::of(&[Defect::SkipDirSync]);
-        let on = Defect::ALL.map(|defect| set.has(defect));
-        assert_eq!(on, [false, true, false]);
+        let on: Vec<_> = Defect::ALL.into_iter().filter(|defect| set.has(*defect)).collect();
+        assert_eq!(on, [Defect::SkipDirSync]);
     }
 }

@@ -77,6 +77,42 @@ impl<E: Env> Store<E> {
         }
     }
 
+    /// Puts `bytes` at `name` in the directory `dir`, durably, in place of what is there: after a
+    /// power cut there is the old content or the new one, and after this returned the new one.
+    ///
+    /// # Errors
+    /// Any disk error: nothing is known to be durable then, and the process must end.
+    pub async fn replace(&self, dir: &str, name: &str, bytes: Bytes) -> Result<(), Refusal> {
+        let disk = self.env.disk();
+        let temporary = format!("{dir}/{TEMPORARY}{:016x}", self.env.random());
+        let file = disk
+            .open(&temporary, OpenMode::CreateNew)
+            .await
+            .map_err(|error| failed("make", &temporary, error))?;
+        write_all(&file, 0, bytes).await.map_err(|error| failed("write", &temporary, error))?;
+        file.sync_all().await.map_err(|error| failed("sync", &temporary, error))?;
+        disk.rename(&temporary, &format!("{dir}/{name}"))
+            .await
+            .map_err(|error| failed("rename", &temporary, error))?;
+        self.sync_names(dir).await
+    }
+
+    /// Makes the names in a directory durable.
+    ///
+    /// # Errors
+    /// Any disk error.
+    pub(crate) async fn sync_names(&self, dir: &str) -> Result<(), Refusal> {
+        self.env.disk().sync_dir(dir).await.map_err(|error| failed("sync", dir, error))
+    }
+
+    /// Removes a name, not durably: after a power cut it may be there again.
+    ///
+    /// # Errors
+    /// Any disk error.
+    pub(crate) async fn remove(&self, path: &str) -> Result<(), Refusal> {
+        self.env.disk().remove(path).await.map_err(|error| failed("remove", path, error))
+    }
+
     /// Reads a whole file.
     ///
     /// # Errors

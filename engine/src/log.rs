@@ -34,10 +34,25 @@ pub struct Place {
 
 /// What a scan found.
 #[derive(Debug, PartialEq, Eq)]
-struct Scan {
-    frames: Vec<(Place, Bytes)>,
+pub(crate) struct Scan {
+    pub(crate) frames: Vec<(Place, Bytes)>,
     /// Where the sound part ends.
-    end: u64,
+    pub(crate) end: u64,
+}
+
+impl Scan {
+    pub(crate) fn sound(&self) -> Sound {
+        Sound { end: self.end, frames: self.frames.len() as u64 }
+    }
+}
+
+/// The sound part of a log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sound {
+    /// Where it ends.
+    pub(crate) end: u64,
+    /// How many frames it has.
+    pub(crate) frames: u64,
 }
 
 /// An open log.
@@ -60,13 +75,52 @@ impl<E: Env> Log<E> {
         // After a kill the page cache holds what the disk may not.
         file.sync_all().await.map_err(at("sync"))?;
         let bytes = read_all(&file).await.map_err(at("read"))?;
-        let Scan { frames, end } = scan(path, &bytes)?;
-        if end < bytes.len() as u64 {
-            file.set_len(end).await.map_err(at("cut"))?;
-            file.sync_all().await.map_err(at("sync"))?;
+        let scan = scan(path, &bytes)?;
+        let log = Self::new(path, file, scan.sound());
+        if scan.end < bytes.len() as u64 {
+            log.cut().await?;
         }
-        let sequence = frames.len() as u64;
-        Ok((Self { path: path.to_owned(), file, end, sequence }, frames))
+        Ok((log, scan.frames))
+    }
+
+    /// Makes an empty log at `path`, where nothing may be. Its name is not durable before the
+    /// caller synced the directory.
+    ///
+    /// # Errors
+    /// Any disk error.
+    pub(crate) async fn create(env: &E, path: &str) -> Result<Self, Refusal> {
+        let at = |what: &'static str| move |error| failed(what, path, error);
+        let file = env.disk().open(path, OpenMode::CreateNew).await.map_err(at("make"))?;
+        file.sync_all().await.map_err(at("sync"))?;
+        Ok(Self::new(path, file, Sound::default()))
+    }
+
+    /// Opens a log that was made durable and scanned; what is behind its sound part is still there.
+    ///
+    /// # Errors
+    /// Any disk error.
+    pub(crate) async fn resume(env: &E, path: &str, sound: Sound) -> Result<Self, Refusal> {
+        let file = env.disk().open(path, OpenMode::Write).await;
+        Ok(Self::new(path, file.map_err(|error| failed("open", path, error))?, sound))
+    }
+
+    fn new(path: &str, file: <E::Disk as Disk>::File, sound: Sound) -> Self {
+        Self { path: path.to_owned(), file, end: sound.end, sequence: sound.frames }
+    }
+
+    /// Cuts off what is behind the sound part.
+    ///
+    /// # Errors
+    /// Any disk error.
+    pub(crate) async fn cut(&self) -> Result<(), Refusal> {
+        let at = |what: &'static str| move |error| failed(what, &self.path, error);
+        self.file.set_len(self.end).await.map_err(at("cut"))?;
+        self.file.sync_all().await.map_err(at("sync"))
+    }
+
+    /// How many bytes it has.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.end
     }
 
     /// Writes one frame, which is not durable before [`Log::sync`] returned. The caller syncs
@@ -116,14 +170,15 @@ impl<E: Env> std::fmt::Debug for Log<E> {
     }
 }
 
-fn damaged(path: &str, position: u64, error: &CodecError) -> Refusal {
+pub(crate) fn damaged(path: &str, position: u64, error: &CodecError) -> Refusal {
     Refusal(format!(
         "{path}, byte {position}: {error}, and acknowledged frames stand behind it; restore the \
          file from a copy, nothing was changed"
     ))
 }
 
-fn frame(sequence: u64, payload: Bytes) -> Bytes {
+/// A frame as it stands in a log.
+pub(crate) fn frame(sequence: u64, payload: Bytes) -> Bytes {
     let body = codec::encode(Kind::Frame, &Frame { sequence, payload });
     let len = u32::try_from(body.len()).expect("a frame is far below 4 GiB");
     [&len.to_le_bytes()[..], &body].concat().into()
@@ -142,7 +197,11 @@ fn frame_len(bytes: &[u8]) -> Option<usize> {
     (len <= rest.len()).then_some(LEN_BYTES + len)
 }
 
-fn scan(path: &str, bytes: &[u8]) -> Result<Scan, Refusal> {
+/// Finds the frames of a log; the last may be torn.
+///
+/// # Errors
+/// Damage in the middle, an unknown format version.
+pub(crate) fn scan(path: &str, bytes: &[u8]) -> Result<Scan, Refusal> {
     let mut frames = Vec::new();
     let mut end = 0;
     while end < bytes.len() {

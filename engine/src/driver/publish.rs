@@ -82,11 +82,11 @@ impl<E: Env> Leader<E> {
         let keep = keep.map(|blob| blob.name.clone()).collect();
         node.stores.collect(self.generation, floor, keep).await?;
         let ends = published.offsets.ranges.iter().map(|range| range.end).collect();
-        let _: Vec<crate::tuple::Offset> = ends;
-        let request = broker::Request::Ends;
+        let request = broker::Request::Trim { generation: self.generation, ends };
         // Left for the next time, if it does not answer now.
         match node.rpc.call(node.config.cluster.broker, &request, PATIENCE).await {
-            Ok::<broker::Answer, _>(_) | Err(_) => Ok(()),
+            Ok(broker::Answer::Fenced(_)) => Err(End::Fenced),
+            Ok(_) | Err(_) => Ok(()),
         }
     }
 }

@@ -1,0 +1,192 @@
+//! The broker: a partitioned source log that can be read again and again.
+//!
+//! One writer takes all produce requests that wait, appends the new tuples of each partition as
+//! one frame, syncs, and only then moves the end that readers see and acknowledges. A tuple that
+//! is there already gets its first offset again.
+//!
+//! A partition's log is kept in [`segments`], of which the lower ones are deleted on request; what
+//! must be remembered of them is kept in a [`checkpoint`].
+//!
+//! | module | what |
+//! |---|---|
+//! | [`writer`] | the one writer, and what it takes |
+//! | [`partition`] | a partition: its open segments, reading, trimming |
+//! | [`segments`] | what a boot makes of the files of a partition, pure |
+//! | [`producers`] | which tuples are there, and where; pure |
+//! | [`checkpoint`] | what is remembered of deleted segments |
+
+mod checkpoint;
+mod partition;
+mod producers;
+mod segments;
+mod writer;
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
+
+use futures_channel::mpsc;
+use futures_util::{
+    future::{Either, select},
+    lock::Mutex,
+};
+use serde::{Deserialize, Serialize};
+use unplug_sim::env::{Env, Exit, Refusal};
+
+use crate::{
+    config::Config,
+    defect::Defect,
+    durable::Store,
+    identity,
+    rpc::Rpc,
+    tuple::{Generation, Offset, OffsetRange, Partition, Tuple},
+};
+
+use partition::Part;
+pub use producers::PRODUCER_WINDOW;
+use writer::Waiting;
+
+/// How many bytes of tuples one answer holds, about: it ends with the frame that passes this.
+pub const PAGE_BYTES: usize = 128 * 1024;
+
+/// How many bytes of keys and values one produce request may hold. One frame holds the requests of
+/// one round: it ends with the request that passes [`PAGE_BYTES`], so that every frame, and every
+/// page, fits into a datagram.
+pub const PRODUCE_BYTES_MAX: usize = 512 * 1024;
+
+/// The largest key and value of a tuple together.
+pub const TUPLE_BYTES_MAX: usize = 64 * 1024;
+
+/// The most tuples in one produce request.
+pub const PRODUCE_TUPLES_MAX: usize = 1_000;
+
+/// From how many bytes on a segment gets no more frames, unless the configuration says otherwise.
+/// Small, so that even short runs begin a new one several times.
+pub const SEGMENT_BYTES: u64 = 32 * 1024;
+
+/// What is asked of a broker.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Request {
+    /// Append tuples of one producer, in the order of their seqs; what is there already stays.
+    Produce {
+        /// To which partition.
+        partition: Partition,
+        /// The tuples.
+        tuples: Vec<Tuple>,
+    },
+    /// The durable end of each partition.
+    Ends,
+    /// Tuples of a range.
+    Read {
+        /// Of which partition.
+        partition: Partition,
+        /// Which; all of it must be there.
+        range: OffsetRange,
+    },
+    /// Delete whole segments of tuples that nobody reads again. May be asked again and again.
+    Trim {
+        /// The leadership that asks. Lower ones are refused, to spare work: what is below an end
+        /// is never needed again, whoever says so.
+        generation: Generation,
+        /// What is below is not needed, by partition; never behind the durable end.
+        ends: Vec<Offset>,
+    },
+}
+
+/// What a broker answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// The offsets of the tuples, durable, in the order of the request. None for a tuple that was
+    /// acknowledged long ago, where it was is no longer known: it was trimmed, and more than
+    /// [`PRODUCER_WINDOW`] trimmed ones of its producer came after it.
+    Produced(Vec<Option<Offset>>),
+    /// The durable end of each partition.
+    Ends(Vec<Offset>),
+    /// The first tuples of the range: at least one, not always all.
+    Page(Vec<Tuple>),
+    /// The range reaches behind the durable end.
+    Beyond(Offset),
+    /// The range begins below the first offset that is kept, which is this.
+    Below(Offset),
+    /// The first offset that is kept, of each partition.
+    Trimmed(Vec<Offset>),
+    /// A leader of this generation has asked before.
+    Fenced(Generation),
+    /// The request cannot be served, ever.
+    Invalid(String),
+}
+
+struct State<E: Env> {
+    config: Rc<Config>,
+    files: Store<E>,
+    parts: Vec<Mutex<Part<E>>>,
+    ends: RefCell<Vec<Offset>>,
+    /// The highest that asked, since the boot.
+    generation: Cell<Generation>,
+    queue: mpsc::UnboundedSender<Waiting>,
+}
+
+/// Runs a broker.
+///
+/// # Errors
+/// A blank or foreign disk, a damaged log, any disk error.
+pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
+    let files = Store::new(&env, config.defects);
+    identity::check(&files, "broker").await?;
+    let mut parts = Vec::new();
+    for partition in (0..config.cluster.partitions).map(Partition) {
+        parts.push(Part::open(&env, &files, partition).await?);
+    }
+    let ends = RefCell::new(parts.iter().map(Part::end).collect());
+    let parts = parts.into_iter().map(Mutex::new).collect();
+    let (queue, waiting) = mpsc::unbounded();
+    let state = Rc::new(State { config, files, parts, ends, generation: Cell::default(), queue });
+    let rpc = Rpc::open(&env)?;
+    let writer = Rc::clone(&state);
+    let serving = rpc.serve(move |request| answer(Rc::clone(&state), request));
+    let writing = writer.write(waiting);
+    match select(std::pin::pin!(serving), std::pin::pin!(writing)).await {
+        Either::Left((exit, _)) | Either::Right((exit, _)) => exit,
+    }
+}
+
+async fn answer<E: Env>(state: Rc<State<E>>, request: Request) -> Result<Answer, Refusal> {
+    match request {
+        Request::Produce { partition, tuples } => Ok(state.produce(partition, tuples).await),
+        Request::Ends => Ok(Answer::Ends(state.ends.borrow().clone())),
+        Request::Read { partition, range } => state.read(partition, range).await,
+        Request::Trim { generation, ends } => state.trim(generation, &ends).await,
+    }
+}
+
+impl<E: Env> State<E> {
+    async fn read(&self, partition: Partition, range: OffsetRange) -> Result<Answer, Refusal> {
+        match self.parts.get(usize::from(partition.0)) {
+            Some(part) => part.lock().await.read(range).await,
+            None => Ok(Answer::Invalid(format!("partition {partition} of {}", self.parts.len()))),
+        }
+    }
+
+    async fn trim(&self, generation: Generation, ends: &[Offset]) -> Result<Answer, Refusal> {
+        if generation < self.generation.get() {
+            return Ok(Answer::Fenced(self.generation.get()));
+        }
+        self.generation.set(generation);
+        if ends.len() != self.parts.len() {
+            let (asked, there) = (ends.len(), self.parts.len());
+            return Ok(Answer::Invalid(format!("a trim of {asked} partitions of {there}")));
+        }
+        // Looked at before anything is deleted. Ends only ever grow.
+        let durable = self.ends.borrow().clone();
+        if let Some((end, durable)) = ends.iter().zip(&durable).find(|(end, have)| end > have) {
+            return Ok(Answer::Invalid(format!("a trim up to {end}, behind the end {durable}")));
+        }
+        let mut firsts = Vec::with_capacity(ends.len());
+        for (part, end) in self.parts.iter().zip(ends) {
+            let early = self.config.defects.has(Defect::TrimBeforeCheckpoint);
+            firsts.push(part.lock().await.trim(&self.files, *end, early).await?);
+        }
+        Ok(Answer::Trimmed(firsts))
+    }
+}

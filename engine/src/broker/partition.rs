@@ -1,0 +1,240 @@
+//! A partition of the source: its open segments, what is in them, reading and trimming.
+
+use bytes::Bytes;
+use futures_util::future::try_join_all;
+use unplug_sim::env::{Env, Refusal};
+
+use crate::{
+    durable::Store,
+    log::{Log, Place},
+    log_paths,
+    tuple::{Offset, OffsetRange, Partition, Tuple},
+};
+
+use super::{
+    Answer, PAGE_BYTES,
+    checkpoint::Checkpoint,
+    producers::{Found, Producers},
+    segments::{self, Frame, Scan, decode},
+};
+
+/// How many segments are read beside each other at boot.
+const READ_AT_ONCE: usize = 16;
+
+/// An open segment.
+struct Segment<E: Env> {
+    base: Offset,
+    log: Log<E>,
+    /// Each frame and its first offset.
+    frames: Vec<(Offset, Place)>,
+}
+
+/// What is known of one partition.
+pub(super) struct Part<E: Env> {
+    env: E,
+    partition: Partition,
+    directory: String,
+    /// Ascending: at least one. Only the last gets frames.
+    segments: Vec<Segment<E>>,
+    producers: Producers,
+    /// The next offset to be given away.
+    next: Offset,
+    /// The end that readers see: what is durable.
+    end: Offset,
+    /// Whether the last segment has frames that were not synced.
+    dirty: bool,
+}
+
+impl<E: Env> Part<E> {
+    /// Opens a partition, which formatting made: makes all that is there durable, then looks at it,
+    /// and only when all is well cuts off a torn tail and deletes what is left of a trim.
+    pub(super) async fn open(
+        env: &E,
+        files: &Store<E>,
+        partition: Partition,
+    ) -> Result<Self, Refusal> {
+        let directory = log_paths::directory(partition);
+        let names = files.settle(&directory).await?;
+        let Checkpoint { first, mut producers } = Checkpoint::load(files, partition).await?;
+        let segments::Names { stale, kept } = segments::sort(&directory, &names, first)?;
+        let mut contents = Vec::with_capacity(kept.len());
+        for some in kept.chunks(READ_AT_ONCE) {
+            let read = async |base: &Offset| {
+                let path = log_paths::segment(partition, *base);
+                files.read(&path).await.map(|bytes| (*base, bytes))
+            };
+            contents.extend(try_join_all(some.iter().map(read)).await?);
+        }
+        let Scan { segments: found, tuples, torn } = segments::scan(&directory, &contents)?;
+        let mut next = first;
+        for (producer, seq) in tuples {
+            if producers.find(producer, seq) != Found::New {
+                return Err(Refusal(format!(
+                    "{directory}: tuple {producer}/{seq} at offset {next} is there a second time, \
+                     or comes too late; restore the files from a copy, nothing was changed"
+                )));
+            }
+            producers.add(producer, seq, next);
+            next = Offset(next.0 + 1);
+        }
+        let mut segments = Vec::with_capacity(found.len());
+        for segments::Segment { base, frames, sound } in found {
+            let log = Log::resume(env, &log_paths::segment(partition, base), sound).await?;
+            segments.push(Segment { base, log, frames });
+        }
+        if torn {
+            segments.last().expect("at least one").log.cut().await?;
+        }
+        for name in stale {
+            files.remove(&format!("{directory}/{name}")).await?;
+        }
+        let env = env.clone();
+        let (end, dirty) = (next, false);
+        Ok(Self { env, partition, directory, segments, producers, next, end, dirty })
+    }
+
+    /// The end that readers see.
+    pub(super) fn end(&self) -> Offset {
+        self.end
+    }
+
+    /// What became of a tuple.
+    pub(super) fn find(&self, tuple: &Tuple) -> Found {
+        self.producers.find(tuple.producer, tuple.seq)
+    }
+
+    /// Gives a new tuple the next offset; it is still to be appended.
+    pub(super) fn take_in(&mut self, tuple: &Tuple) -> Offset {
+        let offset = self.next;
+        self.next = Offset(offset.0 + 1);
+        self.producers.add(tuple.producer, tuple.seq, offset);
+        offset
+    }
+
+    /// Appends the tuples that were taken in last, as one frame, which is not durable before
+    /// [`Part::sync`] returned. Begins a new segment before, if the last one has `segment_bytes`.
+    pub(super) async fn append(
+        &mut self,
+        files: &Store<E>,
+        tuples: Vec<Tuple>,
+        segment_bytes: u64,
+    ) -> Result<(), Refusal> {
+        let base = Offset(self.next.0 - tuples.len() as u64);
+        if self.last().log.bytes() >= segment_bytes {
+            self.roll(files, base).await?;
+        }
+        let frame = Frame { base, tuples };
+        let payload = postcard::to_stdvec(&frame).expect("plain data serialises").into();
+        self.dirty = true;
+        let last = self.segments.last_mut().expect("at least one");
+        last.frames.push((base, last.log.append(payload).await?));
+        Ok(())
+    }
+
+    /// Begins a new segment: the one before is synced first, so that it is whole for ever, and the
+    /// new one's name is durable before anything is written to it.
+    async fn roll(&mut self, files: &Store<E>, base: Offset) -> Result<(), Refusal> {
+        self.sync().await?;
+        let path = log_paths::segment(self.partition, base);
+        let log = Log::create(&self.env, &path).await?;
+        files.sync_names(&self.directory).await?;
+        self.segments.push(Segment { base, log, frames: Vec::new() });
+        Ok(())
+    }
+
+    /// Makes all that was appended durable.
+    pub(super) async fn sync(&mut self) -> Result<(), Refusal> {
+        if self.dirty {
+            self.last().log.sync().await?;
+            self.dirty = false;
+        }
+        Ok(())
+    }
+
+    /// Moves the end that readers see to all that was taken in; gives it.
+    pub(super) fn publish(&mut self) -> Offset {
+        self.end = self.next;
+        self.end
+    }
+
+    fn last(&self) -> &Segment<E> {
+        self.segments.last().expect("at least one")
+    }
+
+    fn first(&self) -> Offset {
+        self.segments.first().expect("at least one").base
+    }
+
+    /// A page of a range.
+    pub(super) async fn read(&self, range: OffsetRange) -> Result<Answer, Refusal> {
+        if range.end > self.end {
+            return Ok(Answer::Beyond(self.end));
+        }
+        if range.start < self.first() {
+            return Ok(Answer::Below(self.first()));
+        }
+        let mut page = Vec::new();
+        let mut bytes = 0;
+        for (segment, place) in self.frames(range) {
+            let payload = segment.log.read(place).await?;
+            bytes += payload.len();
+            let Frame { base, tuples } = self.decode(&payload, segment)?;
+            let offsets = (base.0..).map(Offset);
+            let wanted =
+                offsets.zip(tuples).filter(|(at, _)| (range.start..range.end).contains(at));
+            page.extend(wanted.map(|(_, tuple)| tuple));
+            if bytes >= PAGE_BYTES {
+                break;
+            }
+        }
+        Ok(Answer::Page(page))
+    }
+
+    /// The frames that hold a range.
+    fn frames(&self, range: OffsetRange) -> impl Iterator<Item = (&Segment<E>, Place)> {
+        let holding = self.segments.partition_point(|segment| segment.base <= range.start);
+        let segments = self.segments[holding.saturating_sub(1)..].iter();
+        let frames = segments.enumerate().flat_map(move |(number, segment)| {
+            let before = segment.frames.partition_point(|(base, _)| *base <= range.start);
+            let skipped = if number == 0 { before.saturating_sub(1) } else { 0 };
+            segment.frames[skipped..].iter().map(move |(base, place)| (segment, *base, *place))
+        });
+        let wanted = frames.take_while(move |(_, base, _)| *base < range.end);
+        wanted.map(|(segment, _, place)| (segment, place))
+    }
+
+    fn decode(&self, payload: &Bytes, segment: &Segment<E>) -> Result<Frame, Refusal> {
+        decode(payload, &log_paths::segment(self.partition, segment.base))
+    }
+
+    /// Deletes the segments that lie wholly below `end`, but never the last; gives the first offset
+    /// that is kept. What must be remembered of them is durable before; `early` is the planted bug
+    /// that does it afterwards. The deletions need not be durable: what comes back is below the
+    /// checkpoint's first offset, and deleted at boot.
+    pub(super) async fn trim(
+        &mut self,
+        files: &Store<E>,
+        end: Offset,
+        early: bool,
+    ) -> Result<Offset, Refusal> {
+        let begun = self.segments.partition_point(|segment| segment.base <= end);
+        let gone = begun.saturating_sub(1);
+        let first = self.segments[gone].base;
+        if gone == 0 {
+            return Ok(first);
+        }
+        let checkpoint = Checkpoint { first, producers: self.producers.below(first) };
+        if !early {
+            checkpoint.save(files, self.partition).await?;
+        }
+        for segment in &self.segments[..gone] {
+            files.remove(&log_paths::segment(self.partition, segment.base)).await?;
+        }
+        if early {
+            checkpoint.save(files, self.partition).await?;
+        }
+        self.segments.drain(..gone);
+        self.producers.forget(first);
+        Ok(first)
+    }
+}

@@ -1,0 +1,145 @@
+//! The one writer: all that waits goes into one round, a round is durable before any of it is
+//! acknowledged.
+
+use futures_channel::{mpsc, oneshot};
+use futures_util::{StreamExt, future::try_join_all};
+use unplug_sim::env::{Env, Exit};
+
+use crate::{
+    defect::Defect,
+    tuple::{Partition, Tuple},
+};
+
+use super::{
+    Answer, PAGE_BYTES, PRODUCE_BYTES_MAX, PRODUCE_TUPLES_MAX, State, TUPLE_BYTES_MAX,
+    partition::Part, producers::Found,
+};
+
+/// A produce request that waits for the writer. There are as many as producers have requests under
+/// way, since a resent one is dropped while the first waits.
+pub(super) struct Waiting {
+    partition: Partition,
+    tuples: Vec<Tuple>,
+    answer: oneshot::Sender<Answer>,
+}
+
+impl<E: Env> State<E> {
+    /// Has the writer take tuples; answers when they are durable.
+    pub(super) async fn produce(&self, partition: Partition, tuples: Vec<Tuple>) -> Answer {
+        if let Err(reason) = self.check(partition, &tuples) {
+            return Answer::Invalid(reason);
+        }
+        let (answer, answered) = oneshot::channel();
+        let waiting = Waiting { partition, tuples, answer };
+        self.queue.unbounded_send(waiting).expect("the writer ends with the node only");
+        answered.await.expect("the writer ends with the node only")
+    }
+
+    fn check(&self, partition: Partition, tuples: &[Tuple]) -> Result<(), String> {
+        let partitions = self.config.cluster.partitions;
+        if partition.0 >= partitions {
+            return Err(format!("partition {partition} of {partitions}"));
+        }
+        if tuples.len() > PRODUCE_TUPLES_MAX {
+            return Err(format!("{} tuples at once, over {PRODUCE_TUPLES_MAX}", tuples.len()));
+        }
+        let total: usize = tuples.iter().map(bytes).sum();
+        if total > PRODUCE_BYTES_MAX {
+            return Err(format!("{total} bytes of tuples at once, over {PRODUCE_BYTES_MAX}"));
+        }
+        let elsewhere = |tuple: &&Tuple| Partition::of_key(&tuple.key, partitions) != partition;
+        if let Some(tuple) = tuples.iter().find(elsewhere) {
+            return Err(format!(
+                "the key of tuple {}/{} belongs to another partition than {partition}",
+                tuple.producer, tuple.seq
+            ));
+        }
+        match tuples.iter().find(|tuple| bytes(tuple) > TUPLE_BYTES_MAX) {
+            Some(tuple) => Err(format!(
+                "tuple {}/{} has {} bytes, over {TUPLE_BYTES_MAX}",
+                tuple.producer,
+                tuple.seq,
+                bytes(tuple)
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// The writer: one round after another, all that waits in each.
+    pub(super) async fn write(&self, mut waiting: mpsc::UnboundedReceiver<Waiting>) -> Exit {
+        let early = self.config.defects.has(Defect::AckBeforeSync);
+        while let Some(first) = waiting.next().await {
+            let size = |waiting: &Waiting| waiting.tuples.iter().map(bytes).sum::<usize>();
+            let mut round_bytes = size(&first);
+            let mut round = vec![first];
+            while round_bytes < PAGE_BYTES
+                && let Ok(more) = waiting.try_recv()
+            {
+                round_bytes += size(&more);
+                round.push(more);
+            }
+            let mut touched = vec![Vec::new(); self.parts.len()];
+            let mut answers = Vec::new();
+            for Waiting { partition, tuples, answer } in round {
+                let place = usize::from(partition.0);
+                let part = &mut *self.parts[place].lock().await;
+                answers.push((answer, place_tuples(part, tuples, &mut touched[place])));
+            }
+            for (place, tuples) in touched.iter_mut().enumerate().filter(|(_, new)| !new.is_empty())
+            {
+                let part = &mut *self.parts[place].lock().await;
+                part.append(&self.files, std::mem::take(tuples), self.config.segment_bytes).await?;
+            }
+            if early {
+                self.publish().await;
+                reply(answers.drain(..));
+            }
+            try_join_all(self.parts.iter().map(async |part| part.lock().await.sync().await))
+                .await?;
+            self.publish().await;
+            reply(answers.into_iter());
+        }
+        Ok(())
+    }
+
+    /// Moves the ends that readers see to all that was appended.
+    async fn publish(&self) {
+        for (place, part) in self.parts.iter().enumerate() {
+            let end = part.lock().await.publish();
+            self.ends.borrow_mut()[place] = end;
+        }
+    }
+}
+
+fn bytes(tuple: &Tuple) -> usize {
+    tuple.key.len() + tuple.value.len()
+}
+
+/// Gives tuples their offsets; the new ones are to be written.
+fn place_tuples<E: Env>(part: &mut Part<E>, tuples: Vec<Tuple>, new: &mut Vec<Tuple>) -> Answer {
+    let mut offsets = Vec::with_capacity(tuples.len());
+    for tuple in tuples {
+        match part.find(&tuple) {
+            Found::At(offset) => offsets.push(Some(offset)),
+            Found::Forgotten => offsets.push(None),
+            Found::New => {
+                offsets.push(Some(part.take_in(&tuple)));
+                new.push(tuple);
+            }
+            Found::Skipped => {
+                return Answer::Invalid(format!(
+                    "tuple {}/{} comes after a later one; send them in the order of their seqs",
+                    tuple.producer, tuple.seq
+                ));
+            }
+        }
+    }
+    Answer::Produced(offsets)
+}
+
+fn reply(answers: impl Iterator<Item = (oneshot::Sender<Answer>, Answer)>) {
+    for (waiting, answer) in answers {
+        // Whoever asked may have given up.
+        drop(waiting.send(answer));
+    }
+}
