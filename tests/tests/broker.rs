@@ -201,13 +201,15 @@ fn finish(world: &mut World) -> Result<(), String> {
     if well { Ok(()) } else { Err(format!("{stop:?}: {ended:?}")) }
 }
 
-fn strike(on: Point, power: bool) -> Fault {
-    let target = Target::Node("broker".to_owned());
-    let what = if power {
-        Action::PowerLoss { target, down_ns: DOWN_NS }
-    } else {
-        Action::Kill { target, down_ns: DOWN_NS }
-    };
+fn power_loss() -> Action {
+    Action::PowerLoss { target: Target::Node("broker".to_owned()), down_ns: DOWN_NS }
+}
+
+fn kill() -> Action {
+    Action::Kill { target: Target::Node("broker".to_owned()), down_ns: DOWN_NS }
+}
+
+fn strike(on: Point, what: Action) -> Fault {
     Fault { when: Trigger { from_ns: 0, on: Some(on) }, what }
 }
 
@@ -227,7 +229,7 @@ fn sweep(
         let mut world = world(nth, defects, whole_life);
         let mut plan = Plan { faults: faults(nth) };
         let looking = EffectFilter::Mark("looking".to_owned());
-        plan.faults.push(strike(beside("client", &looking, 1, Edge::After), true));
+        plan.faults.push(strike(beside("client", &looking, 1, Edge::After), power_loss()));
         world.load(&plan).expect("known nodes");
         let finished = finish(&mut world);
         if world.fired().len() < 2 && finished.is_ok() {
@@ -243,8 +245,8 @@ fn sweep(
 fn sweep_all(defects: &[Defect]) -> Result<(), String> {
     for effect in [EffectFilter::Write, EffectFilter::Sync] {
         for edge in [Edge::Before, Edge::After] {
-            for power in [true, false] {
-                let once = |nth| vec![strike(beside("broker", &effect, nth, edge), power)];
+            for what in [power_loss(), kill()] {
+                let once = |nth| vec![strike(beside("broker", &effect, nth, edge), what.clone())];
                 let (struck, found) = sweep(defects, &effect, edge, once);
                 found?;
                 assert!(struck > 40, "{effect:?}: only {struck} struck");
@@ -263,14 +265,14 @@ fn what_the_broker_said_stays_so_whatever_single_write_or_sync_a_crash_is_beside
 fn it_stays_so_if_power_is_lost_while_it_recovers_from_a_kill() {
     for effect in [EffectFilter::Write, EffectFilter::Sync] {
         let twice = |nth| {
-            let kill = strike(beside("broker", &effect, nth, Edge::After), false);
+            let kill = strike(beside("broker", &effect, nth, Edge::After), kill());
             let mut first = world(nth, &[], whole_life);
             first.load(&Plan { faults: vec![kill.clone()] }).expect("known nodes");
             assert_eq!(finish(&mut first), Ok(()));
             let Some(killed) = first.fired().pop() else { return vec![kill] };
             // Another place in the recovery each time.
             let next = beside("broker", &EffectFilter::Disk, 1 + nth * 7 % 40, Edge::After);
-            let mut cut = strike(next, true);
+            let mut cut = strike(next, power_loss());
             cut.when.from_ns = killed.at_ns + 1;
             vec![kill, cut]
         };
@@ -348,6 +350,6 @@ fn a_repeat_from_before_the_window_is_acknowledged_without_an_offset_even_after_
         Ok(())
     });
     let cut = beside("client", &EffectFilter::Mark("cut".to_owned()), 1, Edge::After);
-    world.load(&Plan { faults: vec![strike(cut, true)] }).expect("known nodes");
+    world.load(&Plan { faults: vec![strike(cut, power_loss())] }).expect("known nodes");
     assert_eq!((finish(&mut world), world.fired().len()), (Ok(()), 1));
 }

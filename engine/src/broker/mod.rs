@@ -36,7 +36,6 @@ use unplug_sim::env::{Env, Exit, Refusal};
 
 use crate::{
     config::Config,
-    defect::Defect,
     durable::Store,
     identity,
     rpc::Rpc,
@@ -184,8 +183,7 @@ impl<E: Env> State<E> {
         }
         let mut firsts = Vec::with_capacity(ends.len());
         for (part, end) in self.parts.iter().zip(ends) {
-            let early = self.config.defects.has(Defect::TrimBeforeCheckpoint);
-            firsts.push(part.lock().await.trim(&self.files, *end, early).await?);
+            firsts.push(part.lock().await.trim(&self.files, *end, self.config.defects).await?);
         }
         Ok(Answer::Trimmed(firsts))
     }

@@ -5,6 +5,7 @@ use futures_util::future::try_join_all;
 use unplug_sim::env::{Env, Refusal};
 
 use crate::{
+    defect::{Defect, Defects},
     durable::Store,
     log::{Log, Place},
     log_paths,
@@ -208,15 +209,15 @@ impl<E: Env> Part<E> {
     }
 
     /// Deletes the segments that lie wholly below `end`, but never the last; gives the first offset
-    /// that is kept. What must be remembered of them is durable before; `early` is the planted bug
-    /// that does it afterwards. The deletions need not be durable: what comes back is below the
-    /// checkpoint's first offset, and deleted at boot.
+    /// that is kept. What must be remembered of them is durable before. The deletions need not
+    /// be: what comes back is below the checkpoint's first offset, and deleted at boot.
     pub(super) async fn trim(
         &mut self,
         files: &Store<E>,
         end: Offset,
-        early: bool,
+        defects: Defects,
     ) -> Result<Offset, Refusal> {
+        let early = defects.has(Defect::TrimBeforeCheckpoint);
         let begun = self.segments.partition_point(|segment| segment.base <= end);
         let gone = begun.saturating_sub(1);
         let first = self.segments[gone].base;
