@@ -74,7 +74,7 @@ impl fmt::Display for Defect {
 
 /// No defect of that name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown defect \"{0}\"; there are: {}", Defect::ALL.map(Defect::name).join(", "))]
+#[error("unknown defect \"{0}\"; there are: {known}", known = Defect::ALL.map(Defect::name).join(", "))]
 pub struct UnknownDefect(pub String);
 
 impl FromStr for Defect {

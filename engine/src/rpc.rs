@@ -38,10 +38,14 @@ pub struct Unanswered(pub NodeId);
 /// What a datagram begins with; the request or the answer itself follows.
 #[derive(Serialize, Deserialize)]
 enum Head {
-    Request { id: u64 },
+    Request {
+        id: u64,
+    },
     /// Nobody waits for an answer.
     Notice,
-    Answer { id: u64 },
+    Answer {
+        id: u64,
+    },
 }
 
 /// Takes a datagram apart; none if it was damaged on the way.

@@ -28,11 +28,7 @@ pub fn recoveries(hits: &[MarkHit], fired: &[Fired]) -> Vec<u64> {
 /// (`calm`), or a throttle, with or without speculation. Epochs beside any other fault are left
 /// out, and so are those that their driver did not end.
 #[must_use]
-pub fn epochs(
-    hits: &[MarkHit],
-    fired: &[Fired],
-    speculation: bool,
-) -> BTreeMap<String, Vec<u64>> {
+pub fn epochs(hits: &[MarkHit], fired: &[Fired], speculation: bool) -> BTreeMap<String, Vec<u64>> {
     let mut begun: BTreeMap<_, u64> = BTreeMap::new();
     let mut took: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     for hit in hits {

@@ -221,7 +221,8 @@ impl<E: Env> Leader<E> {
         if config.defects.has(Defect::WatermarkNotCommitted) {
             commit.next_watermark_ms = 0;
         }
-        let mut commit: CommitRecord = self.decide(register::commit(offsets.epoch), &commit).await?;
+        let mut commit: CommitRecord =
+            self.decide(register::commit(offsets.epoch), &commit).await?;
         env.mark("commit.decided");
         if config.defects.has(Defect::WatermarkNotCommitted) {
             commit.next_watermark_ms = watermark_ms;

@@ -199,7 +199,8 @@ impl<E: Env> Node<E> {
     /// Tells the other drivers, again and again, that this one leads.
     async fn beat(&self, generation: Generation) -> Infallible {
         loop {
-            let others = self.config.cluster.drivers.iter().filter(|node| **node != self.env.node());
+            let others =
+                self.config.cluster.drivers.iter().filter(|node| **node != self.env.node());
             for driver in others {
                 self.rpc.tell(*driver, &Request::Leader { generation });
             }

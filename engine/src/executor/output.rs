@@ -31,7 +31,8 @@ impl<E: Env> State<E> {
         let mut parts = if rows.is_empty() { Vec::new() } else { vec![rows] };
         while let Some(mut rows) = parts.pop() {
             let count = rows.len();
-            let bytes = codec::encode(Kind::Output, &Output { epoch, partition, rows: rows.clone() });
+            let bytes =
+                codec::encode(Kind::Output, &Output { epoch, partition, rows: rows.clone() });
             if bytes.len() > OUTPUT_BYTES_MAX && count > 1 {
                 let rest = rows.split_off(count / 2);
                 parts.extend([rest, rows]);

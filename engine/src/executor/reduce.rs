@@ -92,7 +92,9 @@ impl<E: Env> super::State<E> {
             self.env.mark("snapshot.loaded");
             State::from_parts(&parts).map_err(|error| undecodable(&snapshot[0], &error))?
         };
-        for (blob, bytes) in deltas.iter().zip(try_join_all(deltas.iter().map(|one| self.blob(one))).await?) {
+        for (blob, bytes) in
+            deltas.iter().zip(try_join_all(deltas.iter().map(|one| self.blob(one))).await?)
+        {
             let delta = Delta::decode(&bytes).map_err(|error| undecodable(blob, &error))?;
             state.apply(&delta);
         }

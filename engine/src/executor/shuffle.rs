@@ -71,8 +71,13 @@ impl<E: Env> State<E> {
             let answer = if node == self.env.node() {
                 Ok(self.blocks.borrow().page(at, task.state, from))
             } else {
-                let request =
-                    Request::Fetch { epoch: task.epoch, partition, attempt, state: task.state, from };
+                let request = Request::Fetch {
+                    epoch: task.epoch,
+                    partition,
+                    attempt,
+                    state: task.state,
+                    from,
+                };
                 self.rpc.call(node, &request, PATIENCE).await
             };
             match answer {

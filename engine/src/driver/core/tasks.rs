@@ -169,9 +169,8 @@ impl Tasks {
     #[must_use]
     pub fn look_ns(&self, record: &Record) -> Option<u64> {
         let single = self.running.iter().filter(|(_, attempts)| attempts.len() == 1);
-        let straggles = single.map(|((stage, _), attempts)| {
-            attempts[0].since_ns + self.straggler_ns(record, *stage)
-        });
+        let straggles = single
+            .map(|((stage, _), attempts)| attempts[0].since_ns + self.straggler_ns(record, *stage));
         straggles.filter(|_| self.limits.speculation).min()
     }
 
