@@ -10,7 +10,7 @@ use std::{
 
 use clap::{Args, Parser, Subcommand, error::ErrorKind};
 
-use crate::{command, replay, suite};
+use crate::{command, hunt, replay, suite};
 
 /// How the command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,8 @@ enum Command {
     Run(RunArgs),
     /// Run one failure again
     Replay(ReplayArgs),
+    /// Find out how many runs it takes to catch each planted defect
+    Hunt(HuntArgs),
     /// Show the scenarios and the defects there are
     List,
 }
@@ -103,6 +105,26 @@ pub struct ReplayArgs {
     pub trace: Option<PathBuf>,
 }
 
+/// The arguments of `hunt`.
+#[derive(Debug, Args)]
+pub struct HuntArgs {
+    /// Planted defects by name; all if none
+    #[arg(value_name = "DEFECT")]
+    pub defects: Vec<String>,
+    /// The scenarios to run
+    #[arg(long, default_value = suite::DEFAULT)]
+    pub suite: String,
+    /// How many ranges of seeds to try
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub ranges: u16,
+    /// Give a range up after so many runs
+    #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub runs_max: u64,
+    /// Ranges at a time [default: the number of cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub jobs: Option<u16>,
+}
+
 /// Does what the arguments, the program's name first, say.
 pub fn main(
     args: impl IntoIterator<Item = OsString>,
@@ -116,6 +138,7 @@ pub fn main(
         Err(error) => Err(anyhow::Error::msg(one_line(&error))),
         Ok(Cli { command: Command::Run(args) }) => command::run(&args, out, err),
         Ok(Cli { command: Command::Replay(args) }) => replay::replay(&args, out),
+        Ok(Cli { command: Command::Hunt(args) }) => hunt::hunt(&args, out),
         Ok(Cli { command: Command::List }) => command::list(out),
     };
     let status = status.unwrap_or_else(|error| {
@@ -129,7 +152,7 @@ pub fn main(
 /// clap's message without its usage page.
 fn one_line(error: &clap::Error) -> String {
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        return "no command; it must be run, replay or list; see unplug --help".to_owned();
+        return "no command; it must be run, replay, hunt or list; see unplug --help".to_owned();
     }
     let text = error.render().to_string();
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());

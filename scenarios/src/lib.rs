@@ -16,6 +16,7 @@ pub mod failure;
 pub mod files;
 pub mod generate;
 pub mod history;
+pub mod hunt;
 pub mod input;
 pub mod model;
 pub mod oracle;
