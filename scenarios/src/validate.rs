@@ -13,7 +13,7 @@ pub(crate) use self::plan::check as plan;
 use crate::{
     cluster, defects,
     input::{Invalid, unknown},
-    scenario::{Expect, Faults, Scenario, Source},
+    scenario::{Expect, Faults, Generated, Scenario, Source},
     topology::Cluster,
     workload::FLIGHTS,
 };
@@ -25,9 +25,7 @@ const HOUR: u64 = 3_600 * SECOND;
 pub(crate) fn scenario(scenario: &Scenario) -> Result<(), Invalid> {
     name(&scenario.name)?;
     nodes(&scenario.cluster)?;
-    let Source::Flights(flights) = &scenario.workload;
-    within("workload.flights.tuples", flights.tuples, 1..=FLIGHTS)?;
-    within("workload.flights.per_second", flights.per_second, 1..=1_000_000)?;
+    workload(&scenario.workload)?;
     match &scenario.faults {
         Faults::Plan(faults) => {
             if faults.faults.is_empty() {
@@ -102,8 +100,8 @@ fn sinks(scenario: &Scenario) -> Result<(), Invalid> {
 
 /// Checks that a run can end within its virtual time.
 fn time(scenario: &Scenario) -> Result<(), Invalid> {
-    let Source::Flights(flights) = &scenario.workload;
-    let sent_ns = u64::from(flights.tuples) * 1_000_000_000 / u64::from(flights.per_second);
+    let (tuples, per_second) = (scenario.workload.tuples(), scenario.workload.per_second());
+    let sent_ns = u64::from(tuples) * 1_000_000_000 / u64::from(per_second);
     let struck_ns = match &scenario.faults {
         Faults::Plan(plan) => plan.faults.iter().map(plan::over_ns).max().unwrap_or(0),
         Faults::Generate(faults) => faults.until_ns,
@@ -145,6 +143,34 @@ fn nodes(cluster: &Cluster) -> Result<(), Invalid> {
     within("cluster.readers", cluster.readers, 1..=16)
 }
 
+fn workload(source: &Source) -> Result<(), Invalid> {
+    match source {
+        Source::Flights(flights) => {
+            within("workload.flights.tuples", flights.tuples, 1..=FLIGHTS)?;
+            within("workload.flights.per_second", flights.per_second, 1..=1_000_000)
+        }
+        Source::Generated(made) => {
+            generated(made).map_err(|error| error.within("workload.generated"))
+        }
+    }
+}
+
+fn generated(made: &Generated) -> Result<(), Invalid> {
+    within("tuples", made.tuples, 1..=100_000)?;
+    within("per_second", made.per_second, 1..=1_000_000)?;
+    within("keys", made.keys, 1..=100_000)?;
+    ratio("skew", made.skew)?;
+    // Event time begins with the run's, and must not fall before 1970.
+    within("disorder_ms", made.disorder_ms, 0..=24 * 3_600_000)?;
+    ratio("late", made.late)?;
+    within("late_ms", made.late_ms, 0..=24 * 3_600_000)?;
+    ratio("idle", made.idle)?;
+    if made.idle.0 == made.idle.1 {
+        return Err(Invalid::at("idle", "every partition stops; leave one that goes on"));
+    }
+    Ok(())
+}
+
 fn network(network: &NetworkConfig) -> Result<(), Invalid> {
     for (place, range) in [("latency_ns", network.latency_ns), ("tail_ns", network.tail_ns)] {
         let place = format!("network.{place}");
@@ -183,6 +209,19 @@ mod tests {
         check(
             r#", "workload": {"flights": {"tuples": 20000}}"#,
             "x.json: workload.flights.tuples: 20000 is out of range; it must be 1 to 12126",
+        );
+        check(
+            r#", "workload": {"generated": {"keys": 0}}"#,
+            "x.json: workload.generated: keys: 0 is out of range; it must be 1 to 100000",
+        );
+        check(
+            r#", "workload": {"generated": {"late": [2, 1]}}"#,
+            "x.json: workload.generated: late: [2, 1] is no probability; it must be [cases, of so \
+             many], such as [1, 3]",
+        );
+        check(
+            r#", "workload": {"generated": {"idle": [3, 3]}}"#,
+            "x.json: workload.generated: idle: every partition stops; leave one that goes on",
         );
         check(
             r#", "faults": {"generate": {"from_ns": 9, "until_ns": 3}}"#,
