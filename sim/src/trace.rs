@@ -62,7 +62,24 @@ pub enum EffectKind {
     Exit,
 }
 
+/// Whether an effect waits for the end of its node's pause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InPause {
+    Waits,
+    Happens,
+}
+
 impl EffectKind {
+    /// What waits is what others, or the node itself later, can tell the time of.
+    pub(crate) const fn in_pause(self) -> InPause {
+        match self {
+            Self::Send | Self::Receive | Self::Disk | Self::Write | Self::Sync | Self::Timer => {
+                InPause::Waits
+            }
+            Self::Mark(_) | Self::Observe | Self::Exit => InPause::Happens,
+        }
+    }
+
     /// Its name in a trace, and its number in the digest.
     fn name_and_number(self) -> (&'static str, u64) {
         match self {
