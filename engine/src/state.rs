@@ -298,10 +298,14 @@ mod tests {
         let mut other = parts.clone();
         other[1] = parts[0].clone();
         assert!(refused(&other));
-        // The places are right, and the windows come twice.
-        let twice = |number| Part { number, parts: 2, windows: vec![window(1, "a")] };
-        let twice = [0, 1].map(|number| codec::encode(Kind::Snapshot, &twice(number)));
-        assert!(refused(&twice));
+        // Right places with a window twice; windows in order at wrong places.
+        let part = |(number, key)| {
+            let windows = vec![window(1, key)];
+            codec::encode(Kind::Snapshot, &Part { number, parts: 2, windows })
+        };
+        assert!(State::from_parts(&[(0, "a"), (1, "b")].map(part)).is_ok());
+        assert!(refused(&[(0, "a"), (1, "a")].map(part)));
+        assert!(refused(&[(0, "a"), (0, "b")].map(part)));
         assert!(Delta::decode(&parts[0]).is_err());
     }
 

@@ -1,5 +1,5 @@
-//! Windows against a model that recomputes everything from all tuples, with sets of tuples where the
-//! engine has state: whatever the tuples, their epochs and the watermarks, both give the same rows.
+//! Windows against a model that keeps no state and recomputes everything from all tuples: whatever
+//! the tuples, their epochs and the watermarks, both give the same rows.
 //!
 //! All draws come from a fixed seed, so these tests give the same result every time.
 

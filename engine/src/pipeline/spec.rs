@@ -24,9 +24,10 @@
 //!       {"name": "origin", "type": "text"}, {"name": "delay", "type": "int"}]}},
 //!   {"name": "hourly", "inputs": ["parsed"], "op": {"window": {
 //!       "key": ["origin"], "size_ms": 3600000, "delay_ms": 600000,
-//!       "aggregates": [{"name": "flights", "of": "count"}, {"name": "delays", "of": {"sum": "delay"}},
-//!                      {"name": "best", "of": {"min": "delay"}}, {"name": "worst", "of": {"max": "delay"}},
-//!                      {"name": "print", "of": "fingerprint"}]}}},
+//!       "aggregates": [
+//!           {"name": "flights", "of": "count"}, {"name": "delays", "of": {"sum": "delay"}},
+//!           {"name": "best", "of": {"min": "delay"}}, {"name": "worst", "of": {"max": "delay"}},
+//!           {"name": "print", "of": "fingerprint"}]}}},
 //!   {"name": "table", "inputs": ["hourly"], "op": "sink"},
 //!   {"name": "late", "inputs": ["hourly"], "op": "late_sink"}
 //! ]}"#)?;

@@ -1,4 +1,4 @@
-//! What a window takes, refuses and closes, by hand; all histories at once are in `tests/windows.rs`.
+//! What a window takes, refuses and closes, by hand; drawn histories are in `tests/windows.rs`.
 
 use super::*;
 use crate::pipeline::{Aggregate, Op, Origin, Pipeline, Spec};
