@@ -30,6 +30,8 @@ pub struct WorldConfig {
     pub network: NetworkConfig,
     /// The time that disk operations take.
     pub disk: DiskTiming,
+    /// How wrong the clocks in the data centre are.
+    pub clocks: ClockConfig,
     /// From power on, or process start, to the first instruction of the program.
     pub boot_ns: NanosRange,
     /// A run with more events and polls together is over budget: something spins.
@@ -50,6 +52,23 @@ pub struct NetworkConfig {
     pub loss: Ratio,
     /// How often a datagram arrives twice, each at a latency of its own.
     pub duplication: Ratio,
+}
+
+/// How wrong the clocks of the nodes in the data centre are. Each node draws its share of both
+/// once and for all; clients outside have exact clocks. By default all clocks are exact.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClockConfig {
+    /// A wall clock is ahead or behind by up to so much.
+    pub wall_skew_ns: u64,
+    /// A monotonic clock runs fast or slow by up to so many millionths. More than
+    /// [`ClockConfig::DRIFT_PPM_MAX`] counts as that.
+    pub drift_ppm: u32,
+}
+
+impl ClockConfig {
+    /// The most that a monotonic clock runs fast or slow: by half.
+    pub const DRIFT_PPM_MAX: u32 = 500_000;
 }
 
 /// How long disk operations take. Each draws from its range, whatever else the disk does.
@@ -73,6 +92,7 @@ impl WorldConfig {
             schedule: Schedule::default(),
             network: NetworkConfig::default(),
             disk: DiskTiming::default(),
+            clocks: ClockConfig::default(),
             boot_ns: (20_000_000, 200_000_000),
             events_max: 50_000_000,
         }

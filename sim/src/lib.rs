@@ -1,5 +1,8 @@
 //! A deterministic simulated machine: clock, scheduler, network, disks and power, from one seed.
 //!
+//! Faults come as a plan: losses of power, killed, paused and slow processes, partitions, wrong
+//! clocks, lost disks and bit rot; see [`fault`].
+//!
 //! A program written against [`env::Env`] runs here on virtual nanoseconds. Every draw comes from
 //! the world's seed, every effect of a node has a number, and a fault can strike between any two.
 //! The same seed and the same plan of faults give the same run, digest for digest.
@@ -41,22 +44,31 @@ pub mod env;
 pub mod fault;
 pub mod random;
 
+mod clock;
 mod config;
+mod disturbance;
+mod fired;
 mod machine;
 mod machine_disk;
 mod net;
+mod partition;
+mod pause;
+mod plan;
 mod power;
 mod queue;
 mod schedule;
 mod state;
+mod strike;
+mod timer;
 mod trace;
 mod world;
 
-pub use config::{DiskTiming, NanosRange, NetworkConfig, Ratio, Site, WorldConfig};
+pub use config::{ClockConfig, DiskTiming, NanosRange, NetworkConfig, Ratio, Site, WorldConfig};
+pub use fired::{Crash, End, Ended, Fired};
 pub use machine::{SimEnv, SimNet, SimSocket, WALL_START_NS};
 pub use machine_disk::{SimDisk, SimFile};
 pub use net::INBOX_DATAGRAMS_MAX;
-pub use power::{Crash, End, Ended, Fired, PlanError};
+pub use plan::PlanError;
 pub use schedule::Schedule;
 pub use state::MarkHit;
 pub use trace::{Digest, EffectKind, Recorder};

@@ -20,11 +20,11 @@ use crate::{
         Address, DATAGRAM_BYTES_MAX, Datagram, Env, Instant, Net, NetError, NodeId, Port, Socket,
         WallTime, nanos,
     },
+    fired::End,
     machine_disk::SimDisk,
     net::InFlight,
-    power::End,
-    schedule::Wakeup,
-    state::{Event, State},
+    state::{Admission, Event, State},
+    timer::{Busy, Sleep},
     trace::EffectKind,
 };
 
@@ -53,7 +53,16 @@ impl SimEnv {
     pub(crate) fn with<R>(&self, work: impl FnOnce(&mut State) -> R) -> Option<R> {
         let world = self.world.upgrade()?;
         let mut state = world.borrow_mut();
-        Some(work(&mut state))
+        let done = work(&mut state);
+        state.strike_after();
+        Some(done)
+    }
+
+    /// Whether the node's disk was ever lost, so that it started anew on a blank one: what was
+    /// written before, even durably, is gone. True for every boot from then on.
+    #[must_use]
+    pub fn disk_replaced(&self) -> bool {
+        self.with(|state| state.node(self.node).disk_replaced).unwrap_or_default()
     }
 
     /// Lets a client write into a run's history, as one numbered effect: nothing is written once
@@ -62,7 +71,7 @@ impl SimEnv {
     pub fn observe(&self, what: &'static str, detail: u64, record: impl FnOnce(u64)) {
         self.with(|state| {
             let text = || format!("{what} {detail}");
-            if state.effect(self.id(), EffectKind::Observe, detail, text) {
+            if state.effect(self.id(), EffectKind::Observe, detail, text) == Admission::Happens {
                 record(state.now_ns);
             }
         });
@@ -72,7 +81,8 @@ impl SimEnv {
     pub(crate) fn refused(&self, message: String) {
         self.with(|state| {
             let detail = xxh3_64(message.as_bytes());
-            if state.effect(self.id(), EffectKind::Exit, detail, || message.clone()) {
+            let text = || message.clone();
+            if state.effect(self.id(), EffectKind::Exit, detail, text) == Admission::Happens {
                 state.ended(self.node, message, End::Refusal);
             }
         });
@@ -92,11 +102,11 @@ impl Env for SimEnv {
     }
 
     fn wall(&self) -> WallTime {
-        WallTime(self.with(|state| WALL_START_NS + state.now_ns).unwrap_or_default())
+        WallTime(self.with(|state| state.wall_ns(self.node)).unwrap_or_default())
     }
 
     fn sleep_until(&self, deadline: Instant) -> impl Future<Output = ()> + 'static {
-        Sleep { env: self.clone(), deadline, alarm: Alarm::default() }
+        Sleep::new(self.clone(), deadline)
     }
 
     fn random(&self) -> u64 {
@@ -116,19 +126,7 @@ impl Env for SimEnv {
     }
 
     fn busy(&self, work: Duration) -> impl Future<Output = ()> + 'static {
-        let env = self.clone();
-        async move {
-            let done = env.with(|state| {
-                let now_ns = state.now_ns;
-                let node = state.live(env.node, env.boot)?;
-                node.cpu_free_ns = node.cpu_free_ns.max(now_ns).saturating_add(nanos(work));
-                Some(Instant(node.cpu_free_ns.saturating_add(node.clock_origin_ns)))
-            });
-            match done.flatten() {
-                Some(done) => env.sleep_until(done).await,
-                None => std::future::pending().await,
-            }
-        }
+        Busy::new(self.clone(), nanos(work))
     }
 
     fn disk(&self) -> SimDisk {
@@ -141,48 +139,6 @@ impl Env for SimEnv {
 
     fn mark(&self, name: &'static str) {
         self.with(|state| state.mark(self.id(), name));
-    }
-}
-
-/// Waits for a moment of the node's clock.
-struct Sleep {
-    env: SimEnv,
-    deadline: Instant,
-    alarm: Alarm,
-}
-
-/// Sees to it that a future is polled again at a certain time.
-#[derive(Debug, Default)]
-pub(crate) struct Alarm(Option<Wakeup>);
-
-impl Alarm {
-    /// Wakes the future being polled with `context` at `at_ns`, which is the same at each call.
-    #[inline]
-    pub(crate) fn set(&mut self, state: &mut State, context: &Context<'_>, at_ns: u64) {
-        if self.0.as_ref().is_some_and(|wakeup| state.scheduler.wakes(wakeup, context)) {
-            return;
-        }
-        let wakeup = state.scheduler.wakeup(context);
-        state.queue.push(at_ns, Event::Wake(wakeup.clone()));
-        self.0 = Some(wakeup);
-    }
-}
-
-impl Future for Sleep {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
-        let (deadline, alarm) = (this.deadline.0, &mut this.alarm);
-        let done = this.env.with(|state| {
-            let now_ns = state.local_ns(this.env.node);
-            if now_ns >= deadline {
-                return state.effect(this.env.id(), EffectKind::Timer, 0, String::new);
-            }
-            alarm.set(state, context, state.now_ns + (deadline - now_ns));
-            false
-        });
-        if done == Some(true) { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 
@@ -223,13 +179,7 @@ impl Socket for SimSocket {
             return Err(NetError::TooLarge);
         }
         let from = self.local();
-        self.env.with(|state| {
-            let detail = xxh3_64(&payload) ^ place(to);
-            let text = || format!("to {to}, {} bytes", payload.len());
-            if state.effect(self.env.id(), EffectKind::Send, detail, text) {
-                state.transmit(InFlight { from, to, payload });
-            }
-        });
+        self.env.with(|state| state.send(self.env.id(), InFlight { from, to, payload }));
         Ok(())
     }
 
@@ -269,10 +219,14 @@ impl Future for Receive {
             let detail = xxh3_64(&first.payload) ^ place(first.from);
             let (from, len) = (first.from, first.payload.len());
             let text = || format!("from {from}, {len} bytes");
-            if !state.effect(id, EffectKind::Receive, detail, text) {
-                return None;
+            match state.effect(id, EffectKind::Receive, detail, text) {
+                Admission::Happens => state.node(id.0).sockets.take(port),
+                Admission::Held => {
+                    state.hold(id.0, context);
+                    None
+                }
+                Admission::Never => None,
             }
-            state.node(id.0).sockets.take(port)
         });
         taken.flatten().map_or(Poll::Pending, Poll::Ready)
     }
@@ -284,13 +238,31 @@ fn place(address: Address) -> u64 {
 }
 
 impl State {
+    /// A node sends a datagram; in a pause it waits for the end.
+    #[inline]
+    pub(crate) fn send(&mut self, id: (NodeId, u32), message: InFlight) {
+        let InFlight { to, payload, .. } = &message;
+        let detail = xxh3_64(payload) ^ place(*to);
+        let text = || format!("to {to}, {} bytes", payload.len());
+        match self.effect(id, EffectKind::Send, detail, text) {
+            Admission::Happens => self.transmit(message),
+            Admission::Held => self.node(id.0).pause.held.push(message),
+            Admission::Never => {}
+        }
+    }
+
     /// Puts a datagram on its way.
     #[inline]
     fn transmit(&mut self, message: InFlight) {
         if usize::from(message.to.node.0) >= self.nodes.len() {
             return;
         }
-        let fate = self.links.fate(message.from.node, message.to.node);
+        let (from, to) = (message.from.node, message.to.node);
+        // The link draws whether it is cut or not, so that healing leaves the draws as they were.
+        let fate = self.links.fate(from, to);
+        if self.links.partitions.separate(from, to) {
+            return;
+        }
         if let Some(second_ns) = fate.second_ns {
             self.queue.push(self.now_ns + second_ns, Event::Deliver(message.clone()));
         }

@@ -20,8 +20,9 @@ use crate::{
     config::NanosRange,
     disk::{Disk as Model, Handle, Sync},
     env::{Disk, DiskResult, File, Metadata, NodeId, OpenMode},
-    machine::{Alarm, SimEnv},
-    state::{Event, State},
+    machine::SimEnv,
+    state::{Admission, Event, State},
+    timer::Alarm,
     trace::EffectKind,
 };
 
@@ -160,8 +161,13 @@ impl<R, W: FnOnce(&mut Model) -> DiskResult<R>> Future for Operation<W, R> {
                     Cost::Write => EffectKind::Write,
                     Cost::Read | Cost::Sync => EffectKind::Disk,
                 };
-                if !state.effect(id, kind, request.detail, || request.text()) {
-                    return Stage::Dead;
+                match state.effect(id, kind, request.detail, || request.text()) {
+                    Admission::Happens => {}
+                    Admission::Held => {
+                        state.hold(id.0, context);
+                        return Stage::New(work);
+                    }
+                    Admission::Never => return Stage::Dead,
                 }
                 let result = work(&mut state.node(id.0).disk);
                 let ends_ns = state.now_ns + state.disk_latency(id.0, *cost);
@@ -172,10 +178,16 @@ impl<R, W: FnOnce(&mut Model) -> DiskResult<R>> Future for Operation<W, R> {
                 alarm.set(state, context, ends_ns);
                 Stage::Waiting(result, ends_ns)
             }
-            Stage::Waiting(result, _) => {
+            Stage::Waiting(result, ends_ns) => {
                 let text = || format!("{} ended", request.name);
-                let counts = state.effect(id, EffectKind::Disk, u64::from(result.is_ok()), text);
-                if counts { Stage::Ended(result) } else { Stage::Void(result) }
+                match state.effect(id, EffectKind::Disk, u64::from(result.is_ok()), text) {
+                    Admission::Happens => Stage::Ended(result),
+                    Admission::Held => {
+                        state.hold(id.0, context);
+                        Stage::Waiting(result, ends_ns)
+                    }
+                    Admission::Never => Stage::Void(result),
+                }
             }
             Stage::Ended(_) | Stage::Void(_) | Stage::Dead => Stage::Dead,
         });
@@ -206,12 +218,18 @@ impl<B: FnOnce(&mut Model) -> DiskResult<Sync>> Future for Syncing<B> {
         let Self { env, request, begin, alarm, end } = Pin::into_inner(self);
         let (node, boot) = env.id();
         let poll = env.with(|state| {
-            if let Some(begin) = begin.take() {
+            if let Some(work) = begin.take() {
                 let text = || request.text();
-                if !state.effect((node, boot), EffectKind::Sync, request.detail, text) {
-                    return Poll::Pending;
+                match state.effect((node, boot), EffectKind::Sync, request.detail, text) {
+                    Admission::Happens => {}
+                    Admission::Held => {
+                        state.hold(node, context);
+                        *begin = Some(work);
+                        return Poll::Pending;
+                    }
+                    Admission::Never => return Poll::Pending,
                 }
-                let sync = match begin(&mut state.node(node).disk) {
+                let sync = match work(&mut state.node(node).disk) {
                     Ok(sync) => sync,
                     Err(error) => return Poll::Ready(Err(error)),
                 };

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use crate::{
     config::{NetworkConfig, Ratio},
     env::{Address, Datagram, NodeId, Port},
+    partition::Partitions,
     random::Stream,
     schedule::Wakeup,
 };
@@ -40,11 +41,12 @@ pub(crate) struct Links {
     config: NetworkConfig,
     seed: u64,
     streams: Vec<Vec<Option<Box<Stream>>>>,
+    pub(crate) partitions: Partitions,
 }
 
 impl Links {
     pub(crate) fn new(config: NetworkConfig, seed: u64) -> Self {
-        Self { config, seed, streams: Vec::new() }
+        Self { config, seed, streams: Vec::new(), partitions: Partitions::default() }
     }
 
     #[inline]

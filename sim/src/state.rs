@@ -1,18 +1,22 @@
 //! The world's state between two polls, and the rule that every effect passes: it is numbered,
 //! may be the crash point of a fault, and counts only while its node's boot lives.
 
-use std::{cell::Cell, collections::BTreeMap, rc::Rc};
+use std::{cell::Cell, collections::BTreeMap, rc::Rc, task::Context};
 
 use crate::{
+    clock::Clock,
     config::{Site, WorldConfig},
     disk::{Disk, Sync},
+    disturbance::Throttle,
     env::NodeId,
-    fault::{Edge, EffectFilter},
     net::{InFlight, Links, Sockets},
-    power::{Armed, Power, Supply},
+    pause::Pause,
+    plan::Supply,
+    power::Power,
     queue::EventQueue,
     random::Stream,
     schedule::{Scheduler, Wakeup},
+    strike::Armed,
     trace::{Effect, EffectKind, Trace},
 };
 
@@ -34,6 +38,8 @@ pub(crate) enum Event {
     },
     /// A fault's time has come.
     Arm(usize),
+    /// A fault that lasts ends.
+    Over(usize),
     /// Power is back, or the process is started again.
     Boot {
         node: NodeId,
@@ -56,10 +62,26 @@ pub(crate) struct Node {
     pub(crate) disk: Disk,
     pub(crate) disk_stream: Stream,
     pub(crate) stream: Stream,
-    pub(crate) clock_origin_ns: u64,
+    pub(crate) clock: Clock,
     pub(crate) cpu_free_ns: u64,
+    pub(crate) throttles: Vec<Throttle>,
+    pub(crate) pause: Pause,
+    /// Whether its disk was ever lost.
+    pub(crate) disk_replaced: bool,
     pub(crate) boot_ticket: u64,
     pub(crate) boots_ns: u64,
+}
+
+/// What becomes of an effect that a node is about to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "an effect that does not happen must change nothing"]
+pub(crate) enum Admission {
+    /// It happens, and has a number.
+    Happens,
+    /// The node is paused: it may be tried again when the pause is over.
+    Held,
+    /// The boot is over, or a fault strikes just before.
+    Never,
 }
 
 /// Something a client or a test asked to be told of.
@@ -115,80 +137,78 @@ impl State {
     #[inline]
     pub(crate) fn live(&mut self, node: NodeId, boot: u32) -> Option<&mut Node> {
         let node = &mut self.nodes[usize::from(node.0)];
-        (node.boot == boot && node.power == Power::On).then_some(node)
+        let alive = matches!(node.power, Power::On | Power::Paused);
+        (node.boot == boot && alive).then_some(node)
     }
 
-    /// Numbers an effect of a node. False if it does not count: the boot is over, or a fault
-    /// strikes just before it. `detail` stands for the effect's content in the digest.
+    /// Numbers an effect of a node, if it happens. `detail` stands for the effect's content in the
+    /// digest.
     #[inline]
     pub(crate) fn effect(
         &mut self,
-        (id, boot): (NodeId, u32),
+        id: (NodeId, u32),
         kind: EffectKind,
         detail: u64,
         text: impl FnOnce() -> String,
-    ) -> bool {
-        let Some(node) = self.live(id, boot) else { return false };
-        let number = node.effects + 1;
-        if !node.armed.is_empty() && self.strike(id, kind) == Some(Edge::Before) {
-            return false;
+    ) -> Admission {
+        let admission = self.admit(id, kind, kind.waits_in_pause());
+        if admission == Admission::Happens {
+            self.number(id.0, kind, detail, text);
         }
-        let node = &mut self.nodes[usize::from(id.0)];
-        node.effects = number;
+        admission
+    }
+
+    /// Numbers the end of a sync, which the device brings about: no pause holds it. False if the
+    /// boot that began it is over.
+    pub(crate) fn end_of_sync(&mut self, id: (NodeId, u32)) -> bool {
+        let happens = self.admit(id, EffectKind::Sync, false) == Admission::Happens;
+        if happens {
+            self.number(id.0, EffectKind::Sync, 1, || "sync ended".to_owned());
+        }
+        happens
+    }
+
+    /// Whether an effect happens. `holds` says whether it waits for the end of a pause.
+    #[inline]
+    fn admit(&mut self, (id, boot): (NodeId, u32), kind: EffectKind, holds: bool) -> Admission {
+        let Some(node) = self.live(id, boot) else { return Admission::Never };
+        if node.power == Power::Paused && holds {
+            return Admission::Held;
+        }
+        if !node.armed.is_empty() && self.strike(id, kind, holds) {
+            let paused = self.node(id).power == Power::Paused;
+            return if paused { Admission::Held } else { Admission::Never };
+        }
+        Admission::Happens
+    }
+
+    #[inline]
+    fn number(&mut self, id: NodeId, kind: EffectKind, detail: u64, text: impl FnOnce() -> String) {
         self.count_in_poll();
-        let node = &self.nodes[usize::from(id.0)];
-        let (at_ns, name) = (self.now_ns, node.name.as_str());
+        let node = &mut self.nodes[usize::from(id.0)];
+        node.effects += 1;
+        let (at_ns, name, number) = (self.now_ns, node.name.as_str(), node.effects);
         self.trace.effect(&Effect { at_ns, node: id, name, number, kind, detail }, text);
-        true
+    }
+
+    /// Wakes the future that is being polled when the node's pause is over.
+    #[cold]
+    pub(crate) fn hold(&mut self, id: NodeId, context: &Context<'_>) {
+        let wakeup = self.scheduler.wakeup(context);
+        self.node(id).pause.waiting.push(wakeup);
     }
 
     /// A node passes a mark.
     pub(crate) fn mark(&mut self, (node, boot): (NodeId, u32), name: &'static str) {
         let detail = xxhash_rust::xxh3::xxh3_64(name.as_bytes());
-        if !self.effect((node, boot), EffectKind::Mark(name), detail, || name.to_owned()) {
+        let text = || name.to_owned();
+        if self.effect((node, boot), EffectKind::Mark(name), detail, text) != Admission::Happens {
             return;
         }
         *self.node(node).marks.entry(name).or_default() += 1;
         if self.watched.iter().any(|watched| watched == name) {
             self.mark_hits.push(MarkHit { name, node, at_ns: self.now_ns });
         }
-    }
-
-    /// Counts an effect for the faults that wait at this node, and fires those whose turn it is.
-    /// Tells the edge if the node itself is struck. An effect that does not happen is counted by
-    /// the fault that prevents it, and by no other.
-    #[cold]
-    fn strike(&mut self, id: NodeId, kind: EffectKind) -> Option<Edge> {
-        let due = |armed: &Armed| armed.left == 1 && matches(&armed.effect, kind);
-        let armed = &self.node(id).armed;
-        let before: Vec<_> = armed
-            .iter()
-            .filter(|armed| due(armed) && armed.edge == Edge::Before)
-            .map(|armed| armed.fault)
-            .collect();
-        let prevents = |fault: &usize| self.targets(*fault).contains(&id);
-        if let Some(fault) = before.into_iter().find(prevents) {
-            self.node(id).armed.retain(|armed| armed.fault != fault);
-            self.fire(fault);
-            return Some(Edge::Before);
-        }
-        let mut fired = Vec::new();
-        self.node(id).armed.retain_mut(|armed| {
-            if matches(&armed.effect, kind) {
-                armed.left -= 1;
-            }
-            if armed.left == 0 {
-                fired.push(armed.fault);
-            }
-            armed.left > 0
-        });
-        let mut struck = None;
-        for fault in fired {
-            if self.fire(fault).contains(&id) {
-                struck = Some(Edge::After);
-            }
-        }
-        struck
     }
 
     /// Counts the effects of one poll.
@@ -204,24 +224,26 @@ impl State {
         );
     }
 
+    /// How often each mark was passed on all nodes, in boots that are over and in those that run.
+    pub(crate) fn mark_counts(&self) -> BTreeMap<&'static str, u64> {
+        let over = self.supply.crashes.iter().map(|crash| &crash.marks);
+        let running = self.nodes.iter().map(|node| &node.marks);
+        let mut counts = BTreeMap::new();
+        for (name, count) in over.chain(running).flatten() {
+            *counts.entry(*name).or_default() += count;
+        }
+        counts
+    }
+
+    /// What a node's wall clock shows at a moment of the world.
+    #[inline]
+    pub(crate) fn wall_ns(&self, node: NodeId) -> u64 {
+        self.nodes[usize::from(node.0)].clock.wall(self.now_ns)
+    }
+
     /// Where a node's monotonic clock stands at a moment of the world.
     #[inline]
     pub(crate) fn local_ns(&self, node: NodeId) -> u64 {
-        self.now_ns + self.nodes[usize::from(node.0)].clock_origin_ns
-    }
-}
-
-fn matches(filter: &EffectFilter, kind: EffectKind) -> bool {
-    match filter {
-        EffectFilter::Any => true,
-        EffectFilter::Send => kind == EffectKind::Send,
-        EffectFilter::Receive => kind == EffectKind::Receive,
-        EffectFilter::Disk => {
-            matches!(kind, EffectKind::Disk | EffectKind::Write | EffectKind::Sync)
-        }
-        EffectFilter::Write => kind == EffectKind::Write,
-        EffectFilter::Sync => kind == EffectKind::Sync,
-        EffectFilter::Timer => kind == EffectKind::Timer,
-        EffectFilter::Mark(name) => matches!(kind, EffectKind::Mark(passed) if passed == name),
+        self.nodes[usize::from(node.0)].clock.local(self.now_ns)
     }
 }

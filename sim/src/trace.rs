@@ -63,6 +63,17 @@ pub enum EffectKind {
 }
 
 impl EffectKind {
+    /// Whether it waits for the end of a pause, rather than simply happen: whether others, or the
+    /// node itself later, can tell when it happened.
+    pub(crate) const fn waits_in_pause(self) -> bool {
+        match self {
+            Self::Send | Self::Receive | Self::Disk | Self::Write | Self::Sync | Self::Timer => {
+                true
+            }
+            Self::Mark(_) | Self::Observe | Self::Exit => false,
+        }
+    }
+
     /// Its name in a trace, and its number in the digest.
     fn name_and_number(self) -> (&'static str, u64) {
         match self {

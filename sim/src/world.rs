@@ -15,17 +15,21 @@ use std::{
 };
 
 use crate::{
+    clock::Clock,
     config::{Site, WorldConfig},
     disk::Disk,
     env::{Exit, NodeId},
     fault::Plan,
+    fired::{Crash, End, Ended, Fired},
     machine::SimEnv,
     net::Sockets,
-    power::{Crash, End, Ended, Fired, PlanError, Power},
+    pause::Pause,
+    plan::PlanError,
+    power::Power,
     random::Stream,
     schedule::{Slot, Task},
     state::{Event, MarkHit, Node, State},
-    trace::{Digest, EffectKind, Recorder},
+    trace::{Digest, Recorder},
 };
 
 type Program = Rc<dyn Fn(SimEnv) -> Pin<Box<dyn Future<Output = Exit>>>>;
@@ -85,6 +89,7 @@ impl World {
         assert!(state.nodes.iter().all(|node| node.name != name), "two nodes named {name}");
         let id = NodeId(u16::try_from(state.nodes.len()).expect("at most 65,536 nodes"));
         let (seed, entity) = (state.config.seed, u64::from(id.0));
+        let clock = Clock::new(state.config.clocks, seed, id, site);
         state.nodes.push(Node {
             name: name.to_owned(),
             site,
@@ -97,8 +102,11 @@ impl World {
             disk: Disk::new(),
             disk_stream: Stream::new(seed, "disk", entity, 0),
             stream: Stream::new(seed, "node", entity, 0),
-            clock_origin_ns: 0,
+            clock,
             cpu_free_ns: 0,
+            throttles: Vec::new(),
+            pause: Pause::default(),
+            disk_replaced: false,
             boot_ticket: 0,
             boots_ns: 0,
         });
@@ -124,7 +132,8 @@ impl World {
         self.state.borrow_mut().load(plan)
     }
 
-    /// Lets no fault happen from now on that has not happened yet.
+    /// Lets no fault happen from now on that has not happened yet. One that is under way, such as
+    /// a partition, ends at its time.
     pub fn disarm(&mut self) {
         self.state.borrow_mut().disarm();
     }
@@ -177,7 +186,12 @@ impl World {
     fn next_task(&mut self) -> Option<(Slot, NodeId)> {
         let mut state = self.state.borrow_mut();
         adopt(&mut self.places, &mut state);
-        state.scheduler.next()
+        loop {
+            let task = state.scheduler.next()?;
+            if !state.park(task) {
+                return Some(task);
+            }
+        }
     }
 
     /// Polls one task and settles what came of it. False if it panicked.
@@ -198,7 +212,7 @@ impl World {
         if let Err(cause) = polled {
             let mut state = self.state.borrow_mut();
             // A panic after the crash point does not count: the node had no power any more.
-            if state.node(node).power == Power::On {
+            if matches!(state.node(node).power, Power::On | Power::Paused) {
                 state.ended(node, panic_message(cause.as_ref()), End::Panic);
                 calm = false;
             } else {
@@ -254,20 +268,21 @@ impl World {
             Event::Wake(wakeup) => state.scheduler.wake(wakeup),
             Event::Deliver(message) => {
                 let node = state.node(message.to.node);
-                if node.power == Power::On
+                if matches!(node.power, Power::On | Power::Paused)
                     && let Some(wakeup) = node.sockets.deliver(message)
                 {
                     state.scheduler.wake(wakeup);
                 }
             }
             Event::EndSync { node, boot, sync, done } => {
-                let text = || "sync ended".to_owned();
-                if state.effect((node, boot), EffectKind::Sync, 1, text) {
+                if state.end_of_sync((node, boot)) {
                     state.node(node).disk.end_sync(sync);
                     done.set(true);
+                    state.strike_after();
                 }
             }
             Event::Arm(fault) => state.arm(fault),
+            Event::Over(fault) => state.over(fault),
             Event::Boot { node, ticket } => {
                 if let Some(boot) = state.boot(node, ticket) {
                     let env = SimEnv::new(&self.state, node, boot);
@@ -333,6 +348,12 @@ impl World {
     #[must_use]
     pub fn mark_hits(&self) -> Vec<MarkHit> {
         self.state.borrow().mark_hits.clone()
+    }
+
+    /// How often each mark was passed, in the whole run and on all nodes, over all their boots.
+    #[must_use]
+    pub fn mark_counts(&self) -> BTreeMap<&'static str, u64> {
+        self.state.borrow().mark_counts()
     }
 
     /// How often a struck node panicked, which does not count: in the poll that the fault struck, or

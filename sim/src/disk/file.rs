@@ -77,6 +77,52 @@ impl FileContent {
         before - self.pending.len()
     }
 
+    /// Turns bits of one byte over, in every layer that holds it: at `from`, or at the next place
+    /// behind it, around the end, that is no hole. An unsynced hole is no bytes on any device, so
+    /// nothing of it can rot. False if there is nothing else.
+    pub(super) fn rot(&mut self, from: usize, bits: u8) -> bool {
+        let len = self.live.len();
+        let Some(place) = (from..len).chain(0..from).find(|place| !self.is_hole(*place)) else {
+            return false;
+        };
+        Arc::make_mut(&mut self.live)[place] ^= bits;
+        if place < self.durable.len() {
+            Arc::make_mut(&mut self.durable)[place] ^= bits;
+        }
+        for change in &mut self.pending {
+            if let ChangeKind::Write { offset, bytes, .. } = &mut change.kind
+                && (*offset..*offset + bytes.len()).contains(&place)
+            {
+                let mut rotten = bytes.to_vec();
+                rotten[place - *offset] ^= bits;
+                *bytes = rotten.into();
+            }
+        }
+        true
+    }
+
+    /// Whether a byte that programs see is a zero that no write wrote and no sync covered.
+    fn is_hole(&self, place: usize) -> bool {
+        for Change { kind, .. } in self.pending.iter().rev() {
+            match kind {
+                ChangeKind::Write { offset, bytes, grown_from } => {
+                    if (*offset..*offset + bytes.len()).contains(&place) {
+                        return false;
+                    }
+                    if grown_from.is_some_and(|from| (from..*offset).contains(&place)) {
+                        return true;
+                    }
+                }
+                ChangeKind::Resize { from, to } => {
+                    if (*from..*to).contains(&place) {
+                        return true;
+                    }
+                }
+            }
+        }
+        false
+    }
+
     /// The units of all pending changes, in order.
     pub(super) fn units(&self, inode: InodeNumber) -> impl Iterator<Item = Unit> {
         self.pending.iter().flat_map(move |change| change.units(inode))

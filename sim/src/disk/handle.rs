@@ -143,7 +143,7 @@ impl Disk {
         }
     }
 
-    fn file_mut(&mut self, number: InodeNumber) -> &mut FileContent {
+    pub(super) fn file_mut(&mut self, number: InodeNumber) -> &mut FileContent {
         match &mut self.inode_mut(number).content {
             Content::File(file) => file,
             Content::Directory(_) => unreachable!("only files are opened"),

@@ -15,7 +15,8 @@
 //! one was synced, the other half may be lost: sync the new directory first, then the old one.
 //!
 //! Not modelled: time stamps, permissions, symbolic links, the space that is left, damage to
-//! synced data, and errors of the device. The last three are faults that others lay over this.
+//! synced data other than one bit at a time ([`Disk::rot`]), and errors of the device. The last three
+//! are faults that others lay over this.
 //!
 //! ```
 //! use unplug_sim::{disk::Disk, env::OpenMode, random::Stream};
@@ -43,6 +44,7 @@ mod names;
 mod path;
 mod profile;
 mod report;
+mod rot;
 mod sync;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,151 @@
+//! Faults that end no process: how each begins, and how those that last are over.
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::{
+    env::NodeId,
+    fault::Action,
+    fired::Fired,
+    partition::Cut,
+    random::Stream,
+    state::{Event, State},
+};
+
+/// A throttle that is on at a node.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Throttle {
+    fault: usize,
+    factor: u32,
+}
+
+impl State {
+    /// Such a fault strikes: it takes effect at once.
+    pub(crate) fn begin(&mut self, fault: usize) {
+        let what = self.supply.plan.faults[fault].what.clone();
+        let at_ns = self.now_ns;
+        let back_ns = match &what {
+            Action::Pause { for_ns, .. } => {
+                let until_ns = self.over_after(fault, *for_ns);
+                self.targets(fault).into_iter().for_each(|id| self.pause(id, until_ns));
+                until_ns
+            }
+            Action::Throttle { factor, for_ns, .. } => {
+                self.targets(fault).into_iter().for_each(|id| self.throttle(id, fault, *factor));
+                self.over_after(fault, *for_ns)
+            }
+            Action::Partition { from, to, one_way, for_ns } => {
+                self.partition(fault, (from, to), *one_way);
+                self.over_after(fault, *for_ns)
+            }
+            Action::ClockStep { by_ns, .. } => {
+                self.targets(fault).into_iter().for_each(|id| self.step_clock(id, *by_ns));
+                at_ns
+            }
+            Action::BitRot { directory, .. } => {
+                self.targets(fault).into_iter().for_each(|id| self.rot(id, directory));
+                at_ns
+            }
+            Action::PowerLoss { .. } | Action::Kill { .. } | Action::DiskLoss { .. } => {
+                unreachable!("it is carried out after the poll")
+            }
+        };
+        self.supply.fired.push(Fired { fault, kind: what.kind(), at_ns, back_ns });
+    }
+
+    /// Lets a fault be over after so long. Tells when that is.
+    fn over_after(&mut self, fault: usize, for_ns: u64) -> u64 {
+        let until_ns = self.now_ns.saturating_add(for_ns);
+        self.queue.push(until_ns, Event::Over(fault));
+        until_ns
+    }
+
+    /// A fault that lasted is over.
+    pub(crate) fn over(&mut self, fault: usize) {
+        let at_ns = self.now_ns;
+        match &self.supply.plan.faults[fault].what {
+            Action::Pause { .. } => {
+                self.targets(fault).into_iter().for_each(|id| self.resume_if_over(id));
+            }
+            Action::Throttle { .. } => {
+                for id in self.targets(fault) {
+                    self.node(id).throttles.retain(|throttle| throttle.fault != fault);
+                    let name = &self.nodes[usize::from(id.0)].name;
+                    self.trace
+                        .world(at_ns, u64::from(id.0), || format!("end of throttle of {name}"));
+                }
+            }
+            Action::Partition { .. } => {
+                self.links.partitions.heal(fault);
+                self.trace.world(at_ns, fault as u64, || format!("end of partition {fault}"));
+            }
+            Action::PowerLoss { .. }
+            | Action::Kill { .. }
+            | Action::ClockStep { .. }
+            | Action::DiskLoss { .. }
+            | Action::BitRot { .. } => unreachable!("it is not one that lasts"),
+        }
+    }
+
+    fn throttle(&mut self, id: NodeId, fault: usize, factor: u32) {
+        let at_ns = self.now_ns;
+        let node = self.node(id);
+        node.throttles.push(Throttle { fault, factor });
+        let name = &self.nodes[usize::from(id.0)].name;
+        self.trace.world(at_ns, u64::from(id.0) << 32 | u64::from(factor), || {
+            format!("throttle of {name}, {factor} times slower")
+        });
+    }
+
+    /// How long work takes that is charged to a node now: the slowest throttle counts, for all of
+    /// the work, even if the throttle is over before it is done.
+    #[inline]
+    pub(crate) fn throttled_ns(&self, id: NodeId, work_ns: u64) -> u64 {
+        let throttles = &self.nodes[usize::from(id.0)].throttles;
+        let factor = throttles.iter().map(|throttle| throttle.factor).max().unwrap_or(1);
+        work_ns.saturating_mul(u64::from(factor))
+    }
+
+    fn partition(&mut self, fault: usize, sides: (&[String], &[String]), one_way: bool) {
+        let side = |names: &[String]| {
+            let mut side = vec![false; self.nodes.len()];
+            for name in names {
+                let node = self.find(fault, name).expect("checked when it was loaded");
+                side[usize::from(node.0)] = true;
+            }
+            side
+        };
+        let cut = Cut { fault, from: side(sides.0), to: side(sides.1), one_way };
+        self.links.partitions.cut(cut);
+        self.trace.world(self.now_ns, fault as u64 | u64::from(one_way) << 32, || {
+            let way = if one_way { "->" } else { "<->" };
+            format!("partition {fault}: {} {way} {}", sides.0.join(", "), sides.1.join(", "))
+        });
+    }
+
+    fn step_clock(&mut self, id: NodeId, by_ns: i64) {
+        let at_ns = self.now_ns;
+        let node = &mut self.nodes[usize::from(id.0)];
+        node.clock.step(by_ns);
+        let wall_ns = node.clock.wall(at_ns);
+        let name = &node.name;
+        self.trace.world(at_ns, wall_ns ^ u64::from(id.0), || {
+            format!("wall clock of {name} stepped by {by_ns} ns")
+        });
+    }
+
+    fn rot(&mut self, id: NodeId, directory: &str) {
+        let (seed, at_ns) = (self.supply.seed, self.now_ns);
+        // Two at one moment must not undo each other.
+        let same = |fired: &&Fired| fired.at_ns == at_ns && fired.kind == "bit_rot";
+        let before = self.supply.fired.iter().rev().filter(same).count() as u64;
+        let mut stream = Stream::new(seed, "bit-rot", before << 32 | u64::from(id.0), at_ns);
+        let node = self.node(id);
+        let path = node.disk.rot(directory, &mut stream);
+        let name = &self.nodes[usize::from(id.0)].name;
+        let detail = path.as_ref().map_or(0, |path| xxh3_64(path.as_bytes()));
+        self.trace.world(at_ns, detail, || match &path {
+            Some(path) => format!("bit rot in {path} of {name}"),
+            None => format!("bit rot in {directory} of {name}: nothing was there"),
+        });
+    }
+}

@@ -1,0 +1,68 @@
+//! What became of a plan: the faults that happened, the nodes they ended, and the programs that
+//! ended by themselves.
+
+use std::{collections::BTreeMap, fmt};
+
+use crate::{env::NodeId, trace::Seconds};
+
+/// A fault of the plan that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fired {
+    /// Its place in the plan, from 0.
+    pub fault: usize,
+    /// Its kind, as [`Action::kind`] names it.
+    pub kind: &'static str,
+    /// When, in virtual nanoseconds since the start of the run.
+    pub at_ns: u64,
+    /// When it is over, if nothing else happens: the last of the nodes it ended runs its program
+    /// again; a pause, a throttle or a partition ends. The same as `at_ns` for what is done in a
+    /// moment, a step of a clock or bit rot.
+    pub back_ns: u64,
+}
+
+/// What a power loss, a kill or the loss of a disk did to one node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Crash {
+    /// The fault's place in the plan, from 0.
+    pub fault: usize,
+    /// The node.
+    pub node: NodeId,
+    /// When, in virtual nanoseconds since the start of the run.
+    pub at_ns: u64,
+    /// True for a loss of power, alone or with the disk; false for a kill.
+    pub power: bool,
+    /// Whether the node ran; it may have been down already.
+    pub running: bool,
+    /// Disk operations that no sync had covered.
+    pub unsynced: usize,
+    /// How often the ended boot had passed each mark.
+    pub marks: BTreeMap<&'static str, u64>,
+}
+
+/// A program that ended with a refusal or a panic. Its node stays down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// The node.
+    pub node: NodeId,
+    /// When, in virtual nanoseconds since the start of the run.
+    pub at_ns: u64,
+    /// What it said.
+    pub message: String,
+    /// How it ended.
+    pub end: End,
+}
+
+/// How a program ended of its own accord.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It met something that it must not go on from, and said so.
+    Refusal,
+    /// It panicked.
+    Panic,
+}
+
+impl fmt::Display for Fired {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at{} s", self.kind, Seconds(self.at_ns))
+    }
+}

@@ -1,0 +1,88 @@
+//! Pauses: processes that stop where they are, and go on as if nothing had been.
+//!
+//! A poll cannot be stopped in the middle. When a pause strikes there, the rest of the poll goes
+//! on, but what it does waits: datagrams are sent at the end of the pause, in order; operations
+//! stay pending, not begun, and begin when they are polled then. Marks, spawns and observations
+//! have no effect on others and simply happen, as does the program's own end.
+
+use crate::{
+    env::NodeId,
+    net::InFlight,
+    power::Power,
+    schedule::{Slot, Wakeup},
+    state::State,
+    trace::Seconds,
+};
+
+/// What waits at a node for the end of its pause.
+#[derive(Debug, Default)]
+pub(crate) struct Pause {
+    /// The end of the latest pause.
+    until_ns: u64,
+    /// Datagrams that were sent after the pause struck in the middle of a poll.
+    pub(crate) held: Vec<InFlight>,
+    /// Operations that were begun or were to end then.
+    pub(crate) waiting: Vec<Wakeup>,
+    /// Tasks that became ready.
+    parked: Vec<Slot>,
+}
+
+impl State {
+    /// Stops a node, or lets it stand still longer. One that is down has nothing to stop.
+    pub(crate) fn pause(&mut self, id: NodeId, until_ns: u64) {
+        let at_ns = self.now_ns;
+        let node = &mut self.nodes[usize::from(id.0)];
+        match node.power {
+            Power::On => {
+                node.power = Power::Paused;
+                node.pause.until_ns = until_ns;
+            }
+            Power::Paused => node.pause.until_ns = node.pause.until_ns.max(until_ns),
+            Power::Condemned | Power::Off => return,
+        }
+        let name = &node.name;
+        self.trace.world(at_ns, u64::from(id.0), || {
+            format!("pause of {name} until{} s", Seconds(until_ns))
+        });
+    }
+
+    /// Lets a node go on, if its latest pause is over.
+    pub(crate) fn resume_if_over(&mut self, id: NodeId) {
+        let at_ns = self.now_ns;
+        let node = &mut self.nodes[usize::from(id.0)];
+        if node.power != Power::Paused || at_ns < node.pause.until_ns {
+            return;
+        }
+        node.power = Power::On;
+        let held = std::mem::take(&mut node.pause.held);
+        let (boot, name) = (node.boot, &node.name);
+        self.trace.world(at_ns, u64::from(id.0) << 32, || format!("end of pause of {name}"));
+        for message in held {
+            // A fault at one of them may pause the node again, and the rest is held on.
+            self.send((id, boot), message);
+            self.strike_after();
+        }
+        let node = self.node(id);
+        if node.power != Power::On {
+            return;
+        }
+        let pause = std::mem::take(&mut node.pause);
+        for wakeup in pause.waiting {
+            self.scheduler.wake(wakeup);
+        }
+        for slot in pause.parked {
+            self.scheduler.wake(Wakeup::Task(slot));
+        }
+    }
+
+    /// Keeps a ready task of a paused node until it goes on. False if its node is not paused.
+    #[inline]
+    pub(crate) fn park(&mut self, (slot, id): (Slot, NodeId)) -> bool {
+        let node = self.node(id);
+        let paused = node.power == Power::Paused;
+        if paused {
+            node.pause.parked.push(slot);
+        }
+        paused
+    }
+}
