@@ -1,5 +1,5 @@
 //! The clients of a run, on nodes outside the data centre: producers that send the workload, and
-//! readers that poll the sink all through the run. What they see they write into the history.
+//! readers that poll all sinks all through the run. What they see they write into the history.
 
 use std::{
     cell::{Cell as Flag, RefCell},
@@ -18,14 +18,12 @@ use unplug_sim::{
 };
 
 use crate::{
-    history::{Acknowledged, Batch, Cell, History, Read, Row, TupleId},
+    history::{Acknowledged, Batch, Cell, Cut, History, Read, Row, TupleId},
     workload::Input,
 };
 
 /// Producers look for due input so often.
 const PRODUCE_EVERY_NS: u64 = 250_000_000;
-/// Nothing is due before all nodes had the time to boot.
-const FIRST_DUE_NS: u64 = 300_000_000;
 /// A restarted producer sends all of its input again, at the most so many tuples at once.
 const SEND_AT_ONCE: usize = 200;
 /// Readers poll so often.
@@ -40,14 +38,12 @@ const LOOK_BACK_BATCHES: u64 = 8;
 pub struct Clients {
     /// What each producer sends, by its number.
     pub inputs: Vec<Vec<Input>>,
-    /// From one tuple of a producer to its next.
-    pub gap_ns: u64,
     /// Partitions of the source.
     pub partitions: u16,
     /// Who takes the input.
     pub broker: NodeId,
-    /// Who is read.
-    pub sink: NodeId,
+    /// Who is read, in the pipeline's order.
+    pub sinks: Vec<NodeId>,
     /// What was seen.
     pub history: RefCell<History>,
     progress: RefCell<Progress>,
@@ -62,31 +58,36 @@ pub struct Clients {
 struct Progress {
     acknowledged: Vec<Vec<bool>>,
     distinct: usize,
-    needed: Vec<u64>,
-    read: Vec<u64>,
+    /// Up to where each partition must be in, and up to which watermark, in milliseconds since
+    /// 1970.
+    needed: (Vec<u64>, u64),
+    /// Up to where they are in, and up to which watermark, at each sink.
+    read: Vec<(Vec<u64>, u64)>,
 }
 
 impl Clients {
-    /// Clients that have seen nothing yet.
+    /// Clients that have seen nothing yet. The run is not over before every sink shows the watermark
+    /// `watermark_ms`, in milliseconds since 1970; 0 for any.
     #[must_use]
     pub fn new(
         inputs: Vec<Vec<Input>>,
-        gap_ns: u64,
         partitions: u16,
-        ends: (NodeId, NodeId),
+        watermark_ms: u64,
+        broker: NodeId,
+        sinks: Vec<NodeId>,
     ) -> Self {
+        let nothing = vec![0; usize::from(partitions)];
         let progress = Progress {
             acknowledged: inputs.iter().map(|input| vec![false; input.len()]).collect(),
             distinct: 0,
-            needed: vec![0; usize::from(partitions)],
-            read: vec![0; usize::from(partitions)],
+            read: vec![(nothing.clone(), 0); sinks.len()],
+            needed: (nothing, watermark_ms),
         };
         Self {
             inputs,
-            gap_ns,
             partitions,
-            broker: ends.0,
-            sink: ends.1,
+            broker,
+            sinks,
             history: RefCell::default(),
             progress: RefCell::new(progress),
             ending: Flag::new(false),
@@ -106,19 +107,22 @@ impl Clients {
         self.progress.borrow().distinct
     }
 
-    /// Whether all was acknowledged, and a reader saw a cut that covers it.
+    /// Whether all was acknowledged, and of every sink a reader saw a cut that covers it and closes
+    /// its windows.
     #[must_use]
     pub fn delivered(&self) -> bool {
         let progress = self.progress.borrow();
-        progress.distinct == self.total()
-            && progress.needed.iter().zip(&progress.read).all(|(needed, read)| needed <= read)
+        let (ends, watermark_ms) = &progress.needed;
+        let covered = |read: &(Vec<u64>, u64)| {
+            ends.iter().zip(&read.0).all(|(needed, read)| needed <= read) && *watermark_ms <= read.1
+        };
+        progress.distinct == self.total() && progress.read.iter().all(covered)
     }
 
     /// When the last tuple is due, in virtual nanoseconds.
     #[must_use]
     pub fn last_due_ns(&self) -> u64 {
-        let most = self.inputs.iter().map(Vec::len).max().unwrap_or(0);
-        FIRST_DUE_NS + self.gap_ns.saturating_mul(most as u64)
+        self.inputs.iter().flatten().map(|input| input.due_ns).max().unwrap_or(0)
     }
 
     fn acknowledge(&self, one: Acknowledged) {
@@ -128,8 +132,10 @@ impl Clients {
         if !std::mem::replace(known, true) {
             progress.distinct += 1;
         }
-        let needed = &mut progress.needed[usize::from(one.partition)];
-        *needed = (*needed).max(one.offset + 1);
+        if let Some(offset) = one.offset {
+            let needed = &mut progress.needed.0[usize::from(one.partition)];
+            *needed = (*needed).max(offset + 1);
+        }
         drop(progress);
         self.history.borrow_mut().acknowledged.push(one);
     }
@@ -137,9 +143,11 @@ impl Clients {
     fn has_read(&self, read: Read) {
         if let Some(last) = read.batches.last() {
             let mut progress = self.progress.borrow_mut();
-            for (read, end) in progress.read.iter_mut().zip(&last.ends) {
+            let (ends, watermark_ms) = &mut progress.read[usize::from(read.sink)];
+            for (read, end) in ends.iter_mut().zip(&last.cut.ends) {
                 *read = (*read).max(*end);
             }
+            *watermark_ms = last.cut.watermark_ms.max(*watermark_ms);
         }
         self.history.borrow_mut().reads.push(read);
     }
@@ -157,8 +165,7 @@ pub async fn producer(env: SimEnv, number: u16, clients: Rc<Clients>) -> Exit {
     while next < input.len() {
         // Clients outside have the time of the run.
         let now_ns = env.wall().0 - WALL_START_NS;
-        let due = now_ns.saturating_sub(FIRST_DUE_NS) / clients.gap_ns.max(1);
-        let due = usize::try_from(due).unwrap_or(usize::MAX).min(input.len());
+        let due = input.partition_point(|input| input.due_ns <= now_ns);
         let end = due.min(next + SEND_AT_ONCE);
         if end <= next {
             env.sleep(Duration::from_nanos(PRODUCE_EVERY_NS - now_ns % PRODUCE_EVERY_NS)).await;
@@ -193,7 +200,9 @@ async fn send(
         env.observe("acknowledged", offsets.first().map_or(0, |offset| offset.0), |at_ns| {
             for (seq, offset) in seqs.into_iter().zip(offsets) {
                 let id = TupleId { producer, seq };
-                clients.acknowledge(Acknowledged { at_ns, id, partition, offset: offset.0 });
+                // A broker that knows a tuple and not where it was would give `None`.
+                let offset = Some(offset.0);
+                clients.acknowledge(Acknowledged { at_ns, id, partition, offset });
             }
         });
         Ok(())
@@ -201,7 +210,7 @@ async fn send(
     futures_util::future::try_join_all(sends).await.map(|_| ())
 }
 
-/// A reader: polls the sink for what is new, and looks back now and then at what it has seen.
+/// A reader: polls every sink for what is new, and looks back now and then at what it has seen.
 ///
 /// # Errors
 /// Never, but for a port that is taken.
@@ -209,28 +218,34 @@ pub async fn reader(env: SimEnv, number: u16, clients: Rc<Clients>) -> Exit {
     let client = Client::new(&env)?;
     // Readers take turns.
     env.sleep(POLL_EVERY * u32::from(number) / 2).await;
-    let mut seen = 0;
+    let mut seen = vec![0; clients.sinks.len()];
     for turn in 1.. {
         if clients.ending.get() {
             break;
         }
-        let back =
-            if turn % LOOK_BACK_EVERY == 0 { env.random() % LOOK_BACK_BATCHES + 1 } else { 0 };
-        let from = seen - back.min(seen);
-        if let Some((end, got)) = look(&env, &client, &clients, (number, from)).await {
-            seen = end.min(from + got);
-        }
+        let polls = seen.iter_mut().zip(0u16..).map(async |(seen, sink)| {
+            let back =
+                if turn % LOOK_BACK_EVERY == 0 { env.random() % LOOK_BACK_BATCHES + 1 } else { 0 };
+            let from = *seen - back.min(*seen);
+            if let Some((end, got)) = look(&env, &client, &clients, (number, sink, from)).await {
+                *seen = end.min(from + got);
+            }
+        });
+        futures_util::future::join_all(polls).await;
         env.sleep(POLL_EVERY).await;
     }
     // Everything once more, from the beginning.
-    let mut from = 0;
-    loop {
-        match look(&env, &client, &clients, (number, from)).await {
-            Some((end, got)) if from + got >= end => break,
-            Some((_, got)) => from += got,
-            None => env.sleep(POLL_EVERY).await,
+    let sinks = (0u16..).take(clients.sinks.len()).map(async |sink| {
+        let mut from = 0;
+        loop {
+            match look(&env, &client, &clients, (number, sink, from)).await {
+                Some((end, got)) if from + got >= end => break,
+                Some((_, got)) => from += got,
+                None => env.sleep(POLL_EVERY).await,
+            }
         }
-    }
+    });
+    futures_util::future::join_all(sinks).await;
     env.observe("finished", 0, |_| clients.finished.set(clients.finished.get() + 1));
     Ok(())
 }
@@ -240,16 +255,17 @@ async fn look(
     env: &SimEnv,
     client: &Client<SimEnv>,
     clients: &Clients,
-    (reader, from): (u16, u64),
+    (reader, sink, from): (u16, u16, u64),
 ) -> Option<(u64, u64)> {
     let asked_ns = env.wall().0 - WALL_START_NS;
-    match client.read(clients.sink, from).await {
+    match client.read(clients.sinks[usize::from(sink)], from).await {
         Ok(page) => {
             let Page { end, batches } = page?;
             let got = batches.len() as u64;
             env.observe("read", end, |at_ns| {
-                let batches = batches.into_iter().map(|batch| Rc::new(converted(batch))).collect();
-                clients.has_read(Read { asked_ns, at_ns, reader, from, end, batches });
+                let batches = batches.into_iter().map(|batch| Rc::new(converted(sink, batch)));
+                let batches = batches.collect();
+                clients.has_read(Read { asked_ns, at_ns, reader, sink, from, end, batches });
             });
             Some((end, got))
         }
@@ -262,21 +278,23 @@ async fn look(
     }
 }
 
-/// A batch in the oracle's own terms.
-fn converted(batch: unplug_engine::sink::Batch) -> Batch {
+/// A batch in the oracle's own terms. The engine's say nothing of their sink: they are for the one
+/// that was asked.
+fn converted(sink: u16, batch: unplug_engine::sink::Batch) -> Batch {
     let cell = |value| match value {
         Value::Null => Cell::Null,
         Value::Bool(value) => Cell::Bool(value),
         Value::Int(value) => Cell::Int(value),
         Value::Text(value) => Cell::Text(value),
     };
-    let rows = batch.rows.into_iter().map(|row| {
-        let origin = row.origin.expect("the model knows no windows yet, so no such scenario runs");
-        Row {
-            id: TupleId { producer: origin.producer, seq: origin.seq },
-            cells: row.values.into_iter().map(cell).collect(),
-        }
+    let rows = batch.rows.into_iter().map(|row| Row {
+        id: row.origin.map(|origin| TupleId { producer: origin.producer, seq: origin.seq }),
+        cells: row.values.into_iter().map(cell).collect(),
     });
-    let ends = batch.cut.ends.iter().map(|end| end.0).collect();
-    Batch { epoch: batch.epoch.0, ends, rows: rows.collect() }
+    let cut = Cut {
+        ends: batch.cut.ends.iter().map(|end| end.0).collect(),
+        idle: batch.cut.idle.iter().map(|partition| partition.0).collect(),
+        watermark_ms: batch.cut.watermark_ms,
+    };
+    Batch { sink, epoch: batch.epoch.0, cut, rows: rows.collect() }
 }

@@ -14,9 +14,10 @@ use crate::{
     clients::{self, Clients},
     defects,
     input::{Invalid, unknown},
-    scenario::{Scenario, Sink, Source},
+    model::Model,
+    scenario::{Scenario, Sink},
     topology,
-    workload::Workload,
+    workload::{Workload, closing},
 };
 
 /// The engine's pipeline of a scenario.
@@ -51,6 +52,20 @@ pub fn sinks(pipeline: &Pipeline) -> (usize, &'static str) {
     }
 }
 
+/// The oracle's model of a scenario's pipeline.
+///
+/// # Errors
+/// If the model does not know such a pipeline.
+pub fn model(scenario: &Scenario) -> Result<Model, Invalid> {
+    match &scenario.pipeline {
+        Some(json) if !json.is_string() => Model::new(json),
+        Some(_) | None => {
+            let json = serde_json::to_value(spec(scenario)?);
+            Model::new(&json.map_err(|error| Invalid::at("pipeline", error.to_string()))?)
+        }
+    }
+}
+
 /// The world of one run, ready to start, and its clients.
 ///
 /// # Errors
@@ -61,15 +76,8 @@ pub fn build(
     workload: &Workload,
 ) -> Result<(World, Rc<Clients>), Invalid> {
     let config = Rc::new(config(scenario)?);
-    let Source::Flights(flights) = scenario.workload;
     let producers = scenario.cluster.producers;
-    let gap_ns = 1_000_000_000 * u64::from(producers) / u64::from(flights.per_second);
-    let clients = Rc::new(Clients::new(
-        workload.inputs(seed, flights.tuples, producers),
-        gap_ns,
-        config.cluster.partitions,
-        (config.cluster.broker, config.cluster.sinks[0]),
-    ));
+    let clients = Rc::new(clients(scenario, seed, workload, &config.cluster)?);
     let mut world = World::new(WorldConfig {
         network: scenario.network,
         events_max: scenario.bounds.events_max,
@@ -96,12 +104,38 @@ pub fn build(
     Ok((world, clients))
 }
 
+/// The clients of a run, with all that they will send. Where there are windows, closing tuples come
+/// last.
+fn clients(
+    scenario: &Scenario,
+    seed: u64,
+    workload: &Workload,
+    cluster: &Cluster,
+) -> Result<Clients, Invalid> {
+    let Cluster { partitions, broker, .. } = *cluster;
+    let mut inputs =
+        workload.inputs(seed, &scenario.workload, scenario.cluster.producers, partitions);
+    let mut watermark_ms = 0;
+    if let Some(window) = model(scenario)?.window() {
+        closing::add(&mut inputs, window, partitions);
+        watermark_ms = closing::watermark_ms(&inputs, window);
+    }
+    Ok(Clients::new(inputs, partitions, watermark_ms, broker, cluster.sinks.clone()))
+}
+
 /// The nodes in the data centre, in the order of their numbers.
 fn engine_nodes(scenario: &Scenario) -> impl Iterator<Item = (topology::Role, u32)> {
     let cluster = scenario.cluster;
     topology::Role::DATA_CENTRE
         .into_iter()
         .flat_map(move |role| (0..role.count(&cluster)).map(move |index| (role, index)))
+}
+
+/// The stores of a scenario's cluster.
+pub(crate) fn stores(scenario: &Scenario) -> Vec<NodeId> {
+    let stores =
+        engine_nodes(scenario).zip(0..).filter(|((role, _), _)| *role == topology::Role::Store);
+    stores.map(|(_, id)| NodeId(id)).collect()
 }
 
 fn config(scenario: &Scenario) -> Result<Config, Invalid> {

@@ -23,8 +23,9 @@ pub struct Acknowledged {
     pub id: TupleId,
     /// The partition of the source.
     pub partition: u16,
-    /// The offset in that partition.
-    pub offset: u64,
+    /// The offset in that partition; none if the broker knows the tuple, and has thrown away where
+    /// it was.
+    pub offset: Option<u64>,
 }
 
 /// One value of a row.
@@ -43,19 +44,32 @@ pub enum Cell {
 /// A row of the sink, as a reader got it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// The tuple that it comes from.
-    pub id: TupleId,
+    /// The tuple that it comes from; none for the row of a window, which comes from many.
+    pub id: Option<TupleId>,
     /// Its columns, in the pipeline's order.
     pub cells: Vec<Cell>,
 }
 
-/// What the sink published in one step.
+/// Up to where the source is in a published epoch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cut {
+    /// Up to which offset, exclusive, each partition is in.
+    pub ends: Vec<u64>,
+    /// Partitions without input in this epoch.
+    pub idle: Vec<u16>,
+    /// The watermark, in milliseconds since 1970.
+    pub watermark_ms: u64,
+}
+
+/// What a sink published in one step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
+    /// The sink that it says it is for.
+    pub sink: u16,
     /// The epoch that the sink says it is.
     pub epoch: u64,
-    /// The published cut: up to which offset, exclusive, each partition is in.
-    pub ends: Vec<u64>,
+    /// The published cut.
+    pub cut: Cut,
     /// The rows that it added.
     pub rows: Vec<Row>,
 }
@@ -69,6 +83,8 @@ pub struct Read {
     pub at_ns: u64,
     /// The reader's number.
     pub reader: u16,
+    /// The sink that was asked, in the pipeline's order.
+    pub sink: u16,
     /// From which position on it asked: batches are numbered from 0.
     pub from: u64,
     /// How many batches the sink had then.

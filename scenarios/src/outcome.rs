@@ -143,11 +143,15 @@ pub enum VerdictKind {
     Torn,
     /// A read or a cut went back.
     RolledBack,
+    /// Rows of one key came in another order than their tuples.
+    Reordered,
     /// Not all was delivered within the bound after the last fault.
     Stuck,
     /// A node refused to serve, under faults that it promises to survive: its own state had become
     /// unsound, or it was wrong about it.
-    Refused,
+    RefusedWrongly,
+    /// What nobody needs any more stays on a disk.
+    Leaked,
     /// A node or the harness panicked.
     Panicked,
     /// More events or virtual time than the scenario allows.

@@ -2,6 +2,7 @@
 //! run can be had again anywhere.
 
 use std::{
+    borrow::Cow,
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     rc::Rc,
@@ -9,7 +10,7 @@ use std::{
 };
 
 use unplug_engine::steps::Step;
-use unplug_sim::{Crash, End, Ended, Fired, Stop, World, fault::Plan};
+use unplug_sim::{Crash, End, Ended, Fired, Stop, World, env::FileKind, fault::Plan};
 
 use crate::{
     clients::Clients,
@@ -17,7 +18,10 @@ use crate::{
     history::{Cell, TupleId},
     input::Invalid,
     model::Model,
-    oracle::{self, Setting},
+    oracle::{
+        self, Sent, Setting,
+        leaks::{self, Bounds, DiskFile},
+    },
     outcome::{Digest, Outcome, Verdict, VerdictKind},
     scenario::Scenario,
     workload::{Input, Workload},
@@ -25,6 +29,9 @@ use crate::{
 
 /// How often the harness looks whether the run is over, in virtual time.
 const LOOK_EVERY_NS: u64 = 50_000_000;
+
+/// Whether stores must have collected what nobody needs any more when a run ends.
+const JUDGE_LEAKS: bool = false;
 
 /// So long after the last fault began to wait, those whose effects have not come do not happen any
 /// more.
@@ -36,7 +43,7 @@ pub struct Case<'a> {
     scenario: &'a Scenario,
     workload: &'a Workload,
     model: Model,
-    /// What the model makes of each line of the workload, computed when it is first asked for:
+    /// What the model makes of each flight, computed when it is first asked for:
     /// runs share most lines.
     rows: Vec<OnceLock<Result<Option<Vec<Cell>>, Invalid>>>,
 }
@@ -48,13 +55,8 @@ impl<'a> Case<'a> {
     /// If its pipeline cannot run, or the oracle has no model of it.
     pub fn new(scenario: &'a Scenario, workload: &'a Workload) -> Result<Self, Invalid> {
         cluster::pipeline(scenario)?;
-        let json = match &scenario.pipeline {
-            Some(json) if !json.is_string() => json.clone(),
-            Some(_) | None => serde_json::to_value(cluster::spec(scenario)?)
-                .map_err(|error| Invalid::at("pipeline", error.to_string()))?,
-        };
         let rows = (0..workload.lines()).map(|_| OnceLock::new()).collect();
-        Ok(Self { scenario, workload, model: Model::new(&json)?, rows })
+        Ok(Self { scenario, workload, model: cluster::model(scenario)?, rows })
     }
 
     /// The scenario.
@@ -98,6 +100,9 @@ impl<'a> Case<'a> {
                     verdicts.push(Verdict { kind: VerdictKind::NotMeasured, message });
                 }
             }
+            if JUDGE_LEAKS && verdicts.is_empty() {
+                verdicts.extend(leaked(&mut world, &clients, scenario));
+            }
             Ok(outcome(seed, &plan, &world, &clients, verdicts))
         };
         run().unwrap_or_else(|error| broken(seed, plan.clone(), &error))
@@ -105,25 +110,40 @@ impl<'a> Case<'a> {
 
     /// The oracle's word.
     fn judged(&self, clients: &Clients) -> Result<Vec<Verdict>, Invalid> {
-        for input in clients.inputs.iter().flatten() {
-            self.row(input).map_err(Clone::clone)?;
-        }
-        let lookup = |id: TupleId| {
-            let input = clients.inputs.get(usize::from(id.producer))?;
-            let row = self.row(input.get(usize::try_from(id.seq).ok()?)?);
-            Some(row.ok().and_then(Option::as_deref))
+        let rows: Vec<Vec<_>> = clients
+            .inputs
+            .iter()
+            .map(|inputs| inputs.iter().map(|input| self.row(input)).collect())
+            .collect::<Result<_, _>>()?;
+        let sent = |id: TupleId| {
+            let (producer, seq) = (usize::from(id.producer), usize::try_from(id.seq).ok()?);
+            let input = clients.inputs.get(producer)?.get(seq)?;
+            Some(Sent {
+                time_ms: input.event_ms,
+                key: &input.key,
+                row: (*rows[producer][seq]).as_deref(),
+                closing: input.closing,
+            })
         };
         let setting = Setting {
-            expected: &lookup,
+            sent: &sent,
             inputs: clients.total() as u64,
             partitions: usize::from(clients.partitions),
+            sinks: self.model.sinks(),
+            window: self.model.window(),
         };
         Ok(oracle::judge(&clients.history.borrow(), &setting))
     }
 
     /// What the model makes of an input.
-    fn row(&self, input: &Input) -> Result<&Option<Vec<Cell>>, &Invalid> {
-        self.rows[input.line].get_or_init(|| self.model.row(&input.value)).as_ref()
+    fn row(&self, input: &Input) -> Result<Cow<'_, Option<Vec<Cell>>>, Invalid> {
+        match input.line {
+            Some(line) => {
+                let row = self.rows[line].get_or_init(|| self.model.row(&input.value));
+                row.as_ref().map(Cow::Borrowed).map_err(Clone::clone)
+            }
+            None => self.model.row(&input.value).map(Cow::Owned),
+        }
     }
 }
 
@@ -242,10 +262,28 @@ impl Patience {
 fn end_verdict(world: &World, ended: &Ended) -> Verdict {
     let kind = match ended.end {
         End::Panic => VerdictKind::Panicked,
-        End::Refusal => VerdictKind::Refused,
+        End::Refusal => VerdictKind::RefusedWrongly,
     };
     let message = format!("{} at {} ns: {}", world.name(ended.node), ended.at_ns, ended.message);
     Verdict { kind, message }
+}
+
+/// Judges what the stores hold.
+fn leaked(world: &mut World, clients: &Clients, scenario: &Scenario) -> Vec<Verdict> {
+    let mut files = Vec::new();
+    for store in cluster::stores(scenario) {
+        let node = world.name(store);
+        let tree = world.disk(store, |disk| disk.tree());
+        let held = tree.into_iter().filter(|(_, (kind, _))| *kind == FileKind::File);
+        files.extend(held.map(|(path, (_, content))| DiskFile {
+            node: node.clone(),
+            path,
+            bytes: content.len() as u64,
+        }));
+    }
+    // The state has as many partitions as the source.
+    let partitions = usize::from(clients.partitions);
+    leaks::leaks(&files, &Bounds::of(partitions, partitions))
 }
 
 fn outcome(

@@ -126,6 +126,8 @@ pub enum Sink {
 pub enum Source {
     /// A slice of the flights, at a place that the seed draws.
     Flights(Flights),
+    /// Made-up tuples with few keys, near the time of the run.
+    Generated(Generated),
 }
 
 /// A slice of the flights.
@@ -136,6 +138,29 @@ pub struct Flights {
     pub tuples: u32,
     /// At which rate, of all producers together.
     pub per_second: u32,
+}
+
+/// Made-up tuples: lines such as `{"key": "k17", "amount": 42}`, of which one amount in twenty is
+/// null.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Generated {
+    /// How many, over all producers; 1 to 100,000.
+    pub tuples: u32,
+    /// At which rate, of all producers together.
+    pub per_second: u32,
+    /// How many keys, 1 to 100,000.
+    pub keys: u32,
+    /// How often a tuple has one of the hottest tenth of the keys.
+    pub skew: (u32, u32),
+    /// Event time is behind arrival by up to this, evenly.
+    pub disorder_ms: u64,
+    /// How often it is behind by up to `late_ms` instead.
+    pub late: (u32, u32),
+    /// See `late`.
+    pub late_ms: u64,
+    /// The share of the partitions whose keys stop in the middle third of the run.
+    pub idle: (u32, u32),
 }
 
 /// What a run may take at most.
@@ -206,6 +231,41 @@ impl Scenario {
 impl Default for Source {
     fn default() -> Self {
         Self::Flights(Flights::default())
+    }
+}
+
+impl Source {
+    /// How many tuples there are, over all producers.
+    #[must_use]
+    pub fn tuples(&self) -> u32 {
+        match self {
+            Self::Flights(flights) => flights.tuples,
+            Self::Generated(generated) => generated.tuples,
+        }
+    }
+
+    /// How many come in a second, from all producers together.
+    #[must_use]
+    pub fn per_second(&self) -> u32 {
+        match self {
+            Self::Flights(flights) => flights.per_second,
+            Self::Generated(generated) => generated.per_second,
+        }
+    }
+}
+
+impl Default for Generated {
+    fn default() -> Self {
+        Self {
+            tuples: 2_000,
+            per_second: 100,
+            keys: 40,
+            skew: (1, 2),
+            disorder_ms: 2_000,
+            late: (1, 50),
+            late_ms: 20_000,
+            idle: (1, 4),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 mod bounds;
 mod generate;
 mod plan;
+mod workload;
 
 use unplug_engine::steps::Step;
 use unplug_sim::NetworkConfig;
@@ -13,9 +14,8 @@ pub(crate) use self::plan::check as plan;
 use crate::{
     cluster, defects,
     input::{Invalid, unknown},
-    scenario::{Expect, Faults, Scenario, Source},
+    scenario::{Expect, Faults, Scenario},
     topology::Cluster,
-    workload::FLIGHTS,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -25,9 +25,7 @@ const HOUR: u64 = 3_600 * SECOND;
 pub(crate) fn scenario(scenario: &Scenario) -> Result<(), Invalid> {
     name(&scenario.name)?;
     nodes(&scenario.cluster)?;
-    let Source::Flights(flights) = &scenario.workload;
-    within("workload.flights.tuples", flights.tuples, 1..=FLIGHTS)?;
-    within("workload.flights.per_second", flights.per_second, 1..=1_000_000)?;
+    workload::check(&scenario.workload)?;
     match &scenario.faults {
         Faults::Plan(faults) => {
             if faults.faults.is_empty() {
@@ -102,8 +100,8 @@ fn sinks(scenario: &Scenario) -> Result<(), Invalid> {
 
 /// Checks that a run can end within its virtual time.
 fn time(scenario: &Scenario) -> Result<(), Invalid> {
-    let Source::Flights(flights) = &scenario.workload;
-    let sent_ns = u64::from(flights.tuples) * 1_000_000_000 / u64::from(flights.per_second);
+    let (tuples, per_second) = (scenario.workload.tuples(), scenario.workload.per_second());
+    let sent_ns = u64::from(tuples) * 1_000_000_000 / u64::from(per_second);
     let struck_ns = match &scenario.faults {
         Faults::Plan(plan) => plan.faults.iter().map(plan::over_ns).max().unwrap_or(0),
         Faults::Generate(faults) => faults.until_ns,
@@ -183,6 +181,19 @@ mod tests {
         check(
             r#", "workload": {"flights": {"tuples": 20000}}"#,
             "x.json: workload.flights.tuples: 20000 is out of range; it must be 1 to 12126",
+        );
+        check(
+            r#", "workload": {"generated": {"keys": 0}}"#,
+            "x.json: workload.generated: keys: 0 is out of range; it must be 1 to 100000",
+        );
+        check(
+            r#", "workload": {"generated": {"late": [2, 1]}}"#,
+            "x.json: workload.generated: late: [2, 1] is no probability; it must be [cases, of so \
+             many], such as [1, 3]",
+        );
+        check(
+            r#", "workload": {"generated": {"idle": [3, 3]}}"#,
+            "x.json: workload.generated: idle: every partition stops; leave one that goes on",
         );
         check(
             r#", "faults": {"generate": {"from_ns": 9, "until_ns": 3}}"#,

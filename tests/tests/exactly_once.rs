@@ -142,8 +142,8 @@ fn an_acknowledgement_before_the_sync_is_found_as_lost() {
 
 #[test]
 fn a_put_without_its_directory_sync_is_found() {
-    use VerdictKind::{Lost, Refused, RolledBack, Stuck};
-    caught("skip-dir-sync", &[Refused, RolledBack, Lost, Stuck], &[]);
+    use VerdictKind::{Lost, RefusedWrongly, RolledBack, Stuck};
+    caught("skip-dir-sync", &[RefusedWrongly, RolledBack, Lost, Stuck], &[]);
 }
 
 #[test]

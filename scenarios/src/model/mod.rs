@@ -1,18 +1,30 @@
-//! The model of a pipeline: what the sink should hold, computed as naively as possible, straight
-//! from the pipeline's JSON and a tuple's line, by code that the engine does not share.
+//! The model of a pipeline: what the sinks should hold, computed as naively as possible, straight
+//! from the pipeline's JSON and the tuples' lines, by code that the engine does not share.
+//!
+//! - [`rows`]: a tuple's row, up to the window or the sink.
+//! - [`windows`]: which windows are there when, what they hold, and what comes too late for them.
+//! - [`watermark`]: the watermark of each epoch.
+
+mod rows;
+pub mod watermark;
+pub mod windows;
 
 use serde_json::Value;
 
+use self::{
+    rows::{Columns, holds, parse},
+    windows::Window,
+};
 use crate::{history::Cell, input::Invalid};
 
 /// A pipeline, as its JSON says it.
 #[derive(Clone, Debug)]
 pub struct Model {
-    /// The operators from the source to the sink.
+    /// The operators from the source to the window or the sink, without it.
     chain: Vec<Value>,
+    window: Option<Window>,
+    sinks: usize,
 }
-
-type Columns = Vec<(String, Cell)>;
 
 impl Model {
     /// Takes the pipeline in its JSON form.
@@ -22,37 +34,67 @@ impl Model {
     pub fn new(pipeline: &Value) -> Result<Self, Invalid> {
         let nodes = pipeline["nodes"].as_array().ok_or_else(|| unknown("nodes", pipeline))?;
         let named = |name: &Value| nodes.iter().find(|node| node["name"] == *name);
-        let mut node = nodes.iter().find(|node| node["op"] == "sink");
+        let before = |node: &Value| node["inputs"].get(0).and_then(named);
+        let mut node = nodes.iter().find(|node| node["op"] == "sink").and_then(before);
+        let window = node.and_then(|last| last["op"].get("window"));
+        let late: Vec<_> = nodes.iter().filter(|node| node["op"] == "late_sink").collect();
+        let behind_the_window = |late: &&Value| before(late).map(|from| &from["name"]);
+        let of_the_window = node.map(|window| &window["name"]);
+        if late.len() > usize::from(window.is_some())
+            || late.iter().any(|late| behind_the_window(late) != of_the_window)
+        {
+            return Err(unknown("a pipeline with one late sink, behind a window", pipeline));
+        }
+        if window.is_some() {
+            node = node.and_then(before);
+        }
         let mut chain = Vec::new();
         while let Some(at) = node {
             chain.push(at["op"].clone());
             if chain.len() > nodes.len() {
                 return Err(unknown("a chain", pipeline));
             }
-            node = at["inputs"].get(0).and_then(named);
+            node = before(at);
         }
         chain.reverse();
-        let model = Self { chain };
+        let mut model = Self { chain, window: None, sinks: 1 + late.len() };
         if model.chain.first() != Some(&Value::from("source")) {
             return Err(unknown("a source", pipeline));
         }
         // An operator that the model does not know shows with any line.
-        model.row(b"{}").map(|_| model)
+        let (columns, _) = model.walk(b"{}")?;
+        let columns: Vec<_> = columns.into_iter().map(|(name, _)| name).collect();
+        let window = window.map(|window| Window::new(window, &columns)).transpose()?;
+        model.window = window;
+        Ok(model)
     }
 
-    /// The row that a line becomes; none if it is filtered out.
+    /// The window, if there is one.
+    #[must_use]
+    pub fn window(&self) -> Option<&Window> {
+        self.window.as_ref()
+    }
+
+    /// How many sinks there are: rows go to the first, late rows to the second.
+    #[must_use]
+    pub fn sinks(&self) -> usize {
+        self.sinks
+    }
+
+    /// The row that a line becomes before a window or the sink; none if it is filtered out.
     ///
     /// # Errors
     /// If the pipeline or the line is not what this model knows.
     pub fn row(&self, line: &[u8]) -> Result<Option<Vec<Cell>>, Invalid> {
-        self.walk(line).map(|(cells, passed)| passed.then_some(cells))
+        let (columns, passed) = self.walk(line)?;
+        Ok(passed.then(|| columns.into_iter().map(|(_, cell)| cell).collect()))
     }
 
     /// Takes a line through all operators, also behind a filter that drops it, and tells whether
     /// it passed.
-    fn walk(&self, line: &[u8]) -> Result<(Vec<Cell>, bool), Invalid> {
+    fn walk(&self, line: &[u8]) -> Result<(Columns<'_>, bool), Invalid> {
         let mut passed = true;
-        let mut columns: Columns = Vec::new();
+        let mut columns: Columns<'_> = Vec::new();
         for op in &self.chain {
             if let Some(wanted) = op.get("parse") {
                 let line: Value = serde_json::from_slice(line)
@@ -72,73 +114,16 @@ impl Model {
                             .ok_or_else(|| unknown("a known column", name))
                     })
                     .collect::<Result<_, _>>()?;
-            } else if op != "source" && op != "sink" {
+            } else if op != "source" {
                 return Err(unknown("an operator of the model", op));
             }
         }
-        Ok((columns.into_iter().map(|(_, cell)| cell).collect(), passed))
+        Ok((columns, passed))
     }
 }
 
 fn unknown(wanted: &str, got: &Value) -> Invalid {
     Invalid::at("the model", format!("{got} is not {wanted}"))
-}
-
-fn parse(line: &Value, wanted: &Value) -> Result<Columns, Invalid> {
-    let wanted = wanted.as_array().ok_or_else(|| unknown("columns", wanted))?;
-    let column = |column: &Value| {
-        let name = column["name"].as_str().ok_or_else(|| unknown("a column", column))?;
-        let cell = match (&line[name], column["type"].as_str()) {
-            (Value::Null, _) => Cell::Null,
-            (Value::Bool(value), Some("bool")) => Cell::Bool(*value),
-            (Value::Number(value), Some("int")) => {
-                Cell::Int(value.as_i64().ok_or_else(|| unknown("a whole number", &line[name]))?)
-            }
-            (Value::String(value), Some("text")) => Cell::Text(value.clone()),
-            (other, _) => return Err(unknown("of the column's type", other)),
-        };
-        Ok((name.to_owned(), cell))
-    };
-    wanted.iter().map(column).collect()
-}
-
-fn holds(condition: &Value, columns: &Columns) -> Result<bool, Invalid> {
-    let cell = |name: &Value| {
-        let found = columns.iter().find(|(known, _)| name == known);
-        found.map(|(_, cell)| cell).ok_or_else(|| unknown("a known column", name))
-    };
-    let each = |conditions: &Value| {
-        let conditions = conditions.as_array().ok_or_else(|| unknown("conditions", conditions))?;
-        conditions.iter().map(|one| holds(one, columns)).collect::<Result<Vec<_>, _>>()
-    };
-    if let Some(compare) = condition.get("compare") {
-        let order = match (cell(&compare["column"])?, &compare["value"]) {
-            (Cell::Null, _) => return Ok(false),
-            (Cell::Bool(cell), Value::Bool(value)) => cell.cmp(value),
-            (Cell::Int(cell), Value::Number(value)) => {
-                cell.cmp(&value.as_i64().ok_or_else(|| unknown("a whole number", compare))?)
-            }
-            (Cell::Text(cell), Value::String(value)) => cell.cmp(value),
-            _ => return Err(unknown("a comparison of the same types", compare)),
-        };
-        return match compare["is"].as_str() {
-            Some("equal") => Ok(order.is_eq()),
-            Some("below") => Ok(order.is_lt()),
-            Some("above") => Ok(order.is_gt()),
-            _ => Err(unknown("a comparison", compare)),
-        };
-    }
-    if let Some(name) = condition.get("is_null") {
-        Ok(*cell(name)? == Cell::Null)
-    } else if let Some(all) = condition.get("all") {
-        Ok(each(all)?.into_iter().all(|holds| holds))
-    } else if let Some(any) = condition.get("any") {
-        Ok(each(any)?.into_iter().any(|holds| holds))
-    } else if let Some(not) = condition.get("not") {
-        Ok(!holds(not, columns)?)
-    } else {
-        Err(unknown("a condition of the model", condition))
-    }
 }
 
 #[cfg(test)]
@@ -198,5 +183,31 @@ mod tests {
             {"name": "out", "inputs": ["new"], "op": "sink"}]});
         assert!(Model::new(&behind_a_filter).is_err());
         assert!(Model::new(&json!({"nodes": []})).is_err());
+    }
+
+    #[test]
+    fn a_window_stands_before_the_sink_and_a_late_sink_behind_it() {
+        let window = json!({"window": {"key": ["origin"], "size_ms": 10, "delay_ms": 3,
+            "aggregates": [{"name": "n", "of": "count"}]}});
+        let pipeline = |late: &Value| {
+            json!({"nodes": [
+                {"name": "in", "op": "source"},
+                {"name": "parsed", "inputs": ["in"], "op": {"parse": [
+                    {"name": "origin", "type": "text"}]}},
+                {"name": "window", "inputs": ["parsed"], "op": window},
+                {"name": "late", "inputs": [late], "op": "late_sink"},
+                {"name": "out", "inputs": ["window"], "op": "sink"}]})
+        };
+        let sound = Model::new(&pipeline(&json!("window"))).expect("known");
+        assert_eq!((sound.sinks(), sound.window().expect("there").delay_ms), (2, 3));
+        assert!(Model::new(&pipeline(&json!("parsed"))).is_err());
+        let two_windows = json!({"nodes": [
+            {"name": "in", "op": "source"},
+            {"name": "parsed", "inputs": ["in"], "op": {"parse": [
+                {"name": "origin", "type": "text"}]}},
+            {"name": "first", "inputs": ["parsed"], "op": window},
+            {"name": "second", "inputs": ["first"], "op": window},
+            {"name": "out", "inputs": ["second"], "op": "sink"}]});
+        assert!(Model::new(&two_windows).is_err());
     }
 }

@@ -1,0 +1,68 @@
+//! Rows of single tuples: reading a line into columns, and conditions on them.
+
+use serde_json::Value;
+
+use super::unknown;
+use crate::{history::Cell, input::Invalid};
+
+/// Named cells, in the pipeline's order.
+pub(super) type Columns<'a> = Vec<(&'a str, Cell)>;
+
+/// The columns that a line has, of those that are wanted.
+pub(super) fn parse<'a>(line: &Value, wanted: &'a Value) -> Result<Columns<'a>, Invalid> {
+    let wanted = wanted.as_array().ok_or_else(|| unknown("columns", wanted))?;
+    let column = |column: &'a Value| {
+        let name = column["name"].as_str().ok_or_else(|| unknown("a column", column))?;
+        let cell = match (&line[name], column["type"].as_str()) {
+            (Value::Null, _) => Cell::Null,
+            (Value::Bool(value), Some("bool")) => Cell::Bool(*value),
+            (Value::Number(value), Some("int")) => {
+                Cell::Int(value.as_i64().ok_or_else(|| unknown("a whole number", &line[name]))?)
+            }
+            (Value::String(value), Some("text")) => Cell::Text(value.clone()),
+            (other, _) => return Err(unknown("of the column's type", other)),
+        };
+        Ok((name, cell))
+    };
+    wanted.iter().map(column).collect()
+}
+
+/// Whether a condition holds.
+pub(super) fn holds(condition: &Value, columns: &Columns<'_>) -> Result<bool, Invalid> {
+    let cell = |name: &Value| {
+        let found = columns.iter().find(|(known, _)| name == known);
+        found.map(|(_, cell)| cell).ok_or_else(|| unknown("a known column", name))
+    };
+    let each = |conditions: &Value| {
+        let conditions = conditions.as_array().ok_or_else(|| unknown("conditions", conditions))?;
+        conditions.iter().map(|one| holds(one, columns)).collect::<Result<Vec<_>, _>>()
+    };
+    if let Some(compare) = condition.get("compare") {
+        let order = match (cell(&compare["column"])?, &compare["value"]) {
+            (Cell::Null, _) => return Ok(false),
+            (Cell::Bool(cell), Value::Bool(value)) => cell.cmp(value),
+            (Cell::Int(cell), Value::Number(value)) => {
+                cell.cmp(&value.as_i64().ok_or_else(|| unknown("a whole number", compare))?)
+            }
+            (Cell::Text(cell), Value::String(value)) => cell.cmp(value),
+            _ => return Err(unknown("a comparison of the same types", compare)),
+        };
+        return match compare["is"].as_str() {
+            Some("equal") => Ok(order.is_eq()),
+            Some("below") => Ok(order.is_lt()),
+            Some("above") => Ok(order.is_gt()),
+            _ => Err(unknown("a comparison", compare)),
+        };
+    }
+    if let Some(name) = condition.get("is_null") {
+        Ok(*cell(name)? == Cell::Null)
+    } else if let Some(all) = condition.get("all") {
+        Ok(each(all)?.into_iter().all(|holds| holds))
+    } else if let Some(any) = condition.get("any") {
+        Ok(each(any)?.into_iter().any(|holds| holds))
+    } else if let Some(not) = condition.get("not") {
+        Ok(!holds(not, columns)?)
+    } else {
+        Err(unknown("a condition of the model", condition))
+    }
+}

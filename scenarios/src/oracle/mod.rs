@@ -1,0 +1,137 @@
+//! The oracle: judges a run from outside, by acknowledgements and reads alone.
+//!
+//! What it verifies:
+//! - **lost**: a tuple that was acknowledged, and that the pipeline keeps, is at the sink, or in
+//!   its window, or with the late ones; and no two tuples have one offset.
+//! - **duplicated**: no tuple is at a sink twice, none has two offsets, and no window is there
+//!   twice or holds a tuple twice.
+//! - **phantom**: nothing is at a sink that nobody sent, or that the pipeline does not put there.
+//! - **corrupt**: a row has the values, and a cut the watermark, that the pipeline's model gives.
+//! - **torn**: each read is what the published cuts say: a batch holds exactly the tuples between
+//!   the cut before it and its own, and the windows that its watermark closes; the cut of an epoch
+//!   is the same at all sinks.
+//! - **rolled back**: what was read once stays, for every reader; cuts and epochs only grow, the end
+//!   never goes back.
+//! - **reordered**: the rows of one key come in the order of their offsets.
+//! - **stuck**: when the run ended, all input was acknowledged and covered by the last cut of every
+//!   sink, and no window was open.
+//! - **leaked** ([`leaks`]): what is not needed any more does not stay on disks.
+//!
+//! What it does not verify:
+//! - the order of window rows and of late rows within a batch: it follows from the engine's state
+//!   partitions, which nobody outside knows;
+//! - which of the partitions without input a cut calls idle: that takes a clock;
+//! - windows and watermarks from the first epoch on of which a tuple is not known: nobody told its
+//!   producer where it is, so the run did not end well;
+//! - anything inside the engine: a run in which two drivers fight is right if readers see no harm;
+//! - tuples that were never acknowledged: they may be there or not, once and unharmed at the most.
+//!
+//! It shares no code with the engine: what is expected comes from [`crate::model`].
+
+mod course;
+mod cuts;
+mod delivery;
+pub mod leaks;
+mod objections;
+mod owners;
+mod table;
+mod tuples;
+mod windows;
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tests_windows;
+
+use self::{
+    course::Known,
+    cuts::Cuts,
+    objections::{Objections, seconds},
+    owners::Owners,
+    table::Table,
+    tuples::Wanted,
+};
+use crate::{
+    history::{Cell, History, TupleId},
+    model::windows::Window,
+    outcome::{Verdict, VerdictKind},
+};
+
+/// A tuple in a producer's input.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent<'a> {
+    /// Its event time, in milliseconds since 1970.
+    pub time_ms: u64,
+    /// Its key.
+    pub key: &'a [u8],
+    /// The row that the pipeline makes of it before a window or the sink; none if it is filtered
+    /// out.
+    pub row: Option<&'a [Cell]>,
+    /// It is there to close the windows of all others, and its own stays open.
+    pub closing: bool,
+}
+
+/// The producers' inputs. `None`: no producer has such a tuple.
+pub type Inputs<'a> = dyn Fn(TupleId) -> Option<Sent<'a>> + 'a;
+
+/// What the oracle knows of a run beside its history.
+pub struct Setting<'a> {
+    /// What producers have to send, and what the model makes of it.
+    pub sent: &'a Inputs<'a>,
+    /// How many tuples all producers have to send.
+    pub inputs: u64,
+    /// How many partitions the source has.
+    pub partitions: usize,
+    /// How many sinks there are.
+    pub sinks: usize,
+    /// The pipeline's window, if it has one.
+    pub window: Option<&'a Window>,
+}
+
+impl std::fmt::Debug for Setting<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Setting").field("inputs", &self.inputs).finish_non_exhaustive()
+    }
+}
+
+/// Judges a run that has ended. No verdict means exactly once.
+#[must_use]
+pub fn judge(history: &History, setting: &Setting<'_>) -> Vec<Verdict> {
+    let mut objections = Objections::default();
+    for (at_ns, error) in &history.undecodable {
+        let message = format!("an answer at {} does not decode: {error}", seconds(*at_ns));
+        objections.add(VerdictKind::Corrupt, message);
+    }
+    let mut owners = Owners::of(history, &mut objections);
+    let tables: Vec<_> = (0u16..)
+        .take(setting.sinks)
+        .map(|sink| Table::of(history, sink, setting.partitions, &mut objections))
+        .collect();
+    let cuts = Cuts::of(&tables, setting.partitions, &mut objections);
+    owners.settle(&cuts);
+    delivery::check(&tables, &owners, &cuts, setting, &mut objections);
+    let known = Known::of(&owners, &cuts, setting);
+    known.check_watermarks(&cuts, &mut objections);
+    let seen = tuples::Seen { owners: &owners, cuts: &cuts, sent: setting.sent };
+    let Some(window) = setting.window else {
+        let wanted = |id| match (setting.sent)(id)?.row {
+            Some(cells) => Some(Wanted::Row(cells)),
+            None => Some(Wanted::Nothing("is filtered out")),
+        };
+        if let Some(table) = tables.first() {
+            seen.check(table, &wanted, &mut objections);
+            seen.check_order(table, &mut objections);
+        }
+        return objections.into_verdicts();
+    };
+    let course = window.course(&known.intakes);
+    if let Some(table) = tables.first() {
+        windows::check(table, window, &course, &known, &mut objections);
+    }
+    windows::check_closed(&course, &known, &cuts, setting, &mut objections);
+    for table in tables.iter().skip(1) {
+        let wanted = |id| known.wanted_late(id, &course, (&owners, &cuts), setting);
+        seen.check(table, &wanted, &mut objections);
+    }
+    objections.into_verdicts()
+}

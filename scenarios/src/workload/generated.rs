@@ -1,0 +1,166 @@
+//! Tuples made up from the seed: few keys of which some are hot, event times out of order and some
+//! late, partitions that fall silent for a while.
+
+use bytes::Bytes;
+use unplug_engine::tuple::Partition;
+use unplug_sim::{WALL_START_NS, random::Stream};
+
+use super::{Input, Pace};
+use crate::scenario::Generated;
+
+/// One amount in so many is null; the others are below `AMOUNT_END`.
+const NULL_IN: u64 = 20;
+const AMOUNT_END: u64 = 1_000;
+
+/// Keys to draw from, hot ones and others.
+struct Keys {
+    hot: Vec<u32>,
+    cold: Vec<u32>,
+}
+
+/// What each producer sends with this seed.
+pub(super) fn inputs(seed: u64, made: &Generated, pace: Pace, partitions: u16) -> Vec<Vec<Input>> {
+    let silent = silent(seed, made, partitions);
+    let all = Keys::of(made, |_| true);
+    let loud = Keys::of(made, |key| !silent.contains(&Partition::of_key(key, partitions)));
+    let middle = made.tuples / 3..made.tuples - made.tuples / 3;
+    let mut stream = Stream::new(seed, "workload", 0, 0);
+    pace.deal((0..made.tuples).map(|index| {
+        let keys = if middle.contains(&index) && !loud.is_empty() { &loud } else { &all };
+        let key = keys.draw(made, &mut stream);
+        let late = stream.chance(made.late.0.into(), made.late.1.into());
+        let behind_ms = stream.between(0, if late { made.late_ms } else { made.disorder_ms });
+        let null = stream.chance(1, NULL_IN);
+        let amount = if null { "null".to_owned() } else { stream.below(AMOUNT_END).to_string() };
+        move |due_ns| {
+            let arrival_ms = (WALL_START_NS + due_ns) / 1_000_000;
+            Input {
+                line: None,
+                closing: false,
+                due_ns,
+                arrival_ms,
+                event_ms: arrival_ms - behind_ms,
+                value: Bytes::from(format!(r#"{{"key": "{key}", "amount": {amount}}}"#)),
+                key: Bytes::from(key),
+            }
+        }
+    }))
+}
+
+/// The partitions that fall silent.
+fn silent(seed: u64, made: &Generated, partitions: u16) -> Vec<Partition> {
+    let mut stream = Stream::new(seed, "workload", 1, 0);
+    let mut left: Vec<_> = (0..partitions).map(Partition).collect();
+    let count = u64::from(partitions) * u64::from(made.idle.0) / u64::from(made.idle.1);
+    (0..count).map(|_| left.swap_remove(stream.index(left.len()))).collect()
+}
+
+fn name(key: u32) -> String {
+    format!("k{key}")
+}
+
+impl Keys {
+    fn of(made: &Generated, wanted: impl Fn(&[u8]) -> bool) -> Self {
+        let hot = made.keys.div_ceil(10);
+        let wanted = |key: &u32| wanted(name(*key).as_bytes());
+        let (hot, cold) = (0..made.keys).filter(wanted).partition(|key| *key < hot);
+        Self { hot, cold }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.hot.is_empty() && self.cold.is_empty()
+    }
+
+    fn draw(&self, made: &Generated, stream: &mut Stream) -> String {
+        let hot = stream.chance(made.skew.0.into(), made.skew.1.into());
+        let (first, second) = if hot { (&self.hot, &self.cold) } else { (&self.cold, &self.hot) };
+        let keys = if first.is_empty() { second } else { first };
+        name(keys[stream.index(keys.len())])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    const PACE: Pace = Pace { per_second: 100, producers: 2 };
+
+    fn made(made: &Generated) -> Vec<Input> {
+        let inputs = inputs(5, made, PACE, 4);
+        // Back in the order of arrival.
+        let most = inputs[0].len();
+        (0..most)
+            .flat_map(|seq| inputs.iter().filter_map(move |one| one.get(seq)))
+            .cloned()
+            .collect()
+    }
+
+    #[test]
+    fn the_same_seed_makes_the_same_and_another_one_another() {
+        let of = |seed| inputs(seed, &Generated::default(), PACE, 4);
+        assert_eq!(of(5), of(5));
+        assert_ne!(of(5), of(6));
+        assert_eq!(of(5).iter().map(Vec::len).collect::<Vec<_>>(), [1_000, 1_000]);
+    }
+
+    #[test]
+    fn lines_have_the_key_and_now_and_then_no_amount() {
+        let inputs = made(&Generated::default());
+        let mut nulls = 0;
+        for input in &inputs {
+            let line: serde_json::Value = serde_json::from_slice(&input.value).expect("JSON");
+            assert_eq!(line["key"].as_str().expect("text").as_bytes(), input.key);
+            nulls += usize::from(line["amount"].is_null());
+            assert!(line["amount"].is_null() || line["amount"].as_u64().expect("whole") < 1_000);
+        }
+        assert!((50..150).contains(&nulls), "{nulls} of 2,000");
+    }
+
+    #[test]
+    fn half_of_the_tuples_go_to_the_hottest_tenth_of_the_keys() {
+        let inputs = made(&Generated { idle: (0, 1), ..Generated::default() });
+        let mut counts: BTreeMap<Bytes, usize> = BTreeMap::new();
+        for input in &inputs {
+            *counts.entry(input.key.clone()).or_default() += 1;
+        }
+        assert_eq!(counts.len(), 40);
+        let mut counts: Vec<_> = counts.into_values().collect();
+        counts.sort_unstable();
+        let hottest: usize = counts[36..].iter().sum();
+        assert!((900..1_100).contains(&hottest), "{hottest} of 2,000");
+    }
+
+    #[test]
+    fn event_time_is_a_little_behind_and_now_and_then_much() {
+        let inputs = made(&Generated::default());
+        let behind = |input: &Input| input.arrival_ms - input.event_ms;
+        assert!(inputs.iter().all(|input| behind(input) <= 20_000));
+        let late = inputs.iter().filter(|input| behind(input) > 2_000).count();
+        assert!((15..70).contains(&late), "{late} of 2,000");
+        assert!(!inputs.is_sorted_by_key(|input| input.event_ms));
+        assert!(inputs.is_sorted_by_key(|input| input.arrival_ms));
+        let in_time = made(&Generated { late: (0, 1), ..Generated::default() });
+        assert!(in_time.iter().all(|input| behind(input) <= 2_000));
+    }
+
+    #[test]
+    fn a_share_of_the_partitions_falls_silent_in_the_middle_third() {
+        let inputs = made(&Generated { idle: (1, 2), ..Generated::default() });
+        let busy = |part: &[Input]| {
+            let of = |input: &Input| Partition::of_key(&input.key, 4);
+            part.iter().map(of).collect::<std::collections::BTreeSet<_>>().len()
+        };
+        assert_eq!(busy(&inputs[..666]), 4);
+        assert_eq!(busy(&inputs[666..1_334]), 2);
+        assert_eq!(busy(&inputs[1_334..]), 4);
+    }
+
+    #[test]
+    fn one_key_is_enough() {
+        let inputs = made(&Generated { keys: 1, tuples: 9, ..Generated::default() });
+        assert!(inputs.iter().all(|input| input.key == "k0"));
+        assert_eq!(inputs.len(), 9);
+    }
+}
