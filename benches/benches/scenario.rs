@@ -8,7 +8,7 @@ use unplug::{
     cluster, generate,
     history::{Cell, TupleId},
     model::Model,
-    oracle::{self, Setting},
+    oracle::{self, Sent, Setting},
     run::Case,
     scenario::Scenario,
     suite,
@@ -48,20 +48,23 @@ fn runs(criterion: &mut Criterion<CpuTime>) {
 fn judging(criterion: &mut Criterion<CpuTime>) {
     let scenario = suite::scenario("power-loss").expect("embedded");
     let clients = recorded(&scenario);
-    let spec = serde_json::to_value(cluster::spec(&scenario).expect("sound")).expect("serialises");
-    let model = Model::new(&spec).expect("sound");
+    let model = cluster::model(&scenario).expect("sound");
     let mut group = criterion.benchmark_group("oracle");
     group.throughput(Throughput::Elements(1));
     group.bench_function("model", |bencher| bencher.iter(|| rows(&model, &clients)));
     let rows = rows(&model, &clients);
-    let expected = |id: TupleId| {
-        let of_producer = rows.get(usize::from(id.producer))?;
-        of_producer.get(usize::try_from(id.seq).ok()?).map(Option::as_deref)
+    let sent = |id: TupleId| {
+        let (producer, seq) = (usize::from(id.producer), usize::try_from(id.seq).ok()?);
+        let input = clients.inputs.get(producer)?.get(seq)?;
+        let row = rows[producer][seq].as_deref();
+        Some(Sent { time_ms: input.event_ms, key: &input.key, row, closing: input.closing })
     };
     let setting = Setting {
-        expected: &expected,
+        sent: &sent,
         inputs: clients.total() as u64,
         partitions: usize::from(clients.partitions),
+        sinks: model.sinks(),
+        window: model.window(),
     };
     group.bench_function("judge", |bencher| {
         bencher.iter(|| {

@@ -97,11 +97,10 @@ impl Seen<'_, '_> {
         let mut last: BTreeMap<&[u8], (u64, TupleId)> = BTreeMap::new();
         let mut seen = std::collections::BTreeSet::new();
         for (epoch, row) in rows(table) {
-            // A second copy has its own verdict.
+            // A second copy, and what should not be there, have verdicts of their own.
             let Some(id) = row.id.filter(|id| seen.insert(*id)) else { continue };
-            let (Some(place), Some(sent)) = (self.owners.of.get(&id), (self.sent)(id)) else {
-                continue;
-            };
+            let sent = (self.sent)(id).filter(|sent| sent.row.is_some());
+            let (Some(place), Some(sent)) = (self.owners.of.get(&id), sent) else { continue };
             if let Some((before, other)) = last.insert(sent.key, (place.1, id))
                 && before > place.1
             {
