@@ -33,8 +33,8 @@ impl State {
                 self.targets(fault).into_iter().for_each(|id| self.throttle(id, fault, *factor));
                 self.over_after(fault, *for_ns)
             }
-            Action::Partition { from, to, one_way, for_ns } => {
-                self.partition(fault, (from, to), *one_way);
+            Action::Partition { from, to, for_ns, .. } => {
+                self.partition(fault, from, to);
                 self.over_after(fault, *for_ns)
             }
             Action::ClockStep { by_ns, .. } => {
@@ -105,7 +105,9 @@ impl State {
         work_ns.saturating_mul(u64::from(factor))
     }
 
-    fn partition(&mut self, fault: usize, sides: (&[String], &[String]), one_way: bool) {
+    fn partition(&mut self, fault: usize, from: &[String], to: &[String]) {
+        let what = &self.supply.plan.faults[fault].what;
+        let one_way = matches!(what, Action::Partition { one_way: true, .. });
         let side = |names: &[String]| {
             let mut side = vec![false; self.nodes.len()];
             for name in names {
@@ -114,11 +116,11 @@ impl State {
             }
             side
         };
-        let cut = Cut { fault, from: side(sides.0), to: side(sides.1), one_way };
+        let cut = Cut { fault, from: side(from), to: side(to), one_way };
         self.links.partitions.cut(cut);
         self.trace.world(self.now_ns, fault as u64 | u64::from(one_way) << 32, || {
             let way = if one_way { "->" } else { "<->" };
-            format!("partition {fault}: {} {way} {}", sides.0.join(", "), sides.1.join(", "))
+            format!("partition {fault}: {} {way} {}", from.join(", "), to.join(", "))
         });
     }
 

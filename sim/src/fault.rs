@@ -10,10 +10,25 @@
 //!   {"when": {"from_ns": 5000000000, "on": {"node": "store-0", "effect": "disk", "nth": 4, "edge": "after"}},
 //!    "what": {"kill": {"target": {"node": "store-0"}, "down_ns": 100000000}}},
 //!   {"when": {"from_ns": 0, "on": {"node": "driver-0", "effect": {"mark": "commit.begin"}, "nth": 1, "edge": "before"}},
-//!    "what": {"power_loss": {"target": {"node": "driver-0"}, "down_ns": 1000000000}}}
+//!    "what": {"power_loss": {"target": {"node": "driver-0"}, "down_ns": 1000000000}}},
+//!   {"when": {"from_ns": 0, "on": {"node": "driver-0", "effect": "send", "nth": 9, "edge": "after"}},
+//!    "what": {"pause": {"target": {"node": "driver-0"}, "for_ns": 8000000000}}},
+//!   {"when": {"from_ns": 1000000000},
+//!    "what": {"throttle": {"target": {"node": "executor-1"}, "factor": 20, "for_ns": 5000000000}}},
+//!   {"when": {"from_ns": 2000000000},
+//!    "what": {"partition": {"from": ["driver-0"], "to": ["store-0", "store-1"], "for_ns": 3000000000}}},
+//!   {"when": {"from_ns": 2000000000},
+//!    "what": {"partition": {"from": ["sink-0"], "to": ["broker"], "one_way": true, "for_ns": 3000000000}}},
+//!   {"when": {"from_ns": 4000000000},
+//!    "what": {"clock_step": {"target": "data_centre", "by_ns": -60000000000}}},
+//!   {"when": {"from_ns": 6000000000},
+//!    "what": {"disk_loss": {"node": "store-2", "down_ns": 2000000000}}},
+//!   {"when": {"from_ns": 7000000000},
+//!    "what": {"bit_rot": {"node": "store-1", "directory": "/blobs"}}}
 //! ]}
 //! # "#).unwrap();
-//! # assert_eq!(plan.faults.len(), 3);
+//! # let kinds: std::collections::BTreeSet<_> = plan.faults.iter().map(|it| it.what.kind()).collect();
+//! # assert_eq!((plan.faults.len(), kinds.len()), (10, 9), "all kinds, one of them twice");
 //! ```
 
 use serde::{Deserialize, Serialize};
@@ -89,9 +104,12 @@ pub enum EffectFilter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Edge {
-    /// The effect does not happen any more.
+    /// The effect does not happen any more if the fault ends the node's processes, and only after
+    /// the end of a pause (a mark has no effect on the node, and happens at once). Other faults
+    /// are there when it happens.
     Before,
-    /// The effect is the last to happen.
+    /// The effect is the last to happen, or the last before a pause; other faults are not there
+    /// yet when it happens.
     After,
 }
 
@@ -114,14 +132,18 @@ pub enum Action {
         down_ns: u64,
     },
     /// Processes stop where they are, and go on later as if nothing had been: a long collection of
-    /// garbage, a suspended machine. What is sent to them waits.
+    /// garbage, a suspended machine. Datagrams, timers and ended disk operations wait for them,
+    /// their clocks go on, and disks and work charged with `busy` end meanwhile. Of several pauses
+    /// at once the latest end counts. A node that is down is not paused, and one whose power is
+    /// lost or that is killed in a pause boots without it.
     Pause {
         /// Whose processes.
         target: Target,
         /// For how long, in nanoseconds.
         for_ns: u64,
     },
-    /// CPUs are slower: what is charged with `busy` takes so many times as long.
+    /// CPUs are slower: what is charged with `busy` meanwhile takes so many times as long, as a
+    /// whole. Of several throttles at once the highest factor counts. A reboot ends none.
     Throttle {
         /// Whose CPUs.
         target: Target,
@@ -130,7 +152,8 @@ pub enum Action {
         /// For how long, in nanoseconds.
         for_ns: u64,
     },
-    /// Datagrams between two groups of nodes vanish.
+    /// Datagrams between two groups of nodes vanish, if they are sent meanwhile; those under way
+    /// arrive. No node may be in both groups.
     Partition {
         /// The names of the one side's nodes: what they send to the other side vanishes.
         from: Vec<String>,
@@ -143,7 +166,8 @@ pub enum Action {
         /// For how long, in nanoseconds.
         for_ns: u64,
     },
-    /// Wall clocks are set to another time.
+    /// Wall clocks are set to another time, and go on from there, over reboots, too. They stop
+    /// at 1970. Monotonic clocks stay as they are.
     ClockStep {
         /// Whose clocks.
         target: Target,
@@ -151,14 +175,15 @@ pub enum Action {
         by_ns: i64,
     },
     /// A disk is lost for good: processes end, and come back with a blank disk, whose replacement
-    /// the program is told of.
+    /// the program is told of ([`crate::SimEnv::disk_replaced`]).
     DiskLoss {
         /// The node's name.
         node: String,
         /// How long until the node is started again, in nanoseconds.
         down_ns: u64,
     },
-    /// One bit of one file turns over on the disk, unnoticed.
+    /// One bit of one file turns over on the disk, unnoticed, until that byte is written anew. If
+    /// no file with bytes is there, nothing happens, which counts as the fault.
     BitRot {
         /// The node's name.
         node: String,

@@ -17,7 +17,7 @@ use crate::{
     random::Stream,
     schedule::{Scheduler, Wakeup},
     strike::Armed,
-    trace::{Effect, EffectKind, Trace},
+    trace::{Effect, EffectKind, InPause, Trace},
 };
 
 /// So many effects in one poll are no work any more: the task spins.
@@ -151,7 +151,7 @@ impl State {
         detail: u64,
         text: impl FnOnce() -> String,
     ) -> Admission {
-        let admission = self.admit(id, kind, kind.waits_in_pause());
+        let admission = self.admit(id, kind, kind.in_pause());
         if admission == Admission::Happens {
             self.number(id.0, kind, detail, text);
         }
@@ -161,21 +161,26 @@ impl State {
     /// Numbers the end of a sync, which the device brings about: no pause holds it. False if the
     /// boot that began it is over.
     pub(crate) fn end_of_sync(&mut self, id: (NodeId, u32)) -> bool {
-        let happens = self.admit(id, EffectKind::Sync, false) == Admission::Happens;
+        let happens = self.admit(id, EffectKind::Sync, InPause::Happens) == Admission::Happens;
         if happens {
             self.number(id.0, EffectKind::Sync, 1, || "sync ended".to_owned());
         }
         happens
     }
 
-    /// Whether an effect happens. `holds` says whether it waits for the end of a pause.
+    /// Whether an effect happens.
     #[inline]
-    fn admit(&mut self, (id, boot): (NodeId, u32), kind: EffectKind, holds: bool) -> Admission {
+    fn admit(
+        &mut self,
+        (id, boot): (NodeId, u32),
+        kind: EffectKind,
+        in_pause: InPause,
+    ) -> Admission {
         let Some(node) = self.live(id, boot) else { return Admission::Never };
-        if node.power == Power::Paused && holds {
+        if node.power == Power::Paused && in_pause == InPause::Waits {
             return Admission::Held;
         }
-        if !node.armed.is_empty() && self.strike(id, kind, holds) {
+        if !node.armed.is_empty() && self.strike(id, kind, in_pause) {
             let paused = self.node(id).power == Power::Paused;
             return if paused { Admission::Held } else { Admission::Never };
         }

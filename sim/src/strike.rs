@@ -9,7 +9,7 @@ use crate::{
     fault::{Action, Edge, EffectFilter, Target},
     power::Power,
     state::State,
-    trace::EffectKind,
+    trace::{EffectKind, InPause},
 };
 
 /// A fault that waits for an effect of a node.
@@ -45,15 +45,15 @@ impl State {
 
     /// Counts an effect for the faults that wait at this node, and fires those whose turn it is;
     /// those that come after it wait in [`crate::plan::Supply::after`]. True if the effect does
-    /// not happen now, which `holds` says whether a pause may bring about. An effect that does
+    /// not happen now. An effect that does
     /// not happen is counted by the fault that prevents it, and by no other.
     #[cold]
-    pub(crate) fn strike(&mut self, id: NodeId, kind: EffectKind, holds: bool) -> bool {
+    pub(crate) fn strike(&mut self, id: NodeId, kind: EffectKind, in_pause: InPause) -> bool {
         let due = |armed: &&Armed| armed.left == 1 && matches(&armed.effect, kind);
         let before = self.node(id).armed.iter().filter(due);
         let before: Vec<_> =
             before.filter(|armed| armed.edge == Edge::Before).map(|armed| armed.fault).collect();
-        let prevents = |fault: &usize| self.prevents(*fault, id, holds);
+        let prevents = |fault: &usize| self.prevents(*fault, id, in_pause);
         if let Some(fault) = before.into_iter().find(prevents) {
             self.node(id).armed.retain(|armed| armed.fault != fault);
             self.fire(fault);
@@ -79,10 +79,10 @@ impl State {
     }
 
     /// Whether an effect of a node does not happen if the fault strikes before it.
-    fn prevents(&self, fault: usize, id: NodeId, holds: bool) -> bool {
+    fn prevents(&self, fault: usize, id: NodeId, in_pause: InPause) -> bool {
         let stops = match &self.supply.plan.faults[fault].what {
             Action::PowerLoss { .. } | Action::Kill { .. } | Action::DiskLoss { .. } => true,
-            Action::Pause { .. } => holds,
+            Action::Pause { .. } => in_pause == InPause::Waits,
             Action::Throttle { .. }
             | Action::Partition { .. }
             | Action::ClockStep { .. }

@@ -62,15 +62,21 @@ pub enum EffectKind {
     Exit,
 }
 
+/// Whether an effect waits for the end of its node's pause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InPause {
+    Waits,
+    Happens,
+}
+
 impl EffectKind {
-    /// Whether it waits for the end of a pause, rather than simply happen: whether others, or the
-    /// node itself later, can tell when it happened.
-    pub(crate) const fn waits_in_pause(self) -> bool {
+    /// What waits is what others, or the node itself later, can tell the time of.
+    pub(crate) const fn in_pause(self) -> InPause {
         match self {
             Self::Send | Self::Receive | Self::Disk | Self::Write | Self::Sync | Self::Timer => {
-                true
+                InPause::Waits
             }
-            Self::Mark(_) | Self::Observe | Self::Exit => false,
+            Self::Mark(_) | Self::Observe | Self::Exit => InPause::Happens,
         }
     }
 

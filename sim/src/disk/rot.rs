@@ -23,7 +23,7 @@ impl Disk {
         }
         let (name, inode, len) = files[stream.index(files.len())];
         let (place, bit) = (stream.index(len), stream.index(8));
-        let parts = path::parts(directory).expect("it was looked up").chain([&**name]);
+        let parts = path::parts(directory).ok()?.chain([&**name]);
         let path: String = parts.flat_map(|part| ["/", part]).collect();
         let rotten = self.file_mut(inode).rot(place, 1 << bit);
         rotten.then_some(path)

@@ -6,6 +6,7 @@
 mod content;
 mod lifecycle;
 mod names;
+mod rot;
 
 use std::collections::BTreeSet;
 

@@ -1,0 +1,8 @@
+//! Each kind of fault by what it visibly does, a kind a file.
+
+mod clocks;
+mod disk;
+mod machine;
+mod partition;
+mod pause;
+mod together;
