@@ -80,6 +80,7 @@ pub fn build(
     let clients = Rc::new(clients(scenario, seed, workload, &config.cluster)?);
     let mut world = World::new(WorldConfig {
         network: scenario.network,
+        clocks: scenario.clocks,
         events_max: scenario.bounds.events_max,
         ..WorldConfig::new(seed)
     });

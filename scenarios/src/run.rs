@@ -346,8 +346,8 @@ fn interrupted(crashes: &[Crash]) -> BTreeMap<String, u64> {
 }
 
 /// How often nodes passed each mark.
-fn marks(_world: &World) -> BTreeMap<String, u64> {
-    BTreeMap::new()
+fn marks(world: &World) -> BTreeMap<String, u64> {
+    world.mark_counts().into_iter().map(|(name, count)| (name.to_owned(), count)).collect()
 }
 
 #[cfg(test)]

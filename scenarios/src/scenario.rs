@@ -18,7 +18,7 @@ mod faults;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use unplug_sim::NetworkConfig;
+use unplug_sim::{ClockConfig, NetworkConfig};
 
 pub use self::faults::{Classes, Faults, Generate};
 
@@ -61,6 +61,9 @@ pub struct Scenario {
     /// The links between any two nodes.
     #[serde(default)]
     pub network: NetworkConfig,
+    /// How wrong the clocks of the data centre's nodes are.
+    #[serde(default)]
+    pub clocks: ClockConfig,
     /// From the start of one epoch to the start of the next, if there is input.
     #[serde(default = "default_epoch_interval_ns")]
     pub epoch_interval_ns: u64,

@@ -83,9 +83,6 @@ mod tests {
 
     use super::*;
 
-    /// Those that need what is not there yet.
-    const NOT_YET: [&str; 2] = ["clocks", "swarm-generated"];
-
     /// What the program has of its scenarios, as they are written.
     fn files() -> Vec<(String, String)> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("suite");
@@ -113,8 +110,7 @@ mod tests {
     fn every_file_of_the_suite_is_a_scenario() {
         let files = files();
         assert!(files.len() >= 11, "{}", files.len());
-        for (name, text) in files.into_iter().filter(|(name, _)| !NOT_YET.contains(&name.as_str()))
-        {
+        for (name, text) in files {
             let scenario = Scenario::parse(&name, &text).expect("sound");
             assert_eq!(scenario.name, name);
             assert!(!scenario.about.is_empty(), "{name}");

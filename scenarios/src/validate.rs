@@ -4,18 +4,18 @@
 mod bounds;
 mod generate;
 mod plan;
+mod workload;
 
 use unplug_engine::steps::Step;
-use unplug_sim::NetworkConfig;
+use unplug_sim::{ClockConfig, NetworkConfig};
 
 use self::bounds::{ordered, ratio, within};
 pub(crate) use self::plan::check as plan;
 use crate::{
     cluster, defects,
     input::{Invalid, unknown},
-    scenario::{Expect, Faults, Generated, Scenario, Source},
+    scenario::{Expect, Faults, Scenario},
     topology::Cluster,
-    workload::FLIGHTS,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -25,7 +25,7 @@ const HOUR: u64 = 3_600 * SECOND;
 pub(crate) fn scenario(scenario: &Scenario) -> Result<(), Invalid> {
     name(&scenario.name)?;
     nodes(&scenario.cluster)?;
-    workload(&scenario.workload)?;
+    workload::check(&scenario.workload)?;
     match &scenario.faults {
         Faults::Plan(faults) => {
             if faults.faults.is_empty() {
@@ -40,6 +40,8 @@ pub(crate) fn scenario(scenario: &Scenario) -> Result<(), Invalid> {
         }
     }
     network(&scenario.network)?;
+    within("clocks.wall_skew_ns", scenario.clocks.wall_skew_ns, 0..=24 * HOUR)?;
+    within("clocks.drift_ppm", scenario.clocks.drift_ppm, 0..=ClockConfig::DRIFT_PPM_MAX)?;
     engine(scenario)?;
     within("bounds.events_max", scenario.bounds.events_max, 1..=u64::MAX)?;
     within("bounds.virtual_ns_max", scenario.bounds.virtual_ns_max, 1..=24 * HOUR)?;
@@ -143,34 +145,6 @@ fn nodes(cluster: &Cluster) -> Result<(), Invalid> {
     within("cluster.readers", cluster.readers, 1..=16)
 }
 
-fn workload(source: &Source) -> Result<(), Invalid> {
-    match source {
-        Source::Flights(flights) => {
-            within("workload.flights.tuples", flights.tuples, 1..=FLIGHTS)?;
-            within("workload.flights.per_second", flights.per_second, 1..=1_000_000)
-        }
-        Source::Generated(made) => {
-            generated(made).map_err(|error| error.within("workload.generated"))
-        }
-    }
-}
-
-fn generated(made: &Generated) -> Result<(), Invalid> {
-    within("tuples", made.tuples, 1..=100_000)?;
-    within("per_second", made.per_second, 1..=1_000_000)?;
-    within("keys", made.keys, 1..=100_000)?;
-    ratio("skew", made.skew)?;
-    // Event time begins with the run's, and must not fall before 1970.
-    within("disorder_ms", made.disorder_ms, 0..=24 * 3_600_000)?;
-    ratio("late", made.late)?;
-    within("late_ms", made.late_ms, 0..=24 * 3_600_000)?;
-    ratio("idle", made.idle)?;
-    if made.idle.0 == made.idle.1 {
-        return Err(Invalid::at("idle", "every partition stops; leave one that goes on"));
-    }
-    Ok(())
-}
-
 fn network(network: &NetworkConfig) -> Result<(), Invalid> {
     for (place, range) in [("latency_ns", network.latency_ns), ("tail_ns", network.tail_ns)] {
         let place = format!("network.{place}");
@@ -190,232 +164,4 @@ fn network(network: &NetworkConfig) -> Result<(), Invalid> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(fields: &str, expected: &str) {
-        let text = format!(r#"{{"name": "x"{fields}}}"#);
-        let error = Scenario::parse("x.json", &text).expect_err(fields).to_string();
-        assert_eq!(error, expected);
-        assert!(!error.contains('\n'));
-    }
-
-    #[test]
-    fn says_what_where_and_what_would_be_right() {
-        check(
-            r#", "cluster": {"partitions": 0}"#,
-            "x.json: cluster.partitions: 0 is out of range; it must be 1 to 64",
-        );
-        check(
-            r#", "workload": {"flights": {"tuples": 20000}}"#,
-            "x.json: workload.flights.tuples: 20000 is out of range; it must be 1 to 12126",
-        );
-        check(
-            r#", "workload": {"generated": {"keys": 0}}"#,
-            "x.json: workload.generated: keys: 0 is out of range; it must be 1 to 100000",
-        );
-        check(
-            r#", "workload": {"generated": {"late": [2, 1]}}"#,
-            "x.json: workload.generated: late: [2, 1] is no probability; it must be [cases, of so \
-             many], such as [1, 3]",
-        );
-        check(
-            r#", "workload": {"generated": {"idle": [3, 3]}}"#,
-            "x.json: workload.generated: idle: every partition stops; leave one that goes on",
-        );
-        check(
-            r#", "faults": {"generate": {"from_ns": 9, "until_ns": 3}}"#,
-            "x.json: faults.generate: from_ns: 9 must be below until_ns, 3",
-        );
-        check(
-            r#", "faults": {"generate": {"count": [3, 2]}}"#,
-            "x.json: faults.generate: count: [3, 2] is upside down; it must be [low, high]",
-        );
-        check(
-            r#", "network": {"loss": [1, 0]}"#,
-            "x.json: network.loss: [1, 0] is no probability; it must be [cases, of so many], \
-             such as [1, 3]",
-        );
-        check(
-            r#", "faults": {"generate": {"classes": {}}}"#,
-            "x.json: faults.generate: classes: every weight is 0; give one class a weight",
-        );
-        check(
-            r#", "defects": ["ack-befor-sync"]"#,
-            "x.json: defects: unknown defect \"ack-befor-sync\"; did you mean \"ack-before-sync\"?",
-        );
-    }
-
-    #[test]
-    fn classes_have_their_parameters_within_bounds() {
-        let generate = |fields: &str, expected: &str| {
-            let fields = format!(r#", "faults": {{"generate": {{{fields}}}}}"#);
-            check(&fields, &format!("x.json: faults.generate: {expected}"));
-        };
-        let hour = "it must be 0 to 3600000000000";
-        for field in ["down_ns", "pause_ns", "throttle_ns", "partition_ns"] {
-            generate(
-                &format!(r#""{field}": [1, 3600000000001]"#),
-                &format!("{field}: 3600000000001 is out of range; {hour}"),
-            );
-            generate(
-                &format!(r#""{field}": [2, 1]"#),
-                &format!("{field}: [2, 1] is upside down; it must be [low, high]"),
-            );
-        }
-        generate(
-            r#""clock_step_ns": [0, 5]"#,
-            "clock_step_ns: 0 is out of range; it must be 1 to 3600000000000",
-        );
-        generate(
-            r#""throttle_factor": [2, 1000001]"#,
-            "throttle_factor: 1000001 is out of range; it must be 1 to 1000000",
-        );
-        generate(
-            r#""throttle_factor": [3, 2]"#,
-            "throttle_factor: [3, 2] is upside down; it must be [low, high]",
-        );
-        for class in ["node_kill", "kill_then_power_loss", "pause", "throttle", "clock_step"] {
-            generate(
-                &format!(r#""roles": [], "classes": {{"{class}": 1}}"#),
-                "roles: no role for the faults of single nodes; name one",
-            );
-        }
-        check(
-            r#", "faults": {"generate": {"classes": {"pausse": 1}}}"#,
-            "x.json: line 1 column 58: faults.generate.classes.pausse: unknown field \"pausse\"; \
-             did you mean \"pause\"?",
-        );
-    }
-
-    #[test]
-    fn a_single_store_keeps_its_disk() {
-        for class in ["store_disk_loss", "store_bit_rot"] {
-            check(
-                &format!(
-                    r#", "cluster": {{"stores": 1}},
-                        "faults": {{"generate": {{"classes": {{"{class}": 1}}}}}}"#
-                ),
-                &format!(
-                    "x.json: faults.generate: classes.{class}: the only store of a cluster must \
-                     keep its disk; leave it out, or have 3 stores rather than 1"
-                ),
-            );
-        }
-    }
-
-    #[test]
-    fn clusters_are_of_sizes_that_work() {
-        check(
-            r#", "cluster": {"stores": 4}"#,
-            "x.json: cluster.stores: 4 is even, and bears no more losses than 3; it must be odd",
-        );
-        check(
-            r#", "cluster": {"stores": 9}"#,
-            "x.json: cluster.stores: 9 is out of range; it must be 1 to 7",
-        );
-        check(
-            r#", "cluster": {"drivers": 9}"#,
-            "x.json: cluster.drivers: 9 is out of range; it must be 1 to 8",
-        );
-        check(
-            r#", "cluster": {"sinks": 2}"#,
-            "x.json: cluster.sinks: is 2, and the pipeline has 1: one for its rows; make it 1",
-        );
-        check(
-            r#", "pipeline": "hourly""#,
-            "x.json: cluster.sinks: is 1, and the pipeline has 2: one for its rows and one for \
-             those that come late; make it 2",
-        );
-    }
-
-    #[test]
-    fn the_engine_is_set_within_bounds() {
-        check(
-            r#", "pipeline": "hourlie""#,
-            "x.json: pipeline: unknown pipeline \"hourlie\"; did you mean \"hourly\"?",
-        );
-        check(
-            r#", "state_partitions": 65"#,
-            "x.json: state_partitions: 65 is out of range; it must be 1 to 64",
-        );
-        check(
-            r#", "heartbeat_ns": 0"#,
-            "x.json: heartbeat_ns: 0 is out of range; it must be 1000000 to 3600000000000",
-        );
-        check(
-            r#", "failure_timeout_ns": 100000000"#,
-            "x.json: failure_timeout_ns: 100000000 must be above heartbeat_ns, 100000000",
-        );
-        check(
-            r#", "work_per_tuple_ns": 1000000001"#,
-            "x.json: work_per_tuple_ns: 1000000001 is out of range; it must be 0 to 1000000000",
-        );
-        check(
-            r#", "speculation": "hlaf""#,
-            "x.json: line 1 column 35: speculation: unknown name \"hlaf\"; did you mean \
-             \"half\"?",
-        );
-    }
-
-    #[test]
-    fn what_must_be_reached_is_known() {
-        check(
-            r#", "sometimes": ["fetch.faild"]"#,
-            "x.json: sometimes: unknown mark \"fetch.faild\"; did you mean \"fetch.failed\"?",
-        );
-        check(
-            r#", "interrupted_min": {"aply": 20}"#,
-            "x.json: interrupted_min: unknown step \"aply\"; did you mean \"apply\"?",
-        );
-        check(
-            r#", "interrupted_min": {"apply": 0}"#,
-            "x.json: interrupted_min.apply: 0 is out of range; it must be 1 to \
-             18446744073709551615",
-        );
-    }
-
-    #[test]
-    fn a_plan_may_only_name_nodes_that_are_there() {
-        check(
-            r#", "faults": {"plan": {"faults": [{"when": {"from_ns": 1},
-                "what": {"kill": {"target": {"node": "executor-3"}, "down_ns": 1}}}]}}"#,
-            "x.json: faults.plan: faults[0].what: unknown node \"executor-3\"; did you mean \
-             \"executor-0\"?",
-        );
-    }
-
-    #[test]
-    fn a_plan_needs_a_fault_and_marks_that_the_engine_passes() {
-        check(
-            r#", "faults": {"plan": {"faults": []}}"#,
-            "x.json: faults.plan.faults: is empty, and a run without a fault shows nothing; name a \
-             fault",
-        );
-        check(
-            r#", "faults": {"plan": {"faults": [{"when": {"from_ns": 1, "on": {"node": "sink-0",
-                "effect": {"mark": "aply.begin"}, "nth": 1, "edge": "after"}},
-                "what": {"kill": {"target": {"node": "sink-0"}, "down_ns": 1}}}]}}"#,
-            "x.json: faults.plan: faults[0].when.on.effect: unknown mark \"aply.begin\"; did you \
-             mean \"apply.begin\"?",
-        );
-    }
-
-    #[test]
-    fn a_run_must_be_able_to_end_in_its_time() {
-        check(
-            r#", "workload": {"flights": {"tuples": 1000, "per_second": 1}}"#,
-            "x.json: bounds.virtual_ns_max: is 300000000000, and a run may need 1030000000000: all \
-             is sent after 1000000000000, the last fault comes at 20000000000, and stuck_after_ns \
-             comes on top; give it more, or the run less to do",
-        );
-    }
-
-    #[test]
-    fn names_are_safe_in_file_names() {
-        for bad in ["", "../x", "A", "-x", "a b"] {
-            assert!(name(bad).is_err(), "{bad}");
-        }
-        assert!(name("power-loss-2").is_ok());
-    }
-}
+mod tests;

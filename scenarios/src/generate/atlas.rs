@@ -6,12 +6,13 @@
 //! | power loss, kill           | any, all at once too        | always: what goes down comes back  |
 //! | pause, throttle            | any, all at once too        | always: it ends                    |
 //! | partition, of both sorts   | any two groups, readers too | always: it heals                   |
-//! | clock step                 | any, all at once too        | by at most an hour                 |
+//! | clock step                 | the data centre's nodes     | by at most an hour                 |
 //! | disk loss                  | stores                      | a minority of them, with bit rot   |
 //! | bit rot                    | stores: blobs and registers | a minority of them, with disk loss |
 //!
 //! Never: a disk of the broker or of a sink lost or rotten, for there is no other copy of it yet;
-//! a disk of a driver or an executor, on which nothing is kept; a reader struck, for readers are
+//! a disk of a driver or an executor, on which nothing is kept; the clock of a producer, which is
+//! the run's own: by it tuples fall due; a reader struck, for readers are
 //! the oracle's eyes, and only the network comes between them and the sinks.
 //!
 //! A store whose disk was lost, or rots, counts as harmed from then on, whether it was rebuilt or
@@ -50,7 +51,7 @@ pub fn within_promise(plan: &Plan, cluster: &Cluster) -> Result<(), Invalid> {
             | Action::Pause { .. }
             | Action::Throttle { .. } => not_readers(&fault.what, cluster),
             Action::ClockStep { by_ns, .. } => {
-                not_readers(&fault.what, cluster).and_then(|()| small_step(*by_ns))
+                not_clients(&fault.what, cluster).and_then(|()| small_step(*by_ns))
             }
             Action::Partition { .. } => Ok(()),
             Action::DiskLoss { node, .. } => store(node, cluster).map(|()| {
@@ -74,6 +75,17 @@ fn not_readers(what: &Action, cluster: &Cluster) -> Result<(), Invalid> {
     match what.nodes().into_iter().find(|node| readers.iter().any(|reader| reader == node)) {
         None => Ok(()),
         Some(reader) => Err(Invalid::new(format!("readers are not struck, and {reader} is one"))),
+    }
+}
+
+fn not_clients(what: &Action, cluster: &Cluster) -> Result<(), Invalid> {
+    not_readers(what, cluster)?;
+    let producers: Vec<_> = (0..cluster.producers).map(|one| Role::Producer.node(one)).collect();
+    match what.nodes().into_iter().find(|node| producers.iter().any(|one| one == node)) {
+        None => Ok(()),
+        Some(producer) => {
+            Err(Invalid::new(format!("by the clock of {producer} tuples fall due; leave it alone")))
+        }
     }
 }
 
@@ -174,6 +186,8 @@ mod tests {
         let hour = 3_600_000_000_000;
         assert_eq!(judge(3, &[step(hour), step(-hour)]), Ok(()));
         assert!(judge(3, &[step(-hour - 1)]).is_err());
+        let producer = Target::Node("producer-0".to_owned());
+        assert!(judge(3, &[Action::ClockStep { target: producer, by_ns: 1 }]).is_err());
         let sides = |name: &str| vec![name.to_owned()];
         let (from, to) = (sides("reader-0"), sides("sink-0"));
         assert_eq!(judge(3, &[Action::Partition { from, to, one_way: false, for_ns: 1 }]), Ok(()));

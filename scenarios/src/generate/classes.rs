@@ -179,10 +179,11 @@ impl Generator<'_> {
     }
 
     pub(super) fn clock_step(&mut self) -> Blow {
-        let victim = if self.random.chance(1, 4) {
-            Victim::DataCentre
-        } else {
-            self.mostly(&[Role::Driver], (1, 2))
+        // By the clocks of producers tuples fall due.
+        let victim = match self.mostly(&[Role::Driver], (1, 2)) {
+            Victim::DataCentre | Victim::Node(Role::Producer, _) => Victim::DataCentre,
+            Victim::Node(..) if self.random.chance(1, 8) => Victim::DataCentre,
+            node @ Victim::Node(..) => node,
         };
         let (low, high) = self.faults.clock_step_ns;
         // Evenly within a doubling, so that each order of magnitude is as likely.
