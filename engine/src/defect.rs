@@ -14,11 +14,27 @@ pub enum Defect {
     SkipDirSync,
     /// The sink applies an epoch again that it has published (as paimon#9666).
     SinkNotIdempotent,
+    /// A store votes before its vote is durable.
+    VoteBeforeSync,
+    /// A rebuilt store votes before it learned what it may have voted for.
+    RebuiltVotesAtOnce,
+    /// Votes count that their voter has forgotten since.
+    IncarnationsIgnored,
+    /// A blob is taken as it comes.
+    BlobUnverified,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::AckBeforeSync, Self::SkipDirSync, Self::SinkNotIdempotent];
+    pub const ALL: [Self; 7] = [
+        Self::AckBeforeSync,
+        Self::SkipDirSync,
+        Self::SinkNotIdempotent,
+        Self::VoteBeforeSync,
+        Self::RebuiltVotesAtOnce,
+        Self::IncarnationsIgnored,
+        Self::BlobUnverified,
+    ];
 
     /// Its name on the command line and in files.
     #[must_use]
@@ -27,6 +43,10 @@ impl Defect {
             Self::AckBeforeSync => "ack-before-sync",
             Self::SkipDirSync => "skip-dir-sync",
             Self::SinkNotIdempotent => "sink-not-idempotent",
+            Self::VoteBeforeSync => "vote-before-sync",
+            Self::RebuiltVotesAtOnce => "rebuilt-votes-at-once",
+            Self::IncarnationsIgnored => "incarnations-ignored",
+            Self::BlobUnverified => "blob-unverified",
         }
     }
 
@@ -37,6 +57,12 @@ impl Defect {
             Self::AckBeforeSync => "the broker acknowledges tuples before they are synced",
             Self::SkipDirSync => "a durable put leaves out its last step, the directory's sync",
             Self::SinkNotIdempotent => "the sink applies an epoch again that it has published",
+            Self::VoteBeforeSync => "a store answers with its vote before the vote is durable",
+            Self::RebuiltVotesAtOnce => {
+                "a store that lost its disk votes before it learned from the others"
+            }
+            Self::IncarnationsIgnored => "votes count that their store has forgotten since",
+            Self::BlobUnverified => "blobs are taken without a look at length and checksum",
         }
     }
 }
@@ -49,7 +75,7 @@ impl fmt::Display for Defect {
 
 /// No defect of that name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown defect \"{0}\"; there are: ack-before-sync, skip-dir-sync, sink-not-idempotent")]
+#[error("unknown defect \"{0}\"; there are: {known}", known = Defect::ALL.map(Defect::name).join(", "))]
 pub struct UnknownDefect(pub String);
 
 impl FromStr for Defect {
@@ -98,6 +124,6 @@ mod tests {
     fn only_what_is_asked_for_is_on() {
         let set = Defects::of(&[Defect::SkipDirSync]);
         let on = Defect::ALL.map(|defect| set.has(defect));
-        assert_eq!(on, [false, true, false]);
+        assert_eq!(on, Defect::ALL.map(|defect| defect == Defect::SkipDirSync));
     }
 }

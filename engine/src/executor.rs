@@ -10,10 +10,10 @@ use crate::{
     broker,
     codec::{self, Kind},
     config::Config,
-    epoch::{Output, OutputRef, checksum},
+    epoch::{Output, OutputRef},
     rpc::Rpc,
     steps::Step,
-    store,
+    stores::Stores,
     tuple::{Attempt, Epoch, Generation, Offset, OffsetRange, Partition, Tuple},
 };
 
@@ -52,6 +52,7 @@ pub enum Answer {
 struct State<E: Env> {
     env: E,
     rpc: Rpc<E>,
+    stores: Stores<E>,
     config: Rc<Config>,
     generation: Cell<Generation>,
 }
@@ -63,7 +64,8 @@ struct State<E: Env> {
 pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
     let rpc = Rpc::open(&env)?;
     let generation = Cell::default();
-    let state = Rc::new(State { env, rpc: rpc.clone(), config, generation });
+    let stores = Stores::new(&env, rpc.clone(), Rc::clone(&config));
+    let state = Rc::new(State { env, rpc: rpc.clone(), stores, config, generation });
     rpc.serve(move |task: Task| {
         let state = Rc::clone(&state);
         async move { Ok::<_, Refusal>(state.attempt(task).await) }
@@ -148,24 +150,18 @@ impl<E: Env> State<E> {
             )));
         }
         let Attempt { generation, counter } = task.attempt;
-        let blob = format!(
+        let name = format!(
             "output/{:012}/{:05}/{generation}-{counter}-{:016x}",
             task.epoch.0,
             task.partition.0,
             self.env.random()
         );
-        let checksum = checksum(&bytes);
-        let request = store::Request::Put { name: blob.clone(), bytes };
-        match self.rpc.call(self.config.cluster.stores[0], &request, PATIENCE).await {
-            Ok(store::Answer::Kept) => Ok(Answer::Done(OutputRef {
-                partition: task.partition,
-                blob,
-                checksum,
-                rows,
-                latest_ms,
-            })),
-            Ok(other) => Err(Answer::Failed(format!("the store answers {other:?}"))),
-            Err(unanswered) => Err(Answer::Failed(unanswered.to_string())),
+        match self.stores.put_blob(name, bytes, PATIENCE).await {
+            Ok(blob) => {
+                let partition = task.partition;
+                Ok(Answer::Done(OutputRef { partition, blob, rows, latest_ms }))
+            }
+            Err(reason) => Err(Answer::Failed(reason)),
         }
     }
 }

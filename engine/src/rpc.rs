@@ -162,6 +162,15 @@ impl<E: Env> Rpc<E> {
         }
     }
 
+    /// Sends `request` to a node once, and does not wait: nobody tells whether it arrives.
+    ///
+    /// # Panics
+    /// As [`Rpc::call`].
+    pub fn tell<Q: Serialize>(&self, to: NodeId, request: &Q) {
+        let id = self.shared.env.random();
+        self.shared.send(to, &codec::encode(Kind::Datagram, &(Head::Request { id }, request)));
+    }
+
     /// [`Rpc::call`], without end: for what a node cannot go on without.
     ///
     /// # Panics

@@ -72,8 +72,15 @@ impl Step {
 }
 
 /// The marks beside those of the steps.
-pub const MARKS: [&str; 4] =
-    ["leader.elected", "offsets.decided", "commit.decided", "sink.published"];
+pub const MARKS: [&str; 7] = [
+    "leader.elected",
+    "offsets.decided",
+    "commit.decided",
+    "sink.published",
+    "register.contended",
+    "blob.repaired",
+    "store.rebuilt",
+];
 
 /// A step that a node is in.
 #[derive(Debug)]

@@ -152,6 +152,7 @@ impl Attempts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::epoch::BlobRef;
 
     const LIMITS: Limits = Limits { tuples_max: 10, wall_ms: 1_000, pipeline: 7 };
 
@@ -161,7 +162,8 @@ mod tests {
 
     fn output(partition: u16, latest_ms: u64) -> OutputRef {
         let partition = Partition(partition);
-        OutputRef { partition, blob: String::new(), checksum: 0, rows: 0, latest_ms }
+        let blob = BlobRef { name: String::new(), checksum: 0, bytes: 0 };
+        OutputRef { partition, blob, rows: 0, latest_ms }
     }
 
     #[test]

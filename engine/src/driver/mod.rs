@@ -16,7 +16,7 @@ use std::{cell::RefCell, rc::Rc, time::Duration};
 use bytes::Bytes;
 use futures_util::future::{Either, select, try_join_all};
 use serde::{Serialize, de::DeserializeOwned};
-use unplug_sim::env::{Env, Exit, NodeId, Refusal};
+use unplug_sim::env::{Env, Exit, Refusal};
 
 use self::core::{Attempts, Before, Limits};
 use crate::{
@@ -28,7 +28,7 @@ use crate::{
     rpc::Rpc,
     sink,
     steps::Step,
-    store,
+    stores::{Stores, StoresError},
     tuple::{Epoch, Generation, Offset},
 };
 
@@ -41,6 +41,15 @@ enum End {
     Fenced,
     /// This must not go on.
     Refused(Refusal),
+}
+
+impl From<StoresError> for End {
+    fn from(error: StoresError) -> Self {
+        match error {
+            StoresError::Fenced(_) | StoresError::BelowFloor(_) => Self::Fenced,
+            StoresError::Refused(refusal) => Self::Refused(refusal),
+        }
+    }
 }
 
 impl From<Refusal> for End {
@@ -75,6 +84,7 @@ pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
 struct Leader<E: Env> {
     env: E,
     rpc: Rpc<E>,
+    stores: Stores<E>,
     config: Rc<Config>,
     generation: Generation,
     attempts: RefCell<Attempts>,
@@ -85,17 +95,22 @@ impl<E: Env> Leader<E> {
     async fn elected(env: E, rpc: Rpc<E>, config: Rc<Config>) -> Result<Self, Refusal> {
         let _step = Step::Generation.enter(&env);
         let record = GenerationRecord { node: env.node(), nonce: env.random() };
-        let store = config.cluster.stores[0];
+        let stores = Stores::new(&env, rpc.clone(), Rc::clone(&config));
         loop {
-            let numbers = numbers(&rpc, store, register::GENERATIONS).await?;
+            let numbers = match numbers(&stores, Generation(0), register::GENERATIONS).await {
+                Ok(numbers) => numbers,
+                Err(End::Fenced) => continue,
+                Err(End::Refused(refusal)) => return Err(refusal),
+            };
             let generation = Generation(numbers.last().copied().unwrap_or(0) + 1);
             let name = register::generation(generation);
-            match decide(&rpc, store, (generation, name), &record).await {
+            match decide(&stores, generation, name, &record).await {
                 Ok(winner) if winner == record => {
                     env.mark("leader.elected");
                     let executors = config.cluster.executors.clone();
                     let attempts = RefCell::new(Attempts::new(generation, executors));
-                    return Ok(Self { env: env.clone(), rpc, config, generation, attempts });
+                    let env = env.clone();
+                    return Ok(Self { env, rpc, stores, config, generation, attempts });
                 }
                 // Another was quicker; the next number may be free.
                 Ok(_) | Err(End::Fenced) => env.sleep(PAUSE).await,
@@ -113,9 +128,8 @@ impl<E: Env> Leader<E> {
     }
 
     async fn epochs(&self) -> Result<std::convert::Infallible, End> {
-        let store = self.config.cluster.stores[0];
-        let offsets = numbers(&self.rpc, store, register::OFFSETS).await?;
-        let commits = numbers(&self.rpc, store, register::COMMITS).await?;
+        let offsets = numbers(&self.stores, self.generation, register::OFFSETS).await?;
+        let commits = numbers(&self.stores, self.generation, register::COMMITS).await?;
         let resume = core::resume(&offsets, &commits)?;
         self.catch_up(resume.committed).await?;
         let mut before = self.load(resume.committed).await?;
@@ -243,7 +257,7 @@ impl<E: Env> Leader<E> {
     }
 
     /// What was decided for a committed epoch; nothing for epoch 0.
-    async fn load(&self, epoch: Epoch) -> Result<Option<Before>, Refusal> {
+    async fn load(&self, epoch: Epoch) -> Result<Option<Before>, End> {
         if epoch == Epoch(0) {
             return Ok(None);
         }
@@ -258,50 +272,42 @@ impl<E: Env> Leader<E> {
         name: String,
         value: &T,
     ) -> Result<T, End> {
-        decide(&self.rpc, self.config.cluster.stores[0], (self.generation, name), value).await
+        decide(&self.stores, self.generation, name, value).await
     }
 
     /// Reads a register that is decided.
-    async fn read<T: DeserializeOwned>(&self, name: String) -> Result<T, Refusal> {
-        let request = store::Request::Read { name: name.clone() };
-        match self.rpc.insist(self.config.cluster.stores[0], &request).await {
-            store::Answer::Value(Some(value)) => decoded(&name, &value),
-            store::Answer::Value(None) => Err(Refusal(format!(
+    async fn read<T: DeserializeOwned>(&self, name: String) -> Result<T, End> {
+        match self.stores.read(self.generation, &name).await? {
+            Some(value) => Ok(decoded(&name, &value)?),
+            None => Err(End::Refused(Refusal(format!(
                 "{name} is missing, and was there before; restore the stores from copies"
-            ))),
-            other => Err(unexpected("store", &other)),
+            )))),
         }
     }
 }
 
 async fn decide<E: Env, T: Serialize + DeserializeOwned>(
-    rpc: &Rpc<E>,
-    store: NodeId,
-    (generation, name): (Generation, String),
+    stores: &Stores<E>,
+    generation: Generation,
+    name: String,
     value: &T,
 ) -> Result<T, End> {
     let value = codec::encode(Kind::Register, value);
-    let request = store::Request::Decide { generation, name: name.clone(), value };
-    match rpc.insist(store, &request).await {
-        store::Answer::Decided(value) => Ok(decoded(&name, &value)?),
-        store::Answer::Fenced(_) => Err(End::Fenced),
-        other => Err(unexpected("store", &other).into()),
-    }
+    let decided = stores.decide(generation, &name, value).await?;
+    Ok(decoded(&name, &decided)?)
 }
 
 /// The numbers of the decided registers of a kind, ascending.
-async fn numbers<E: Env>(rpc: &Rpc<E>, store: NodeId, prefix: &str) -> Result<Vec<u64>, Refusal> {
-    let request = store::Request::List { prefix: prefix.to_owned() };
-    match rpc.insist(store, &request).await {
-        store::Answer::Names(names) => {
-            let number = |name: &String| {
-                register::number(name)
-                    .ok_or_else(|| Refusal(format!("the register {name} has no number")))
-            };
-            names.iter().map(number).collect()
-        }
-        other => Err(unexpected("store", &other)),
-    }
+async fn numbers<E: Env>(
+    stores: &Stores<E>,
+    generation: Generation,
+    prefix: &str,
+) -> Result<Vec<u64>, End> {
+    let number = |(name, _): &(String, Bytes)| {
+        register::number(name)
+            .ok_or_else(|| End::Refused(Refusal(format!("the register {name} has no number"))))
+    };
+    stores.scan(generation, prefix).await?.registers.iter().map(number).collect()
 }
 
 fn decoded<T: DeserializeOwned>(name: &str, value: &Bytes) -> Result<T, Refusal> {
