@@ -93,6 +93,12 @@ impl Acceptor {
         self.floor
     }
 
+    /// What it knows of a register.
+    #[must_use]
+    pub fn slot(&self, name: &str) -> Option<&Slot> {
+        self.slots.get(name)
+    }
+
     /// Whether a request of this generation is carried out. Generation 0 is nobody's: it is never
     /// fenced, so that whoever does not lead may read.
     ///

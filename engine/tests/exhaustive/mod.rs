@@ -255,7 +255,11 @@ impl World {
             if store.pending.is_some() {
                 actions.push(Action::Persist(place));
             } else if store.acceptor.is_serving() {
-                let asks = self.asks.iter().cloned();
+                let asks = self
+                    .asks
+                    .iter()
+                    .filter(|(client, ask)| self.changes_something(*client, ask, store))
+                    .cloned();
                 actions.extend(asks.map(|(client, ask)| Action::Deliver(client, ask, place)));
                 if self.told && self.learned.is_some() {
                     actions.push(Action::Learn(place));
@@ -370,15 +374,28 @@ impl World {
         client.work = Work::Attempting(proposer);
     }
 
+    /// Whether a request, delivered now, makes another state.
+    fn changes_something(&self, client: u64, ask: &Ask, store: &Store) -> bool {
+        let slot = store.acceptor.slot(NAME).cloned().unwrap_or_default();
+        let (slot, vote) = slot.handle(ask);
+        let answer = || (client, store.acceptor.stamp().clone(), vote);
+        slot.is_some() || self.waits_for(client, ask) && !self.answers.contains(&answer())
+    }
+
+    /// Whether a client still waits for answers to this.
+    fn waits_for(&self, client: u64, ask: &Ask) -> bool {
+        match &self.clients[usize::try_from(client).expect("few")].work {
+            Work::Looking(_) => *ask == Ask::Look,
+            Work::Attempting(proposer) => proposer.ask() == *ask,
+            Work::Idle | Work::Over => false,
+        }
+    }
+
     fn deliver(&mut self, client: u64, ask: &Ask, place: usize, defects: Defects) {
         let acceptor = &mut self.stores[place].acceptor;
         let Ok(handled) = acceptor.handle(Generation(0), NAME, ask) else { return };
         // The answer to an earlier phase or attempt is of no interest; the vote itself is.
-        let waits = match &self.clients[usize::try_from(client).expect("few")].work {
-            Work::Looking(_) => *ask == Ask::Look,
-            Work::Attempting(proposer) => proposer.ask() == *ask,
-            Work::Idle | Work::Over => false,
-        };
+        let waits = self.waits_for(client, ask);
         let answer = waits.then_some((client, handled.vote));
         match handled.slot {
             None => self.send(place, answer),
