@@ -102,7 +102,7 @@ fn world(disk: &Disk, role: Role, config: &Rc<Config>) -> World {
     let mut world = World::new(WorldConfig { boot_ns: (1_000, 2_000), ..WorldConfig::new(0) });
     world.watch("served");
     let config = Rc::clone(config);
-    let program = move |env| unplug_engine::run(env, role, Rc::clone(&config));
+    let program = move |env| unplug_engine::run(env, role, Rc::clone(&config), false);
     let server = world.add_node("server", Site::DataCentre, program);
     assert_eq!(server, SERVER);
     world.disk(server, |fresh| *fresh = disk.clone());

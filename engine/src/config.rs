@@ -117,10 +117,10 @@ impl Config {
     }
 
     /// What makes a blank disk one of this role, as files: written durably before the first boot,
-    /// and never again. An empty content stands for an empty file; a path that ends in `/` for a
+    /// and never again. `index` is the node's place among those of its role, from 0. An empty content stands for an empty file; a path that ends in `/` for a
     /// directory.
     #[must_use]
-    pub fn format(&self, role: Role) -> Vec<(String, Bytes)> {
+    pub fn format(&self, role: Role, index: u16) -> Vec<(String, Bytes)> {
         let directory = |path: &str| (format!("{path}/"), Bytes::new());
         match role {
             Role::Broker => {
@@ -129,9 +129,7 @@ impl Config {
                 let logs = partitions.map(|partition| (first(partition), Bytes::new()));
                 logs.chain([identity::file("broker")]).collect()
             }
-            Role::Store => {
-                vec![directory(store::REGISTERS), directory(store::BLOBS), identity::file("store")]
-            }
+            Role::Store => store::format(index, self.cluster.stores.len()),
             Role::Sink => match self.sink {
                 SinkKind::Table => vec![directory(sink::TABLE), identity::file("sink")],
                 SinkKind::Append => {

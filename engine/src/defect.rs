@@ -22,17 +22,29 @@ pub enum Defect {
     /// The broker deletes segments before it is durable which tuples were in them (as
     /// KAFKA-10362: files and the checkpoint of them fall apart).
     TrimBeforeCheckpoint,
+    /// A store votes before its vote is durable.
+    VoteBeforeSync,
+    /// A rebuilt store votes before it learned what it may have voted for.
+    RebuiltVotesAtOnce,
+    /// Votes count that their voter has forgotten since.
+    IncarnationsIgnored,
+    /// A blob is taken as it comes.
+    BlobUnverified,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 10] = [
         Self::AckBeforeSync,
         Self::SkipDirSync,
         Self::SinkNotIdempotent,
         Self::ZombieNotFenced,
         Self::WatermarkNotCommitted,
         Self::TrimBeforeCheckpoint,
+        Self::VoteBeforeSync,
+        Self::RebuiltVotesAtOnce,
+        Self::IncarnationsIgnored,
+        Self::BlobUnverified,
     ];
 
     /// Its name on the command line and in files.
@@ -45,6 +57,10 @@ impl Defect {
             Self::ZombieNotFenced => "zombie-not-fenced",
             Self::WatermarkNotCommitted => "watermark-not-committed",
             Self::TrimBeforeCheckpoint => "trim-before-checkpoint",
+            Self::VoteBeforeSync => "vote-before-sync",
+            Self::RebuiltVotesAtOnce => "rebuilt-votes-at-once",
+            Self::IncarnationsIgnored => "incarnations-ignored",
+            Self::BlobUnverified => "blob-unverified",
         }
     }
 
@@ -62,6 +78,12 @@ impl Defect {
             Self::TrimBeforeCheckpoint => {
                 "the broker deletes a part of its log before what it must remember of it is durable"
             }
+            Self::VoteBeforeSync => "a store answers with its vote before the vote is durable",
+            Self::RebuiltVotesAtOnce => {
+                "a store that lost its disk votes before it learned from the others"
+            }
+            Self::IncarnationsIgnored => "votes count that their store has forgotten since",
+            Self::BlobUnverified => "blobs are taken without a look at length and checksum",
         }
     }
 }

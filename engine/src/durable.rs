@@ -36,6 +36,11 @@ pub struct Store<E: Env> {
     defects: Defects,
 }
 
+/// Whether a name is that of a put under way, or of what a crash left of one.
+pub(crate) fn is_temporary(name: &str) -> bool {
+    name.starts_with(TEMPORARY)
+}
+
 /// A disk error that ends the process, with the place and the way out.
 pub(crate) fn failed(what: &str, path: &str, error: DiskError) -> Refusal {
     Refusal(format!("{what} {path}: {error}; mend or replace the disk, then start the node again"))
@@ -53,14 +58,8 @@ impl<E: Env> Store<E> {
     /// Any disk error: nothing is known to be durable then, and the process must end.
     pub async fn put(&self, dir: &str, name: &str, bytes: Bytes) -> Result<Put, Refusal> {
         let disk = self.env.disk();
-        let temporary = format!("{dir}/{TEMPORARY}{:016x}", self.env.random());
         let path = format!("{dir}/{name}");
-        let file = disk
-            .open(&temporary, OpenMode::CreateNew)
-            .await
-            .map_err(|error| failed("make", &temporary, error))?;
-        write_all(&file, 0, bytes).await.map_err(|error| failed("write", &temporary, error))?;
-        file.sync_all().await.map_err(|error| failed("sync", &temporary, error))?;
+        let temporary = self.temporary(dir, bytes).await?;
         let renamed = disk.rename_noreplace(&temporary, &path).await;
         if !self.defects.has(Defect::SkipDirSync) {
             disk.sync_dir(dir).await.map_err(|error| failed("sync", dir, error))?;
@@ -77,40 +76,65 @@ impl<E: Env> Store<E> {
         }
     }
 
-    /// Puts `bytes` at `name` in the directory `dir`, durably, in place of what is there: after a
-    /// power cut there is the old content or the new one, and after this returned the new one.
+    /// Puts `bytes` at `name` in the directory `dir`, durably, in the place of what is there.
+    /// After a power cut there is the old content or the new one, whole.
     ///
     /// # Errors
-    /// Any disk error: nothing is known to be durable then, and the process must end.
+    /// As [`Store::put`].
     pub async fn replace(&self, dir: &str, name: &str, bytes: Bytes) -> Result<(), Refusal> {
         let disk = self.env.disk();
+        let temporary = self.temporary(dir, bytes).await?;
+        let renamed = disk.rename(&temporary, &format!("{dir}/{name}")).await;
+        renamed.map_err(|error| failed("rename", &temporary, error))?;
+        if !self.defects.has(Defect::SkipDirSync) {
+            self.sync_dir(dir).await?;
+        }
+        Ok(())
+    }
+
+    /// A synced file under a name of its own.
+    async fn temporary(&self, dir: &str, bytes: Bytes) -> Result<String, Refusal> {
         let temporary = format!("{dir}/{TEMPORARY}{:016x}", self.env.random());
-        let file = disk
+        let file = self
+            .env
+            .disk()
             .open(&temporary, OpenMode::CreateNew)
             .await
             .map_err(|error| failed("make", &temporary, error))?;
         write_all(&file, 0, bytes).await.map_err(|error| failed("write", &temporary, error))?;
         file.sync_all().await.map_err(|error| failed("sync", &temporary, error))?;
-        disk.rename(&temporary, &format!("{dir}/{name}"))
-            .await
-            .map_err(|error| failed("rename", &temporary, error))?;
-        self.sync_names(dir).await
+        Ok(temporary)
     }
 
     /// Makes the names in a directory durable.
     ///
     /// # Errors
     /// Any disk error.
-    pub(crate) async fn sync_names(&self, dir: &str) -> Result<(), Refusal> {
-        self.env.disk().sync_dir(dir).await.map_err(|error| failed("sync", dir, error))
+    pub async fn sync_dir(&self, dir: &str) -> Result<(), Refusal> {
+        let path = if dir.is_empty() { "/" } else { dir };
+        self.env.disk().sync_dir(path).await.map_err(|error| failed("sync", path, error))
     }
 
-    /// Removes a name, not durably: after a power cut it may be there again.
+    /// Removes a file, if it is there; durable only with the next [`Store::sync_dir`].
     ///
     /// # Errors
-    /// Any disk error.
-    pub(crate) async fn remove(&self, path: &str) -> Result<(), Refusal> {
-        self.env.disk().remove(path).await.map_err(|error| failed("remove", path, error))
+    /// Any disk error but that it is not there.
+    pub async fn remove(&self, path: &str) -> Result<(), Refusal> {
+        match self.env.disk().remove(path).await {
+            Ok(()) | Err(DiskError::NotFound) => Ok(()),
+            Err(error) => Err(failed("remove", path, error)),
+        }
+    }
+
+    /// Makes a directory, if it is not there; durable only with the next sync of its parent.
+    ///
+    /// # Errors
+    /// Any disk error but that it is there.
+    pub async fn create_dir(&self, path: &str) -> Result<(), Refusal> {
+        match self.env.disk().create_dir(path).await {
+            Ok(()) | Err(DiskError::AlreadyExists) => Ok(()),
+            Err(error) => Err(failed("make", path, error)),
+        }
     }
 
     /// Reads a whole file.
@@ -137,7 +161,7 @@ impl<E: Env> Store<E> {
         let disk = self.env.disk();
         let names = disk.read_dir(dir).await.map_err(|error| failed("list", dir, error))?;
         let (leftovers, names): (Vec<_>, Vec<_>) =
-            names.into_iter().partition(|name| name.starts_with(TEMPORARY));
+            names.into_iter().partition(|name| is_temporary(name));
         for name in leftovers {
             let path = format!("{dir}/{name}");
             disk.remove(&path).await.map_err(|error| failed("remove", &path, error))?;
@@ -147,6 +171,24 @@ impl<E: Env> Store<E> {
         }
         disk.sync_dir(dir).await.map_err(|error| failed("sync", dir, error))?;
         Ok(names)
+    }
+
+    /// The same for the root, where directories are, too: only these files are looked at, and
+    /// those that are there are made durable.
+    ///
+    /// # Errors
+    /// Any disk error.
+    pub async fn settle_root(&self, files: &[&str]) -> Result<(), Refusal> {
+        let disk = self.env.disk();
+        let names = disk.read_dir("/").await.map_err(|error| failed("list", "/", error))?;
+        for name in names {
+            if is_temporary(&name) {
+                self.remove(&format!("/{name}")).await?;
+            } else if files.contains(&name.as_str()) {
+                self.settle_file(format!("/{name}")).await?;
+            }
+        }
+        self.sync_dir("/").await
     }
 
     async fn settle_file(&self, path: String) -> Result<(), Refusal> {

@@ -138,6 +138,29 @@ impl OffsetsRecord {
     }
 }
 
+impl FloorRecord {
+    /// Whether a register lies below.
+    #[must_use]
+    pub fn covers_register(&self, name: &str) -> bool {
+        let Some((family, number)) = name.split_once('/') else { return false };
+        let Ok(number) = number.parse::<u64>() else { return false };
+        match family {
+            "offsets" | "commits" => number < self.epoch.0,
+            "generation" => number < self.generation.0,
+            "floor" => number < self.number,
+            _ => false,
+        }
+    }
+
+    /// Whether a blob is of an epoch that has been published: only what is kept by name may be
+    /// there still.
+    #[must_use]
+    pub fn covers_blob(&self, name: &str) -> bool {
+        let epoch = name.split('/').nth(1).and_then(|epoch| epoch.parse::<u64>().ok());
+        epoch.is_some_and(|epoch| epoch <= self.epoch.0)
+    }
+}
+
 /// The checksum by which a commit knows a blob.
 #[must_use]
 pub fn checksum(bytes: &Bytes) -> u64 {
@@ -200,6 +223,36 @@ pub mod register {
             _ if name.starts_with(COMMITS) => Some(Step::Commit),
             _ if name.starts_with(FLOORS) => Some(Step::Collect),
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tuple::Generation;
+
+    #[test]
+    fn a_floor_covers_what_is_below_it_and_nothing_else() {
+        let floor = FloorRecord { number: 4, epoch: Epoch(12), generation: Generation(3) };
+        for (name, below) in [
+            (register::offsets(Epoch(11)), true),
+            (register::offsets(Epoch(12)), false),
+            (register::commit(Epoch(11)), true),
+            (register::generation(Generation(2)), true),
+            (register::generation(Generation(3)), false),
+            (register::floor(3), true),
+            (register::floor(4), false),
+        ] {
+            assert_eq!(floor.covers_register(&name), below, "{name}");
+        }
+        for (name, below) in [
+            ("output/000000000012/00000/1-1-f", true),
+            ("state/000000000011/x", true),
+            ("output/000000000013/00000/1-1-f", false),
+            ("elsewhere", false),
+        ] {
+            assert_eq!(floor.covers_blob(name), below, "{name}");
         }
     }
 }

@@ -3,7 +3,7 @@
 //! A node whose disk is blank does not know what it promised before; it must not serve.
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use unplug_sim::env::{Env, Refusal};
 
 use crate::{
@@ -11,11 +11,12 @@ use crate::{
     durable::Store,
 };
 
-const PATH: &str = "/identity";
+pub(crate) const PATH: &str = "/identity";
 
-#[derive(Serialize, Deserialize)]
-struct Identity {
-    role: String,
+/// What the identity of each role begins with.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    pub(crate) role: String,
 }
 
 /// The file that makes a blank disk one of this role.
@@ -34,9 +35,24 @@ pub(crate) async fn check<E: Env>(files: &Store<E>, role: &str) -> Result<(), Re
              it promised; format it for a new cluster, or restore it"
         )));
     };
-    let identity: Identity = codec::decode(Kind::Identity, &bytes).map_err(|error| {
+    decode::<Identity>(&bytes).and_then(|identity| of_role(&identity, role))
+}
+
+/// Decodes an identity.
+///
+/// # Errors
+/// If it is damaged.
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Refusal> {
+    codec::decode(Kind::Identity, bytes).map_err(|error| {
         Refusal(format!("{PATH}: {error}; restore it from a copy, nothing was changed"))
-    })?;
+    })
+}
+
+/// Checks that an identity is of this role.
+///
+/// # Errors
+/// If it is not.
+pub(crate) fn of_role(identity: &Identity, role: &str) -> Result<(), Refusal> {
     if identity.role == role {
         return Ok(());
     }

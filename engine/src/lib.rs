@@ -23,6 +23,8 @@
 //! | [`pipeline`] | operators, their graph, its check; windows |
 //! | [`state`] | what windows keep from one epoch to the next |
 //! | [`client`] | producers and readers |
+//! | [`register`] | what a store votes on, and how a register is decided, pure |
+//! | [`stores`] | registers and blobs as those use them who need them |
 //! | [`rpc`], [`codec`], [`durable`], [`log`] | written once: requests, formats, durable puts, logs |
 //! | [`steps`] | the marks of the six steps |
 //! | [`defect`] | bugs planted on purpose, behind a feature |
@@ -40,6 +42,7 @@ mod identity;
 pub mod log;
 mod log_paths;
 pub mod pipeline;
+pub mod register;
 pub mod rpc;
 pub mod sink;
 pub mod state;
@@ -57,12 +60,16 @@ pub use config::{Cluster, Config, Role, SinkKind};
 
 /// Runs one node of the engine. It ends only with a refusal.
 ///
+/// `rebuild` gives a store whose disk is blank leave to learn from the others what it may have
+/// promised, and then to take part again. It changes nothing for a store that has its disk, nor
+/// for any other role.
+///
 /// # Errors
 /// What the node must not go on from: what, where, what to do.
-pub async fn run<E: Env>(env: E, role: Role, config: Rc<Config>) -> Exit {
+pub async fn run<E: Env>(env: E, role: Role, config: Rc<Config>, rebuild: bool) -> Exit {
     match role {
         Role::Broker => broker::run(env, config).await,
-        Role::Store => store::run(env, config).await,
+        Role::Store => store::run(env, config, rebuild).await,
         Role::Driver => driver::run(env, config).await,
         Role::Executor => executor::run(env, config).await,
         Role::Sink => sink::run(env, config).await,

@@ -138,7 +138,15 @@ impl<E: Env> Rpc<E> {
                 }
                 Some((Head::Notice, body)) => {
                     let Ok(notice) = postcard::from_bytes(&body) else { continue };
-                    handler(datagram.from.node, notice).await?;
+                    let work = handler(datagram.from.node, notice);
+                    let failed = Rc::clone(&failed);
+                    self.shared.env.spawn("notice", async move {
+                        if let Err(refusal) = work.await
+                            && let Some(failed) = failed.borrow_mut().take()
+                        {
+                            drop(failed.send(refusal));
+                        }
+                    });
                 }
                 // The sender will repeat it.
                 None => {}

@@ -260,8 +260,12 @@ impl<E: Env> State<E> {
     /// An output as its commit names it; nothing else will do.
     async fn fetch(&self, epoch: Epoch, output: &OutputRef) -> Result<Output, String> {
         let bytes = self.stores.get_blob(&output.blob, PATIENCE).await?;
-        codec::decode(Kind::Output, &bytes)
-            .map_err(|error| format!("epoch {epoch}, blob {}: {error}", output.blob.name))
+        let decoded = if self.config.defects.has(Defect::BlobUnverified) {
+            codec::decode_unverified(&bytes)
+        } else {
+            codec::decode(Kind::Output, &bytes)
+        };
+        decoded.map_err(|error| format!("epoch {epoch}, blob {}: {error}", output.blob.name))
     }
 
     fn read(&self, from: u64) -> Answer {

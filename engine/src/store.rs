@@ -1,50 +1,75 @@
 //! The store: write-once registers, on which all agree, and immutable blobs, which registers name.
 //!
-//! Both are files put durably; an answer is given only after. The first decision of a name wins
-//! for ever, and every later one is told the winner. That alone makes the protocol safe; the
-//! refusal of older generations only saves work.
+//! Several stores keep the same; a majority is enough. What a store may vote on is decided in
+//! [`crate::register`], without I/O; here it is carried out: a vote is answered only after it is
+//! durable.
 
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+mod blobs;
+mod files;
+mod rebuild;
+mod server;
+
+use std::{pin::pin, rc::Rc};
 
 use bytes::Bytes;
+use futures_util::future::{Either, select};
 use serde::{Deserialize, Serialize};
-use unplug_sim::env::{Env, Exit, Refusal};
+use unplug_sim::env::{Env, Exit};
 
+use self::server::Server;
 use crate::{
-    codec::{self, Kind},
     config::Config,
-    durable::{Put, Store},
-    epoch::register,
-    identity,
+    epoch::{BlobRef, FloorRecord},
+    register::{Ask, Refused, Stamp, Vote, acceptor::Page},
     rpc::Rpc,
-    steps::Step,
     tuple::Generation,
 };
 
-pub(crate) const REGISTERS: &str = "/registers";
-pub(crate) const BLOBS: &str = "/blobs";
+pub(crate) use self::files::format;
 
 /// What is asked of a store.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Request {
-    /// Decide a register, unless it is decided.
-    Decide {
-        /// The leadership on whose behalf.
+    /// Vote on a register.
+    Vote {
+        /// The leadership on whose behalf; 0 for nobody's, which is never fenced.
         generation: Generation,
         /// The register's name.
         name: String,
-        /// The value proposed.
-        value: Bytes,
+        /// What exactly.
+        ask: Ask,
     },
-    /// Read a register.
-    Read {
+    /// Take note of a decision.
+    Learn {
         /// The register's name.
         name: String,
+        /// Its value.
+        value: Bytes,
     },
-    /// The names of decided registers that begin so, sorted.
-    List {
+    /// Show the registers that begin so, a page of them.
+    Scan {
+        /// As in a vote.
+        generation: Generation,
         /// The beginning.
         prefix: String,
+        /// The last name of the page before; empty for the first page.
+        after: String,
+    },
+    /// Refuse, durably, what is below.
+    RaiseFloor {
+        /// As in a vote.
+        generation: Generation,
+        /// The floor.
+        floor: FloorRecord,
+    },
+    /// Delete what is below. A majority must have raised its floor before.
+    Collect {
+        /// As in a vote.
+        generation: Generation,
+        /// The floor.
+        floor: FloorRecord,
+        /// Blobs below the floor that are needed.
+        keep: Vec<String>,
     },
     /// Keep a blob.
     Put {
@@ -53,131 +78,84 @@ pub enum Request {
         /// Its bytes.
         bytes: Bytes,
     },
+    /// Keep a blob that is missing or damaged here; also one below the floor.
+    Repair {
+        /// The blob.
+        blob: BlobRef,
+        /// Its bytes, whole.
+        bytes: Bytes,
+    },
     /// Give a blob.
     Get {
         /// Its name.
         name: String,
     },
+    /// From a store that forgot: which incarnations do you know?
+    Incarnations,
+    /// From a store that forgot: it has this incarnation now; hand over a page of all registers.
+    HandOver {
+        /// The store's place in the cluster's list.
+        store: u16,
+        /// Its new incarnation.
+        incarnation: u64,
+        /// The last name of the page before; empty for the first page.
+        after: String,
+    },
+    /// From a store that forgot: the blobs' files, a page of them.
+    Files {
+        /// The last name of the page before; empty for the first page.
+        after: String,
+    },
+    /// From a store that forgot: give the blob in this file.
+    GetFile {
+        /// The file.
+        file: String,
+    },
 }
 
 /// What a store answers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum Answer {
-    /// The value that the register has, durably: the proposed one or another.
-    Decided(Bytes),
-    /// A higher generation leads.
-    Fenced(Generation),
-    /// The register's value, if it is decided.
-    Value(Option<Bytes>),
-    /// Names.
-    Names(Vec<String>),
-    /// The blob is durable.
-    Kept,
-    /// The blob, if there is one.
+pub struct Answer {
+    /// Who answers, and what it knows of the others.
+    pub stamp: Stamp,
+    /// The answer itself.
+    pub body: Body,
+}
+
+/// The answer itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Body {
+    /// A vote, which is durable.
+    Vote(Vote),
+    /// No vote, and why.
+    Refused(Refused),
+    /// Registers.
+    Page(Page),
+    /// A blob, if there is one.
     Blob(Option<Bytes>),
+    /// Names of files, and whether there are more.
+    Files(Vec<String>, bool),
+    /// It is done, durably.
+    Done,
 }
 
-#[derive(Serialize, Deserialize)]
-struct RegisterFile {
-    name: String,
-    value: Bytes,
-}
-
-struct State<E: Env> {
-    env: E,
-    files: Store<E>,
-    registers: RefCell<BTreeMap<String, Bytes>>,
-}
-
-/// Runs a store.
+/// Runs a store. With `rebuild`, one whose disk is blank may learn from the others what it may
+/// have promised; without, it refuses to serve.
 ///
 /// # Errors
-/// A blank or foreign disk, a damaged register, any disk error.
-pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
-    let files = Store::new(&env, config.defects);
-    identity::check(&files, "store").await?;
-    let mut registers = BTreeMap::new();
-    for file in files.settle(REGISTERS).await? {
-        let path = format!("{REGISTERS}/{file}");
-        let RegisterFile { name, value } = codec::decode(Kind::Register, &files.read(&path).await?)
-            .map_err(|error| {
-                Refusal(format!("{path}: {error}; restore it from a copy, nothing was changed"))
-            })?;
-        registers.insert(name, value);
-    }
-    files.settle(BLOBS).await?;
+/// A blank or foreign disk, damage that cannot be made good from the others, any disk error.
+pub async fn run<E: Env>(env: E, config: Rc<Config>, rebuild: bool) -> Exit {
+    let found = files::boot(&env, &config, rebuild).await?;
     let rpc = Rpc::open(&env)?;
-    let state = Rc::new(State { env, files, registers: RefCell::new(registers) });
-    rpc.serve(move |request| answer(Rc::clone(&state), request)).await
-}
-
-async fn answer<E: Env>(state: Rc<State<E>>, request: Request) -> Result<Answer, Refusal> {
-    Ok(match request {
-        Request::Decide { generation, name, value } => {
-            state.decide(generation, name, value).await?
-        }
-        Request::Read { name } => Answer::Value(state.registers.borrow().get(&name).cloned()),
-        Request::List { prefix } => {
-            let registers = state.registers.borrow();
-            let names = registers.range(prefix.clone()..).map(|(name, _)| name);
-            Answer::Names(names.take_while(|name| name.starts_with(&prefix)).cloned().collect())
-        }
-        Request::Put { name, bytes } => {
-            let _step = Step::Blobs.enter(&state.env);
-            state.files.put(BLOBS, &file_name(&name), bytes).await?;
-            Answer::Kept
-        }
-        Request::Get { name } => {
-            let path = format!("{BLOBS}/{}", file_name(&name));
-            Answer::Blob(state.files.read_if_there(&path).await?)
-        }
-    })
-}
-
-impl<E: Env> State<E> {
-    async fn decide(
-        &self,
-        generation: Generation,
-        name: String,
-        value: Bytes,
-    ) -> Result<Answer, Refusal> {
-        if let Some(decided) = self.registers.borrow().get(&name) {
-            return Ok(Answer::Decided(decided.clone()));
-        }
-        let current = self.generation();
-        if generation < current {
-            return Ok(Answer::Fenced(current));
-        }
-        let _step = register::step(&name).map(|step| step.enter(&self.env));
-        let file = file_name(&name);
-        let bytes = codec::encode(
-            Kind::Register,
-            &RegisterFile { name: name.clone(), value: value.clone() },
-        );
-        let value = match self.files.put(REGISTERS, &file, bytes).await? {
-            Put::Done => value,
-            Put::Exists(bytes) => {
-                let decided: RegisterFile =
-                    codec::decode(Kind::Register, &bytes).map_err(|error| {
-                        Refusal(format!("{REGISTERS}/{file}: {error}; restore it from a copy"))
-                    })?;
-                decided.value
-            }
-        };
-        self.registers.borrow_mut().insert(name, value.clone());
-        Ok(Answer::Decided(value))
+    let server = Rc::new(Server::new(env, rpc.clone(), config, found));
+    let rebuilding = rebuild::run(Rc::clone(&server));
+    let serving = rpc.serve(move |request| {
+        let server = Rc::clone(&server);
+        async move { server.answer(request).await }
+    });
+    match select(pin!(serving), pin!(rebuilding)).await {
+        Either::Left((exit, _)) => exit,
+        Either::Right((Err(refusal), _)) => Err(refusal),
+        Either::Right((Ok(()), serving)) => serving.await,
     }
-
-    /// The highest generation decided here.
-    fn generation(&self) -> Generation {
-        let registers = self.registers.borrow();
-        let names = registers.range(register::GENERATIONS.to_owned()..).map(|(name, _)| name);
-        let last = names.take_while(|name| name.starts_with(register::GENERATIONS)).last();
-        Generation(last.and_then(|name| register::number(name)).unwrap_or(0))
-    }
-}
-
-/// Names have slashes, files cannot.
-fn file_name(name: &str) -> String {
-    name.replace('/', ".")
 }

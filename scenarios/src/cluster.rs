@@ -8,7 +8,7 @@ use unplug_engine::{
     defect::Defects,
     pipeline::{Pipeline, Spec},
 };
-use unplug_sim::{Site, World, WorldConfig, env::NodeId};
+use unplug_sim::{SimEnv, Site, World, WorldConfig, env::NodeId};
 
 use crate::{
     clients::{self, Clients},
@@ -85,7 +85,7 @@ pub fn build(
         ..WorldConfig::new(seed)
     });
     for (role, index) in engine_nodes(scenario) {
-        add(&mut world, role, &role.node(index), &config)?;
+        add(&mut world, (role, index), &config)?;
     }
     for number in (0..=u16::MAX).take_while(|number| u32::from(*number) < producers) {
         let shared = Rc::clone(&clients);
@@ -173,10 +173,10 @@ fn config(scenario: &Scenario, seed: u64) -> Result<Config, Invalid> {
 
 fn add(
     world: &mut World,
-    role: topology::Role,
-    name: &str,
+    (role, index): (topology::Role, u32),
     config: &Rc<Config>,
 ) -> Result<(), Invalid> {
+    let name = &role.node(index);
     let role = match role {
         topology::Role::Broker => Role::Broker,
         topology::Role::Store => Role::Store,
@@ -186,9 +186,13 @@ fn add(
         topology::Role::Producer => unreachable!("producers are clients"),
     };
     let shared = Rc::clone(config);
-    let program = move |env| unplug_engine::run(env, role, Rc::clone(&shared));
+    let program = move |env: SimEnv| {
+        let rebuild = env.disk_replaced();
+        unplug_engine::run(env, role, Rc::clone(&shared), rebuild)
+    };
     let node = world.add_node(name, Site::DataCentre, program);
-    for (path, bytes) in config.format(role) {
+    let index = u16::try_from(index).expect("checked: few nodes");
+    for (path, bytes) in config.format(role, index) {
         let formatted = world.disk(node, |disk| match path.strip_suffix('/') {
             Some(directory) => disk.create_dir(directory).and_then(|()| {
                 let sync = disk.begin_sync_dir("/")?;

@@ -31,9 +31,6 @@ use crate::{
 /// How often the harness looks whether the run is over, in virtual time.
 const LOOK_EVERY_NS: u64 = 50_000_000;
 
-/// Whether stores must have collected what nobody needs any more when a run ends.
-const JUDGE_LEAKS: bool = false;
-
 /// So long after the last fault began to wait, those whose effects have not come do not happen any
 /// more.
 const ARMED_NS_MAX: u64 = 5_000_000_000;
@@ -101,7 +98,7 @@ impl<'a> Case<'a> {
                     verdicts.push(Verdict { kind: VerdictKind::NotMeasured, message });
                 }
             }
-            if JUDGE_LEAKS && verdicts.is_empty() {
+            if verdicts.is_empty() {
                 verdicts.extend(leaked(&mut world, &clients, scenario));
             }
             Ok(outcome(scenario, (seed, &plan), (&world, &clients), verdicts))

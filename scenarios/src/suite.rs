@@ -14,7 +14,16 @@ use crate::{
 /// The name of the suite that runs if none is named.
 pub const DEFAULT: &str = "default";
 
-const EMBEDDED: [(&str, &str); 2] = [
+const EMBEDDED: [(&str, &str); 11] = [
+    ("power-loss", include_str!("../suite/power-loss.json")),
+    ("node-crash", include_str!("../suite/node-crash.json")),
+    ("zombie", include_str!("../suite/zombie.json")),
+    ("straggler", include_str!("../suite/straggler.json")),
+    ("partitions", include_str!("../suite/partitions.json")),
+    ("store-lost", include_str!("../suite/store-lost.json")),
+    ("clocks", include_str!("../suite/clocks.json")),
+    ("swarm", include_str!("../suite/swarm.json")),
+    ("swarm-generated", include_str!("../suite/swarm-generated.json")),
     ("stateless", include_str!("../suite/stateless.json")),
     ("append-negative", include_str!("../suite/append-negative.json")),
 ];

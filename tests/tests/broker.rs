@@ -178,9 +178,9 @@ where
     };
     let boot_ns = (1_000, 2_000);
     let mut world = World::new(WorldConfig { boot_ns, ..WorldConfig::new(seed) });
-    let format = config.format(Role::Broker);
+    let format = config.format(Role::Broker, 0);
     let config = Rc::new(config);
-    let program = move |env| unplug_engine::run(env, Role::Broker, Rc::clone(&config));
+    let program = move |env| unplug_engine::run(env, Role::Broker, Rc::clone(&config), false);
     let broker = world.add_node("broker", Site::DataCentre, program);
     assert_eq!(broker, BROKER);
     for (path, bytes) in format {

@@ -138,7 +138,7 @@ impl<E: Env> Part<E> {
         self.sync().await?;
         let path = log_paths::segment(self.partition, base);
         let log = Log::create(&self.env, &path).await?;
-        files.sync_names(&self.directory).await?;
+        files.sync_dir(&self.directory).await?;
         self.segments.push(Segment { base, log, frames: Vec::new() });
         Ok(())
     }

@@ -34,7 +34,8 @@ pub struct Limits {
 }
 
 /// Plans the epoch after `before`, given the durable ends of the partitions; none if there is
-/// nothing to read.
+/// nothing to do. Where windows wait for the watermark, one that has moved on is reason enough for
+/// an epoch that reads nothing.
 #[must_use]
 pub fn plan(before: Option<&Before>, ends: &[Offset], limits: Limits) -> Option<OffsetsRecord> {
     let start = |place: usize| {
@@ -51,10 +52,13 @@ pub fn plan(before: Option<&Before>, ends: &[Offset], limits: Limits) -> Option<
             OffsetRange { start, end }
         })
         .collect();
-    if ranges.iter().all(|range| range.is_empty()) {
+    let earlier = before.map(|before| &before.offsets);
+    let moved = before.is_some_and(|Before { offsets, commit }| {
+        offsets.state_partitions > 0 && commit.next_watermark_ms > offsets.watermark_ms
+    });
+    if ranges.iter().all(|range| range.is_empty()) && !moved {
         return None;
     }
-    let earlier = before.map(|before| &before.offsets);
     let batch_time_ms = limits.wall_ms.max(earlier.map_or(0, |earlier| earlier.batch_time_ms));
     // A partition that never had input counts as busy from the first epoch on.
     let active = |place: usize| match ranges[place].is_empty() {
@@ -185,6 +189,19 @@ mod tests {
         let first = plan(None, &ends(&[3, 3]), LIMITS).expect("input");
         let before = after(first, &[], None);
         assert_eq!(plan(Some(&before), &ends(&[3, 2]), LIMITS), None);
+    }
+
+    #[test]
+    fn a_watermark_that_moved_on_is_reason_for_one_epoch_without_input() {
+        let first = plan(None, &ends(&[3]), LIMITS).expect("input");
+        let before = after(first, &[50], None);
+        let second = plan(Some(&before), &ends(&[3]), LIMITS).expect("windows to be closed");
+        assert_eq!((second.watermark_ms, second.ranges[0].len()), (50, 0));
+        let before = after(second, &[0], Some(&before));
+        assert_eq!(plan(Some(&before), &ends(&[3]), LIMITS), None);
+        let stateless = Limits { state_partitions: 0, ..LIMITS };
+        let before = after(plan(None, &ends(&[3]), stateless).expect("input"), &[50], None);
+        assert_eq!(plan(Some(&before), &ends(&[3]), stateless), None);
     }
 
     #[test]
