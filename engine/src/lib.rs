@@ -66,6 +66,7 @@ pub use config::{Cluster, Config, Role, SinkKind};
 ///
 /// # Errors
 /// What the node must not go on from: what, where, what to do.
+#[expect(clippy::fn_params_excessive_bools, reason = "one, and the world knows it as a flag")]
 pub async fn run<E: Env>(env: E, role: Role, config: Rc<Config>, rebuild: bool) -> Exit {
     match role {
         Role::Broker => broker::run(env, config).await,

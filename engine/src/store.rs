@@ -144,6 +144,7 @@ pub enum Body {
 ///
 /// # Errors
 /// A blank or foreign disk, damage that cannot be made good from the others, any disk error.
+#[expect(clippy::fn_params_excessive_bools, reason = "as in the crate's `run`")]
 pub async fn run<E: Env>(env: E, config: Rc<Config>, rebuild: bool) -> Exit {
     let found = files::boot(&env, &config, rebuild).await?;
     let rpc = Rpc::open(&env)?;

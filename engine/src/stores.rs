@@ -80,8 +80,10 @@ impl<E: Env> Stores<E> {
         name: &str,
         value: Bytes,
     ) -> Result<Bytes, StoresError> {
-        let decided = self.shared.complete(generation, name, Some(value)).await?;
-        Ok(decided.expect("an attempt with a value ends with a value"))
+        match self.shared.complete(generation, name, Some(value)).await? {
+            Some(decided) => Ok(decided),
+            None => unreachable!("an attempt with a value ends with a value"),
+        }
     }
 
     /// The decided value, or none if none was decided when it was asked. Completes what is half

@@ -52,6 +52,7 @@ fn format(disk: &mut Disk, store: u16, config: &Config) {
 }
 
 /// Three stores, those with leave to rebuild that are told.
+#[expect(clippy::fn_params_excessive_bools, reason = "handed on as it is")]
 fn stores(seed: u64, config: &Rc<Config>, rebuild: bool) -> World {
     let mut world = World::new(WorldConfig::new(seed));
     for mark in ["store.rebuilt", "blob.repaired", "done"] {

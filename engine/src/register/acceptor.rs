@@ -59,19 +59,13 @@ pub struct Acceptor {
 }
 
 impl Acceptor {
-    /// What a boot found: the known incarnations, whether the store may vote, its floor and its
-    /// registers.
+    /// What a boot found: the known incarnations, the floor and the registers.
     #[must_use]
-    pub fn new(
-        stamp: Stamp,
-        serving: bool,
-        floor: Option<FloorRecord>,
-        slots: BTreeMap<String, Slot>,
-    ) -> Self {
+    pub fn new(stamp: Stamp, floor: Option<FloorRecord>, slots: BTreeMap<String, Slot>) -> Self {
         let led = slots.keys().filter(|name| name.starts_with(register::GENERATIONS));
         let generation =
             Generation(led.filter_map(|name| register::number(name)).max().unwrap_or(0));
-        Self { stamp, serving, floor, generation, slots }
+        Self { stamp, serving: true, floor, generation, slots }
     }
 
     /// Who answers. To be taken when an answer is sent, not before: a vote that says less than the
@@ -234,10 +228,8 @@ impl Acceptor {
 
     /// All that was adopted is durable: it serves.
     pub fn serve_again(&mut self, stamp: Stamp, adopted: Handed) {
-        *self = Self {
-            generation: self.generation,
-            ..Self::new(stamp, true, adopted.floor, adopted.slots)
-        };
+        *self =
+            Self { generation: self.generation, ..Self::new(stamp, adopted.floor, adopted.slots) };
     }
 }
 
@@ -247,7 +239,7 @@ mod tests {
     use crate::{register::Ballot, tuple::Epoch};
 
     fn acceptor() -> Acceptor {
-        Acceptor::new(Stamp { store: 0, known: vec![1; 3] }, true, None, BTreeMap::new())
+        Acceptor::new(Stamp { store: 0, known: vec![1; 3] }, None, BTreeMap::new())
     }
 
     fn prepare(round: u64) -> Ask {

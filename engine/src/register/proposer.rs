@@ -73,16 +73,14 @@ impl Proposer {
                 if votes.has_majority(defects) {
                     return self.promised(defects);
                 }
-                let void = votes.has_void(defects);
-                self.wait_or_give_up(void)
+                too_few(votes, self.ballot, defects)
             }
             (Vote::Accepted(ballot), Phase::Accept(value, votes)) if ballot == self.ballot => {
                 votes.add(stamp, ());
                 if votes.has_majority(defects) {
                     return Next::Decided(value.clone());
                 }
-                let void = votes.has_void(defects);
-                self.wait_or_give_up(void)
+                too_few(votes, self.ballot, defects)
             }
             // An answer to what was asked in an earlier phase.
             (Vote::Promised(..) | Vote::Accepted(_) | Vote::Seen(_), _) => Next::Wait,
@@ -102,10 +100,14 @@ impl Proposer {
             None => Next::Undecided,
         }
     }
+}
 
-    fn wait_or_give_up(&self, void: bool) -> Next {
-        if void { Next::Lost { highest: self.ballot, outbid: false } } else { Next::Wait }
+/// More votes may come, but in the place of one that does not count there may never be another.
+fn too_few<T>(votes: &Votes<T>, ballot: Ballot, defects: Defects) -> Next {
+    if votes.has_void(defects) {
+        return Next::Lost { highest: ballot, outbid: false };
     }
+    Next::Wait
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ const ROLE: &str = "store";
 /// What makes a disk a store's.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Identity {
-    kind: identity::Identity,
+    pub(super) kind: identity::Identity,
     /// Which store, and the incarnations that it knows.
     pub(crate) stamp: Stamp,
     /// Whether it has its registers: if not, it abstains.
@@ -55,15 +55,16 @@ struct RegisterFile {
 }
 
 impl Identity {
-    pub(crate) fn new(stamp: Stamp, serving: bool, whole: bool) -> Self {
+    /// Of a store that has all it should.
+    pub(crate) fn of(stamp: Stamp) -> Self {
         let kind = identity::Identity { role: ROLE.to_owned() };
-        Self { kind, stamp, serving, whole }
+        Self { kind, stamp, serving: true, whole: true }
     }
 }
 
 /// The files of a new store of a new cluster.
 pub(crate) fn format(store: u16, stores: usize) -> Vec<(String, Bytes)> {
-    let identity = Identity::new(Stamp { store, known: vec![1; stores] }, true, true);
+    let identity = Identity::of(Stamp { store, known: vec![1; stores] });
     vec![
         (format!("{REGISTERS}/"), Bytes::new()),
         (format!("{BLOBS}/"), Bytes::new()),
@@ -81,6 +82,7 @@ pub(crate) fn file_name(name: &str) -> String {
 /// # Errors
 /// A blank disk without leave to rebuild, a foreign one, damage that nobody can make good, any
 /// disk error.
+#[expect(clippy::fn_params_excessive_bools, reason = "as in the crate's `run`")]
 pub(crate) async fn boot<E: Env>(
     env: &E,
     config: &Config,
@@ -149,7 +151,7 @@ async fn blank<E: Env>(files: &Store<E>, stamp: Stamp) -> Result<Identity, Refus
         files.create_dir(directory).await?;
     }
     files.sync_dir("/").await?;
-    let identity = Identity::new(stamp, false, false);
+    let identity = Identity { serving: false, whole: false, ..Identity::of(stamp) };
     write_identity(files, &identity).await?;
     Ok(identity)
 }

@@ -41,7 +41,7 @@ pub(super) async fn run<E: Env>(server: Rc<Server<E>>) -> Result<(), Refusal> {
         server.copy_blobs().await?;
         server.whole.set(true);
         let stamp = server.acceptor.borrow().stamp().clone();
-        server.save_identity(Identity::new(stamp, true, true)).await?;
+        server.save_identity(Identity::of(stamp)).await?;
     }
     server.env.mark("store.rebuilt");
     Ok(())
@@ -60,7 +60,8 @@ impl<E: Env> Server<E> {
         let place = usize::from(own.store);
         own.known[place] = next_incarnation(&own, known.iter());
         self.acceptor.borrow_mut().begin_again(&own.known);
-        self.save_identity(Identity::new(own.clone(), false, self.whole.get())).await?;
+        let whole = self.whole.get();
+        self.save_identity(Identity { serving: false, whole, ..Identity::of(own.clone()) }).await?;
         let rebuild = self.handed_over(&own).await;
         let (stamp, adopted) = self.acceptor.borrow().adopted(&rebuild, self.config.defects);
         let slots: Vec<_> = adopted.slots.iter().collect();
@@ -72,7 +73,7 @@ impl<E: Env> Server<E> {
         if let Some(floor) = &adopted.floor {
             files::write_floor(&self.files, floor).await?;
         }
-        self.save_identity(Identity::new(stamp.clone(), true, self.whole.get())).await?;
+        self.save_identity(Identity { whole, ..Identity::of(stamp.clone()) }).await?;
         self.acceptor.borrow_mut().serve_again(stamp, adopted);
         Ok(())
     }

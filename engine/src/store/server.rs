@@ -48,12 +48,16 @@ impl<E: Env> Server<E> {
     pub(super) fn new(env: E, rpc: Rpc<E>, config: Rc<Config>, found: Found<E>) -> Self {
         let Found { files, identity, floor, slots } = found;
         let Identity { stamp, serving, whole, .. } = identity;
+        let mut acceptor = Acceptor::new(stamp, floor, slots);
+        if !serving {
+            acceptor.begin_again(&[]);
+        }
         Self {
             env,
             rpc,
             config,
             files,
-            acceptor: RefCell::new(Acceptor::new(stamp, serving, floor, slots)),
+            acceptor: RefCell::new(acceptor),
             whole: Cell::new(whole),
             names: RefCell::default(),
             root: Mutex::default(),
@@ -184,7 +188,7 @@ impl<E: Env> Server<E> {
         let _turn = self.root.lock().await;
         let news = self.acceptor.borrow_mut().announced(store, incarnation).cloned();
         if let Some(stamp) = news {
-            let identity = Identity::new(stamp, true, self.whole.get());
+            let identity = Identity { whole: self.whole.get(), ..Identity::of(stamp) };
             files::write_identity(&self.files, &identity).await?;
         }
         Ok(())

@@ -116,21 +116,13 @@ impl<E: Env> Shared<E> {
         loop {
             let next = left.next();
             asked.extend(next.map(|store| self.get(*store, blob).boxed_local()));
-            let mut pause = pin!(self.env.sleep(PATIENCE_ONE));
-            loop {
-                let got = match select(asked.next(), &mut pause).await {
-                    Either::Left((got, _)) => got,
-                    Either::Right(_) => break,
-                };
-                match got {
-                    Some((_, Got::Sound(bytes))) => return Some(bytes),
-                    Some((store, Got::Bad)) => {
-                        bad.insert(store);
-                        break;
-                    }
-                    Some((_, Got::Silent)) => break,
-                    None => return None,
+            match select(asked.next(), pin!(self.env.sleep(PATIENCE_ONE))).await {
+                Either::Left((Some((_, Got::Sound(bytes))), _)) => return Some(bytes),
+                Either::Left((Some((store, Got::Bad)), _)) => {
+                    bad.insert(store);
                 }
+                Either::Left((Some((_, Got::Silent)), _)) | Either::Right(_) => {}
+                Either::Left((None, _)) => return None,
             }
         }
     }

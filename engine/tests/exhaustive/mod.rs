@@ -132,7 +132,6 @@ impl World {
         let store = |store| Store {
             acceptor: Acceptor::new(
                 Stamp { store, known: vec![1; STORES.into()] },
-                true,
                 None,
                 BTreeMap::new(),
             ),
@@ -314,13 +313,17 @@ impl World {
                 let slots = store.durable.iter().map(|slot| (NAME.to_owned(), slot.clone()));
                 let stamp = store.acceptor.stamp().clone();
                 let serving = store.acceptor.is_serving();
-                store.acceptor = Acceptor::new(stamp, serving, None, slots.collect());
+                store.acceptor = Acceptor::new(stamp, None, slots.collect());
+                if !serving {
+                    store.acceptor.begin_again(&[]);
+                }
             }
             Action::LoseDisk(place) => {
                 self.losses -= 1;
                 let store = u16::try_from(*place).expect("few");
                 let stamp = Stamp { store, known: vec![0; STORES.into()] };
-                let acceptor = Acceptor::new(stamp, false, None, BTreeMap::new());
+                let mut acceptor = Acceptor::new(stamp, None, BTreeMap::new());
+                acceptor.begin_again(&[]);
                 self.stores[*place] =
                     Store { acceptor, durable: None, pending: None, rebuild: None };
             }
