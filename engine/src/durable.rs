@@ -59,20 +59,23 @@ impl<E: Env> Store<E> {
     pub async fn put(&self, dir: &str, name: &str, bytes: Bytes) -> Result<Put, Refusal> {
         let disk = self.env.disk();
         let path = format!("{dir}/{name}");
-        let temporary = self.temporary(dir, bytes).await?;
-        let renamed = disk.rename_noreplace(&temporary, &path).await;
-        if !self.defects.has(Defect::SkipDirSync) {
-            disk.sync_dir(dir).await.map_err(|error| failed("sync", dir, error))?;
-        }
-        match renamed {
-            Ok(()) => Ok(Put::Done),
-            Err(DiskError::AlreadyExists) => {
-                disk.remove(&temporary)
-                    .await
-                    .map_err(|error| failed("remove", &temporary, error))?;
-                Ok(Put::Exists(self.read(&path).await?))
+        loop {
+            let temporary = self.temporary(dir, bytes.clone()).await?;
+            let renamed = disk.rename_noreplace(&temporary, &path).await;
+            if !self.defects.has(Defect::SkipDirSync) {
+                self.sync_dir(dir).await?;
             }
-            Err(error) => Err(failed("rename", &temporary, error)),
+            match renamed {
+                Ok(()) => return Ok(Put::Done),
+                Err(DiskError::AlreadyExists) => {
+                    self.remove(&temporary).await?;
+                    // It may have been deleted since; then its name is free.
+                    if let Some(there) = self.read_if_there(&path).await? {
+                        return Ok(Put::Exists(there));
+                    }
+                }
+                Err(error) => return Err(failed("rename", &temporary, error)),
+            }
         }
     }
 
