@@ -289,7 +289,9 @@ fn outcome(
     (world, clients): (&World, &Clients),
     mut verdicts: Vec<Verdict>,
 ) -> Outcome {
-    let (hits, speculation) = (world.mark_hits(), scenario.speculates(seed));
+    let hits = world.mark_hits();
+    let throttled =
+        if scenario.speculates(seed) { "throttled" } else { "throttled_without_speculation" };
     let (fired, crashes) = (world.fired(), world.crashes());
     let tuples = clients.acknowledged() as u64;
     for (count, what) in [
@@ -321,7 +323,7 @@ fn outcome(
         steps_interrupted: interrupted(&crashes),
         marks: marks(world),
         recovery_ns: timing::recoveries(&hits, &fired),
-        epoch_ns: timing::epochs(&hits, &fired, speculation),
+        epoch_ns: timing::epochs(&hits, &fired, throttled),
         virtual_ns: world.now_ns(),
         events: world.events(),
         plan: plan.clone(),

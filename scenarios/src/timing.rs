@@ -25,10 +25,10 @@ pub fn recoveries(hits: &[MarkHit], fired: &[Fired]) -> Vec<u64> {
 }
 
 /// From each decided plan to its publication by all sinks, by what went on meanwhile: nothing
-/// (`calm`), or a throttle, with or without speculation. Epochs beside any other fault are left
+/// (`calm`), or a throttle, which is called `throttled`. Epochs beside any other fault are left
 /// out, and so are those that their driver did not end.
 #[must_use]
-pub fn epochs(hits: &[MarkHit], fired: &[Fired], speculation: bool) -> BTreeMap<String, Vec<u64>> {
+pub fn epochs(hits: &[MarkHit], fired: &[Fired], throttled: &str) -> BTreeMap<String, Vec<u64>> {
     let mut begun: BTreeMap<_, u64> = BTreeMap::new();
     let mut took: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     for hit in hits {
@@ -36,7 +36,7 @@ pub fn epochs(hits: &[MarkHit], fired: &[Fired], speculation: bool) -> BTreeMap<
             begun.insert(hit.node, hit.at_ns);
         } else if hit.name == EPOCH.1
             && let Some(begun_ns) = begun.remove(&hit.node)
-            && let Some(class) = class(fired, (begun_ns, hit.at_ns), speculation)
+            && let Some(class) = class(fired, (begun_ns, hit.at_ns), throttled)
         {
             took.entry(class.to_owned()).or_default().push(hit.at_ns - begun_ns);
         }
@@ -44,15 +44,18 @@ pub fn epochs(hits: &[MarkHit], fired: &[Fired], speculation: bool) -> BTreeMap<
     took
 }
 
-fn class(fired: &[Fired], (begun_ns, ended_ns): (u64, u64), speculation: bool) -> Option<&str> {
+fn class<'a>(
+    fired: &[Fired],
+    (begun_ns, ended_ns): (u64, u64),
+    throttled: &'a str,
+) -> Option<&'a str> {
     let beside = fired.iter().filter(|one| one.at_ns < ended_ns && one.back_ns > begun_ns);
     let mut class = "calm";
     for fault in beside {
-        class = match (fault.kind, speculation) {
-            ("throttle", true) => "throttled",
-            ("throttle", false) => "throttled_without_speculation",
-            _ => return None,
-        };
+        if fault.kind != "throttle" {
+            return None;
+        }
+        class = throttled;
     }
     Some(class)
 }
@@ -95,7 +98,6 @@ mod tests {
         let want = |throttled: &str| {
             [("calm".to_owned(), vec![10, 10]), (throttled.to_owned(), vec![30])].into()
         };
-        assert_eq!(epochs(&hits, &fired, true), want("throttled"));
-        assert_eq!(epochs(&hits, &fired, false), want("throttled_without_speculation"));
+        assert_eq!(epochs(&hits, &fired, "throttled"), want("throttled"));
     }
 }

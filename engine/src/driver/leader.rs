@@ -1,5 +1,10 @@
 //! The epochs of a leadership: recovery, then plan, tasks, commit, publication, one after another.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "an answer that does not belong to the request ends the work, whichever it is"
+)]
+
 use std::{cell::RefCell, convert::Infallible, rc::Rc};
 
 use bytes::Bytes;

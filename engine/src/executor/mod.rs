@@ -30,10 +30,14 @@ use crate::{
     steps::Step,
     stores::Stores,
     task::{Answer, MapTask, Mapped, Request},
-    tuple::{Attempt, Generation, Offset, Tuple},
+    tuple::{Attempt, Epoch, Generation, Offset, Tuple},
 };
 
 pub use output::OUTPUT_BYTES_MAX;
+
+/// CPU time is taken in slices of about so long, so that an attempt that nobody waits for any more
+/// does not keep the executor from others.
+const SLICE: Duration = Duration::from_millis(5);
 
 /// How long broker and stores may take to answer before an attempt is given up.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -44,6 +48,8 @@ struct State<E: Env> {
     stores: Stores<E>,
     config: Rc<Config>,
     generation: Cell<Generation>,
+    /// The latest epoch that an attempt was ordered for.
+    epoch: Cell<Epoch>,
     blocks: RefCell<Blocks>,
     cache: RefCell<StateCache>,
 }
@@ -60,6 +66,7 @@ pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
         rpc: rpc.clone(),
         config: Rc::clone(&config),
         generation: Cell::default(),
+        epoch: Cell::default(),
         blocks: RefCell::default(),
         cache: RefCell::default(),
     });
@@ -87,11 +94,11 @@ async fn beat<E: Env>(env: &E, rpc: Rpc<E>, config: &Config) -> std::convert::In
 impl<E: Env> State<E> {
     async fn answer(&self, request: Request) -> Answer {
         match request {
-            Request::Map(task) => match self.admit(task.attempt) {
+            Request::Map(task) => match self.admit(task.epoch, task.attempt) {
                 Ok(()) => self.map(&task).await.unwrap_or_else(|answer| answer),
                 Err(answer) => answer,
             },
-            Request::Reduce(task) => match self.admit(task.attempt) {
+            Request::Reduce(task) => match self.admit(task.epoch, task.attempt) {
                 Ok(()) => self.reduce(&task).await.unwrap_or_else(|answer| answer),
                 Err(answer) => answer,
             },
@@ -102,12 +109,13 @@ impl<E: Env> State<E> {
     }
 
     /// Refuses attempts of leaders that were succeeded: only to save work.
-    fn admit(&self, attempt: Attempt) -> Result<(), Answer> {
+    fn admit(&self, epoch: Epoch, attempt: Attempt) -> Result<(), Answer> {
         let current = self.generation.get();
         if attempt.generation < current && !self.config.defects.has(Defect::ZombieNotFenced) {
             return Err(Answer::Fenced(current));
         }
         self.generation.set(current.max(attempt.generation));
+        self.epoch.set(self.epoch.get().max(epoch));
         Ok(())
     }
 
@@ -136,7 +144,7 @@ impl<E: Env> State<E> {
     /// latest event time, too.
     async fn transform(&self, task: &MapTask) -> Result<(Vec<Row>, u64), Answer> {
         let tuples = self.read(task).await?;
-        self.work(tuples.len()).await;
+        self.work(task.epoch, tuples.len()).await?;
         let mut rows = Vec::with_capacity(tuples.len());
         for (tuple, offset) in tuples.iter().zip(task.range.start.0..) {
             match self.config.pipeline.transform(tuple) {
@@ -154,10 +162,19 @@ impl<E: Env> State<E> {
         Ok((rows, latest_ms))
     }
 
-    /// Takes the CPU time of so many tuples.
-    async fn work(&self, tuples: usize) {
+    /// Takes the CPU time of so many tuples of an epoch; fails once the epoch is over.
+    async fn work(&self, epoch: Epoch, tuples: usize) -> Result<(), Answer> {
         let count = u32::try_from(tuples).unwrap_or(u32::MAX);
-        self.env.busy(self.config.work_per_tuple.saturating_mul(count)).await;
+        let mut left = self.config.work_per_tuple.saturating_mul(count);
+        while !left.is_zero() {
+            let slice = left.min(SLICE);
+            self.env.busy(slice).await;
+            left -= slice;
+            if self.epoch.get() > epoch {
+                return Err(Answer::Failed(format!("epoch {epoch} is over")));
+            }
+        }
+        Ok(())
     }
 
     /// Exactly the range; a short read is an error.

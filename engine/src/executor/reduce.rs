@@ -54,7 +54,7 @@ impl<E: Env> super::State<E> {
         let (base, reduced) = {
             let _step = Step::Tasks.enter(&self.env);
             let rows = self.fetch_all(task).await?;
-            self.work(rows.len()).await;
+            self.work(task.epoch, rows.len()).await?;
             let base = self.load(task).await?;
             let window = self.config.pipeline.window().ok_or_else(|| {
                 Answer::Refused("a reduce task in a pipeline without a window".to_owned())

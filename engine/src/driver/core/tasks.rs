@@ -75,6 +75,8 @@ pub struct Record {
     generation: Generation,
     counter: u64,
     took_ns: BTreeMap<Stage, Vec<u64>>,
+    /// How often each executor kept silent since an attempt on it last ended well.
+    silences: BTreeMap<NodeId, u64>,
 }
 
 /// So many durations are remembered of each stage.
@@ -84,7 +86,7 @@ impl Record {
     /// No attempt was made yet in this leadership.
     #[must_use]
     pub fn new(generation: Generation) -> Self {
-        Self { generation, counter: 0, took_ns: BTreeMap::new() }
+        Self { generation, counter: 0, took_ns: BTreeMap::new(), silences: BTreeMap::new() }
     }
 
     fn next_attempt(&mut self) -> Attempt {
@@ -147,7 +149,7 @@ impl Tasks {
 
     /// The attempts to be started now, given who is present. They count as running from here on.
     pub fn launch(&mut self, record: &mut Record, present: &[NodeId], now_ns: u64) -> Vec<Launch> {
-        self.give_up(present, now_ns);
+        self.give_up(record, present, now_ns);
         let mut launches = Vec::new();
         for task in self.open() {
             let speculative = match self.running.get(&task).map(Vec::as_slice) {
@@ -155,7 +157,7 @@ impl Tasks {
                 Some([only]) if self.is_straggler(record, task.0, only, now_ns) => true,
                 Some(_) => continue,
             };
-            let Some(node) = self.pick(present, task) else { continue };
+            let Some(node) = self.pick(record, present, task) else { continue };
             let attempt = record.next_attempt();
             let running = Running { attempt, node, since_ns: now_ns, speculative };
             self.running.entry(task).or_default().push(running);
@@ -235,11 +237,14 @@ impl Tasks {
 
     /// Forgets attempts whose executors are gone or silent. Should one answer after all, it is too
     /// late.
-    fn give_up(&mut self, present: &[NodeId], now_ns: u64) {
-        let silent_ns = self.limits.silent_ns;
+    fn give_up(&mut self, record: &mut Record, present: &[NodeId], now_ns: u64) {
         for attempts in self.running.values_mut() {
             attempts.retain(|one| {
-                present.contains(&one.node) && now_ns < one.since_ns.saturating_add(silent_ns)
+                let silent = now_ns >= one.since_ns.saturating_add(self.limits.silent_ns);
+                if silent {
+                    *record.silences.entry(one.node).or_default() += 1;
+                }
+                present.contains(&one.node) && !silent
             });
         }
     }
@@ -253,8 +258,9 @@ impl Tasks {
         self.limits.speculation && now_ns >= running.since_ns + self.straggler_ns(record, stage)
     }
 
-    /// The present executor with the fewest attempts under way, and none at this task.
-    fn pick(&self, present: &[NodeId], task: TaskId) -> Option<NodeId> {
+    /// Of the present executors that kept silent least often, the one with the fewest attempts
+    /// under way, and none at this task.
+    fn pick(&self, record: &Record, present: &[NodeId], task: TaskId) -> Option<NodeId> {
         let busy = |node: NodeId| {
             self.running.values().flatten().filter(|running| running.node == node).count()
         };
@@ -263,7 +269,8 @@ impl Tasks {
         };
         let count = present.len();
         let turned = (0..count).map(|step| present[(self.turn + task.1 + step) % count]);
-        turned.filter(|node| !tries(*node)).min_by_key(|node| busy(*node))
+        let silences = |node: NodeId| record.silences.get(&node).copied().unwrap_or(0);
+        turned.filter(|node| !tries(*node)).min_by_key(|node| (silences(*node), busy(*node)))
     }
 
     /// Takes an attempt that ended well off the list; none if it was given up.
@@ -272,6 +279,7 @@ impl Tasks {
         let place = attempts.iter().position(|running| running.attempt == launch.attempt)?;
         let running = attempts.remove(place);
         record.took(launch.task.0, now_ns.saturating_sub(running.since_ns));
+        record.silences.remove(&running.node);
         Some(running.speculative)
     }
 }
@@ -360,6 +368,23 @@ mod tests {
         assert_eq!(tasks.look_ns(&record), None);
         assert_eq!(tasks.launch(&mut record, &NODES, 999), []);
         assert_eq!(tasks.launch(&mut record, &NODES, 1_000).len(), 1, "silent for too long");
+    }
+
+    #[test]
+    fn an_executor_that_kept_silent_is_passed_over_until_it_ends_something_well() {
+        let limits = Limits { speculation: false, ..LIMITS };
+        let mut tasks = Tasks::new(limits, 0, 1, 0);
+        let mut record = Record::new(Generation(1));
+        let first = tasks.launch(&mut record, &NODES[..2], 0)[0];
+        let second = tasks.launch(&mut record, &NODES[..2], 1_000)[0];
+        assert_ne!(first.node, second.node);
+        tasks.mapped_by((&mut record, 1_010), second, mapped());
+        let mut tasks = Tasks::new(limits, 0, 2, 0);
+        let nodes: Vec<_> =
+            tasks.launch(&mut record, &NODES[..2], 1_020).iter().map(|one| one.node).collect();
+        assert_eq!(nodes, [second.node; 2]);
+        record.silences.clear();
+        assert_eq!(tasks.pick(&record, &NODES[..2], (Stage::Map, 0)), Some(first.node));
     }
 
     #[test]
