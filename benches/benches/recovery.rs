@@ -34,7 +34,7 @@ const PER_SECOND: u32 = 50;
 const LOOK_EVERY_NS: u64 = 1_000_000_000;
 
 const ROLES: [(&str, Role); 3] =
-    [("broker", Role::Broker), ("store", Role::Store), ("sink", Role::Sink)];
+    [("broker", Role::Broker), ("store-0", Role::Store), ("sink-0", Role::Sink)];
 
 /// The node that boots; the other one asks until it answers.
 const SERVER: NodeId = NodeId(0);
@@ -88,7 +88,7 @@ fn size(disk: &Disk) -> String {
 fn config() -> Config {
     let cluster = Cluster {
         broker: SERVER,
-        stores: vec![SERVER],
+        stores: vec![SERVER, NodeId(1), NodeId(2)],
         drivers: vec![SERVER],
         executors: vec![SERVER],
         sinks: vec![SERVER],
@@ -129,7 +129,7 @@ async fn ask(env: SimEnv, role: Role) -> Exit {
     match role {
         Role::Broker => drop(rpc.insist::<_, broker::Answer>(SERVER, &broker::Request::Ends).await),
         Role::Store => {
-            let request = store::Request::Read { name: String::new() };
+            let request = store::Request::Incarnations;
             drop(rpc.insist::<_, store::Answer>(SERVER, &request).await);
         }
         Role::Sink => drop(rpc.insist::<_, sink::Answer>(SERVER, &sink::Request::Published).await),
