@@ -86,9 +86,13 @@ impl<'a> Generator<'a> {
             before = Some(self.strike(class, before, &mut faults));
         }
         faults.sort_by_key(|fault| fault.when.from_ns);
-        // What waits for an effect may wait in vain: at least one fault goes by the clock.
-        if faults.iter().all(|fault| fault.when.on.is_some()) {
-            faults[0].when.on = None;
+        // Crashes wait beside what every run has. A pause may wait for what only a leader does, in
+        // vain: where all wait, one goes by the clock.
+        let pause = |fault: &&mut Fault| matches!(fault.what, Action::Pause { .. });
+        if faults.iter().all(|fault| fault.when.on.is_some())
+            && let Some(first) = faults.iter_mut().find(pause)
+        {
+            first.when.on = None;
         }
         Plan { faults }
     }

@@ -23,7 +23,10 @@ pub fn small_scenario(defects: &[&str]) -> Scenario {
         r#"{
             "name": "small",
             "about": "a stream so short that hundreds of plans can be tried on it",
-            "cluster": {"partitions": 2, "executors": 2, "producers": 2, "readers": 2},
+            "cluster": {"partitions": 2, "drivers": 2, "sinks": 2, "executors": 2, "producers": 2,
+                        "readers": 2},
+            "pipeline": "hourly",
+            "state_partitions": 2,
             "workload": {"flights": {"tuples": 240, "per_second": 240}},
             "epoch_interval_ns": 100000000
         }"#,

@@ -118,20 +118,33 @@ fn neither_machine_nor_engine_touches_the_operating_system() {
 #[test]
 fn of_the_scenarios_only_the_command_touches_the_operating_system() {
     let command = |name: &str, _: &str| {
-        ["main.rs", "campaign.rs", "files.rs", "command.rs", "replay.rs", "cli.rs", "workload.rs"]
-            .iter()
-            .any(|file| name.ends_with(&format!("src/{file}")))
+        // What is part of the program is unpacked by workload/mod.rs and, in its tests, listed by
+        // suite.rs.
+        let files = [
+            "main.rs",
+            "campaign.rs",
+            "files.rs",
+            "command.rs",
+            "hunt.rs",
+            "replay.rs",
+            "cli.rs",
+            "suite.rs",
+            "workload/mod.rs",
+        ];
+        files.iter().any(|file| name.ends_with(&format!("src/{file}")))
     };
     assert_eq!(offences("scenarios/src", &OPERATING_SYSTEM, command), NOTHING);
 }
 
 #[test]
 fn the_oracle_shares_no_code_with_the_engine() {
-    let judges = ["oracle.rs", "model.rs", "history.rs"];
     let files = sources("scenarios/src");
-    for judge in judges {
-        let name = format!("scenarios/src/{judge}");
-        let (_, code) = files.iter().find(|(file, _)| *file == name).expect("the judge is there");
-        assert!(code.iter().all(|line| !line.contains("unplug_engine")), "{name}");
+    for judge in ["oracle/", "model/", "history.rs"] {
+        let judge = format!("scenarios/src/{judge}");
+        let of_judge = || files.iter().filter(|(name, _)| name.starts_with(&judge));
+        assert!(of_judge().count() > 0, "{judge} is gone: the rule would hold of nothing");
+        for (name, code) in of_judge() {
+            assert!(code.iter().all(|line| !line.contains("unplug_engine")), "{name}");
+        }
     }
 }

@@ -20,7 +20,7 @@ use unplug_tests::{
 /// How many plans are tried where there is no bug.
 const CASES: u32 = 4_000;
 /// How many of those are looked at for what they reach.
-const CASES_LOOKED_AT: u32 = 400;
+const CASES_LOOKED_AT: u32 = 800;
 /// Within how many plans a planted bug must be found.
 const CASES_WITH_A_DEFECT: u32 = 400;
 /// The seeds of the draws.
@@ -39,14 +39,25 @@ fn no_loss(scenario: Scenario) -> Scenario {
     Scenario { network, ..scenario }
 }
 
+/// Plans of all kinds of faults.
 fn seeds_and_plans(scenario: &Scenario) -> impl Strategy<Value = (u64, Plan)> + use<> {
+    (plans::seed(), plans::any_plan(&scenario.cluster, 0..=6, UNTIL_NS))
+}
+
+/// Plans of crashes, which is what the planted bugs need.
+fn seeds_and_crashes(scenario: &Scenario) -> impl Strategy<Value = (u64, Plan)> + use<> {
     (plans::seed(), plans::plan(&plans::nodes(&scenario.cluster), 0..=6, UNTIL_NS))
 }
 
 type Found = Result<(), TestError<(u64, Plan)>>;
 
 /// Tries plans until one breaks the promise, and shrinks that.
-fn search(scenario: &Scenario, workload: &Workload, cases: u32, rng: u8) -> Found {
+fn search(
+    scenario: &Scenario,
+    workload: &Workload,
+    plans: impl Strategy<Value = (u64, Plan)>,
+    (cases, rng): (u32, u8),
+) -> Found {
     let config = Config {
         cases,
         max_shrink_iters: SHRINK_RUNS_MAX,
@@ -54,7 +65,7 @@ fn search(scenario: &Scenario, workload: &Workload, cases: u32, rng: u8) -> Foun
         ..Config::default()
     };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[rng; 32]);
-    TestRunner::new_with_rng(config, rng).run(&seeds_and_plans(scenario), |(seed, plan)| {
+    TestRunner::new_with_rng(config, rng).run(&plans, |(seed, plan)| {
         exact(scenario, seed, &plan, workload)
             .map_err(|outcome| TestCaseError::fail(format!("{:?}", outcome.kinds())))
     })
@@ -63,7 +74,7 @@ fn search(scenario: &Scenario, workload: &Workload, cases: u32, rng: u8) -> Foun
 #[test]
 fn every_acknowledged_tuple_is_at_the_sink_once_under_any_plan() {
     let (scenario, workload) = (small_scenario(&[]), workload());
-    match search(&scenario, &workload, CASES, RNG) {
+    match search(&scenario, &workload, seeds_and_plans(&scenario), (CASES, RNG)) {
         Ok(()) => {}
         Err(TestError::Abort(reason)) => panic!("the search was given up: {reason}"),
         Err(TestError::Fail(_, (seed, plan))) => {
@@ -102,14 +113,12 @@ fn the_plans_tried_reach_every_step_and_unsynced_data() {
         })
         .expect("no case fails");
     let Reached { faults, power_cuts_unsynced, steps_interrupted } = reached.into_inner();
-    let often = u64::from(CASES_LOOKED_AT) / 80;
-    assert_eq!(faults.len(), 2, "{faults:?}");
+    let often = u64::from(CASES_LOOKED_AT) / 160;
+    assert_eq!(faults.len(), 9, "{faults:?}");
     assert!(faults.values().all(|&count| count > often), "{faults:?}");
     assert!(power_cuts_unsynced > often, "{power_cuts_unsynced} of {faults:?}");
     assert_eq!(steps_interrupted.len(), plans::STEPS.len());
-    // Nothing is collected yet.
-    let reached = |(step, count): (&String, &u64)| step == "collect" || *count > often;
-    assert!(steps_interrupted.iter().all(reached), "{steps_interrupted:?}");
+    assert!(steps_interrupted.values().all(|&count| count > often), "{steps_interrupted:?}");
 }
 
 /// A planted bug is found, as one of the verdicts `signs` and none but `signs` and `followers`, by
@@ -118,8 +127,9 @@ fn caught(defect: &str, signs: &[VerdictKind], followers: &[VerdictKind]) {
     let workload = workload();
     let sound = no_loss(small_scenario(&[]));
     let scenario = no_loss(small_scenario(&[defect]));
+    let crashes = seeds_and_crashes(&scenario);
     let Err(TestError::Fail(_, (seed, plan))) =
-        search(&scenario, &workload, CASES_WITH_A_DEFECT, RNG_WITH_A_DEFECT)
+        search(&scenario, &workload, crashes, (CASES_WITH_A_DEFECT, RNG_WITH_A_DEFECT))
     else {
         panic!("{defect}: not found by {CASES_WITH_A_DEFECT} plans");
     };
@@ -135,9 +145,9 @@ fn caught(defect: &str, signs: &[VerdictKind], followers: &[VerdictKind]) {
 }
 
 #[test]
-fn an_acknowledgement_before_the_sync_is_found_as_lost() {
-    // What is lost does not arrive within the bound either.
-    caught("ack-before-sync", &[VerdictKind::Lost], &[VerdictKind::Stuck]);
+fn an_acknowledgement_before_the_sync_is_found() {
+    // Lost where another tuple took its place; where none did, the epoch that is to read it waits.
+    caught("ack-before-sync", &[VerdictKind::Lost, VerdictKind::Stuck], &[]);
 }
 
 #[test]
