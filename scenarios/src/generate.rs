@@ -7,7 +7,7 @@ mod partitions;
 mod points;
 
 use unplug_sim::{
-    fault::{Action, Fault, Plan, Trigger},
+    fault::{Action, Edge, Fault, Plan, Trigger},
     random::Stream,
 };
 
@@ -106,7 +106,13 @@ impl<'a> Generator<'a> {
         let blow = match class {
             Class::DataCentrePowerLoss | Class::NodePowerLoss | Class::NodeKill => {
                 let victim = self.victim(class);
-                let on = self.point(victim);
+                let mut on = self.point(victim);
+                if let Some(other) = self.beside_store(class, victim) {
+                    // Only what is armed behind an effect strikes together.
+                    on.iter_mut().for_each(|point| point.edge = Edge::After);
+                    let other = self.crash(class, other, on.clone());
+                    push(faults, from_ns, other);
+                }
                 self.crash(class, victim, on)
             }
             Class::KillThenPowerLoss => {
@@ -118,6 +124,14 @@ impl<'a> Generator<'a> {
             Class::Throttle => self.throttle(),
             Class::Partition | Class::OneWayPartition => self.partition(class),
             Class::ClockStep => self.clock_step(),
+            Class::StoreDiskLoss if self.in_turn() => {
+                let mut last = None;
+                for (later_ns, blow) in self.stores_in_turn() {
+                    let from_ns = (from_ns + later_ns).min(self.faults.until_ns - 1);
+                    last = Some(push(faults, from_ns, blow));
+                }
+                return last.expect("several faults");
+            }
             Class::StoreDiskLoss => self.store_disk_loss(),
             Class::StoreBitRot => self.store_bit_rot(),
         };

@@ -120,11 +120,17 @@ impl<E: Env> Leader<E> {
 
     /// Reads all registers of epochs at or above the floor.
     async fn decided(&self) -> Result<Decided, End> {
+        let mut commits_before = None;
         loop {
-            let offsets = self.scan(register::OFFSETS).await?;
+            // In this order: a plan may come in between, a commit without a plan may not.
             let commits = self.scan(register::COMMITS).await?;
-            // Between the two another may have raised the floor that was about to be succeeded.
-            if offsets.floor != commits.floor {
+            let offsets = self.scan(register::OFFSETS).await?;
+            // Between the two, one that was about to be succeeded may have raised the floor, or
+            // have gone on by more than a plan.
+            let went_on = offsets.registers.len() > commits.registers.len() + 1
+                && commits_before != Some(commits.registers.len());
+            commits_before = Some(commits.registers.len());
+            if offsets.floor != commits.floor || went_on {
                 continue;
             }
             *self.floor.borrow_mut() = offsets.floor;
@@ -197,7 +203,8 @@ impl<E: Env> Leader<E> {
     /// Between two epochs a leader that heard of a later one gives way by itself. In the midst of
     /// one it goes on until it is refused: nothing depends on what it hears.
     fn check_succession(&self) -> Result<(), End> {
-        let later = self.node.election.borrow().generation() > self.generation;
+        let fenced = !self.node.config.defects.has(Defect::ZombieNotFenced);
+        let later = fenced && self.node.election.borrow().generation() > self.generation;
         if later { Err(End::Succeeded) } else { Ok(()) }
     }
 

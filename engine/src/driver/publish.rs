@@ -6,7 +6,7 @@
 )]
 
 use futures_util::future::try_join_all;
-use unplug_sim::env::{Env, NodeId};
+use unplug_sim::env::{Env, NodeId, Refusal};
 
 use super::{End, PAUSE, core::plan::Before, leader::Leader, unexpected};
 use crate::{
@@ -72,15 +72,17 @@ impl<E: Env> Leader<E> {
     pub(super) async fn collect(&self, published: &Before) -> Result<(), End> {
         let node = &*self.node;
         let _step = Step::Collect.enter(&node.env);
-        let number = self.floor.borrow().map_or(0, |floor| floor.number) + 1;
         let epoch = published.offsets.epoch;
-        let floor = FloorRecord { number, epoch, generation: self.generation };
-        let decided: FloorRecord = self.decide(register::floor(number), &floor).await?;
-        self.floor.replace(Some(decided));
-        if decided != floor {
-            // Another's floor: what it keeps, it knows. The next one is ours.
-            return Ok(());
-        }
+        let floor = loop {
+            let number = self.floor.borrow().map_or(0, |floor| floor.number) + 1;
+            let floor = FloorRecord { number, epoch, generation: self.generation };
+            let decided: FloorRecord = self.decide(register::floor(number), &floor).await?;
+            self.floor.replace(Some(decided));
+            if decided == floor {
+                break floor;
+            }
+            // One that was decided before, and perhaps never raised: the next number may be free.
+        };
         node.stores.raise_floor(self.generation, floor).await?;
         let states = published.commit.states.iter();
         let keep = states.flat_map(|state| state.snapshot.iter().chain(&state.deltas));
@@ -91,6 +93,11 @@ impl<E: Env> Leader<E> {
         // Left for the next time, if it does not answer now.
         match node.rpc.call(node.config.cluster.broker, &request, PATIENCE).await {
             Ok(broker::Answer::Fenced(_)) => Err(End::Fenced),
+            Ok(broker::Answer::Invalid(reason)) => Err(Refusal(format!(
+                "the source cannot be trimmed to what epoch {epoch} has read: {reason}; restore \
+                 the broker's log from a copy"
+            ))
+            .into()),
             Ok(_) | Err(_) => Ok(()),
         }
     }

@@ -189,6 +189,14 @@ impl<E: Env> State<E> {
                     range.start = Offset(range.start.0 + page.len() as u64);
                     tuples.extend(page);
                 }
+                // What is planned was durable there.
+                Ok(broker::Answer::Beyond(end)) => {
+                    return Err(Answer::Refused(format!(
+                        "epoch {} reads partition {} up to offset {}, and the source ends at {end}: \
+                         what it acknowledged is gone; restore the broker's log from a copy",
+                        task.epoch, task.partition, task.range.end
+                    )));
+                }
                 Ok(other) => return Err(Answer::Failed(format!("the broker answers {other:?}"))),
                 Err(unanswered) => return Err(Answer::Failed(unanswered.to_string())),
             }

@@ -227,9 +227,10 @@ impl Acceptor {
     }
 
     /// All that was adopted is durable: it serves.
-    pub fn serve_again(&mut self, stamp: Stamp, adopted: Handed) {
-        *self =
-            Self { generation: self.generation, ..Self::new(stamp, adopted.floor, adopted.slots) };
+    pub fn serve_again(&mut self, mut stamp: Stamp, adopted: Handed) {
+        stamp.merge(&self.stamp.known);
+        let new = Self::new(stamp, adopted.floor, adopted.slots);
+        *self = Self { generation: self.generation.max(new.generation), ..new };
     }
 }
 

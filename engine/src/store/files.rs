@@ -94,10 +94,12 @@ pub(crate) async fn boot<E: Env>(
     let place = place.ok_or_else(|| Refusal(format!("{} is none of the stores", env.node())))?;
     let store = u16::try_from(place).expect("few stores");
     files.settle_root(&["identity", "floor"]).await?;
-    let mut identity = match read_identity(&files, store).await {
-        Ok(identity) => identity,
-        Err(_) if rebuild => blank(&files, Stamp { store, known: vec![0; stores.len()] }).await?,
-        Err(refusal) => return Err(refusal),
+    // Leave to rebuild is for a blank disk: one of another store, or of another version, stays as
+    // it is.
+    let mut identity = if rebuild && files.read_if_there(identity::PATH).await?.is_none() {
+        blank(&files, Stamp { store, known: vec![0; stores.len()] }).await?
+    } else {
+        read_identity(&files, store).await?
     };
     let registers = read_registers(&files).await?;
     let floor =

@@ -21,6 +21,7 @@ use crate::{
     epoch::{FloorRecord, register},
     register::{Acceptor, Ask, Refused},
     rpc::Rpc,
+    steps::Step,
     tuple::Generation,
 };
 
@@ -66,14 +67,16 @@ impl<E: Env> Server<E> {
 
     pub(super) async fn answer(self: Rc<Self>, request: Request) -> Result<Answer, Refusal> {
         let body = match request {
-            Request::Vote { generation, name, ask } => self.vote(generation, name, ask).await?,
+            Request::Vote { generation, name, ask } => {
+                self.vote(self.claimed(generation), name, ask).await?
+            }
             Request::Learn { name, value } => {
                 self.acceptor.borrow_mut().learn(&name, value);
                 Body::Done
             }
             Request::Scan { generation, prefix, after } => {
                 let mut acceptor = self.acceptor.borrow_mut();
-                match acceptor.admit(generation) {
+                match acceptor.admit(self.claimed(generation)) {
                     Ok(()) => Body::Page(acceptor.page(&prefix, &after, PAGE_BYTES)),
                     Err(refused) => Body::Refused(refused),
                 }
@@ -147,12 +150,17 @@ impl<E: Env> Server<E> {
         lock.lock_owned().await
     }
 
+    /// The generation in whose name a request comes.
+    fn claimed(&self, generation: Generation) -> Generation {
+        if self.config.defects.has(Defect::ZombieNotFenced) { Generation(0) } else { generation }
+    }
+
     async fn admitted(
         &self,
         generation: Generation,
         work: impl Future<Output = Result<(), Refusal>>,
     ) -> Result<Body, Refusal> {
-        let admitted = self.acceptor.borrow_mut().admit(generation);
+        let admitted = self.acceptor.borrow_mut().admit(self.claimed(generation));
         match admitted {
             Ok(()) => work.await.map(|()| Body::Done),
             Err(refused) => Ok(Body::Refused(refused)),
@@ -160,6 +168,7 @@ impl<E: Env> Server<E> {
     }
 
     async fn raise_floor(&self, floor: FloorRecord) -> Result<(), Refusal> {
+        let _step = Step::Collect.enter(&self.env);
         let _turn = self.root.lock().await;
         let mine = self.acceptor.borrow().floor();
         if mine.is_none_or(|mine| mine.number < floor.number) {
@@ -171,6 +180,7 @@ impl<E: Env> Server<E> {
 
     async fn collect(&self, floor: FloorRecord, keep: Vec<String>) -> Result<(), Refusal> {
         self.raise_floor(floor).await?;
+        let _step = Step::Collect.enter(&self.env);
         let below = self.acceptor.borrow().below_floor();
         for name in &below {
             let _turn = self.turn(name).await;
@@ -194,9 +204,10 @@ impl<E: Env> Server<E> {
         Ok(())
     }
 
-    /// Makes durable how far a rebuild is.
-    pub(super) async fn save_identity(&self, identity: Identity) -> Result<(), Refusal> {
+    /// Makes durable how far a rebuild is, with what was learned of the others meanwhile.
+    pub(super) async fn save_identity(&self, mut identity: Identity) -> Result<(), Refusal> {
         let _turn = self.root.lock().await;
+        identity.stamp.merge(&self.acceptor.borrow().stamp().known);
         files::write_identity(&self.files, &identity).await
     }
 }

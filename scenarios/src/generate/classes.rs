@@ -2,7 +2,7 @@
 
 use unplug_sim::fault::{Action, EffectFilter, Point, Target};
 
-use super::{Generator, Victim, atlas};
+use super::{Generator, RECOVERY_NS_MAX, Victim, atlas};
 use crate::{
     scenario::{Classes, Generate},
     topology::Role,
@@ -207,6 +207,54 @@ impl Generator<'_> {
             victim: Some(victim),
             lasts_ns: down_ns,
         }
+    }
+
+    /// Another store that loses power with this one, now and then: then no majority is left.
+    pub(super) fn beside_store(&mut self, class: Class, victim: Victim) -> Option<Victim> {
+        let Victim::Node(Role::Store, index) = victim else { return None };
+        let stores = self.cluster.stores;
+        let wanted = class == Class::NodePowerLoss && stores > 1 && self.random.chance(1, 3);
+        wanted.then(|| Victim::Node(Role::Store, (index + 1 + self.index(stores - 1)) % stores))
+    }
+
+    /// Whether the stores are struck in turn where one loses its disk.
+    pub(super) fn in_turn(&mut self) -> bool {
+        self.cluster.stores >= 3 && self.random.chance(1, 2)
+    }
+
+    /// One store misses what is decided; another one loses its disk with it; then the third, which
+    /// knows, is away, and drivers have to find out what was decided. Each with the time from the
+    /// first to it.
+    pub(super) fn stores_in_turn(&mut self) -> Vec<(u64, Blow)> {
+        let stores = self.cluster.stores;
+        let other = 1 + self.index(stores - 1);
+        let more = 1 + (other - 1 + 1) % (stores - 1);
+        let node = |step: u32, harmed: u32| Victim::Node(Role::Store, (harmed + step) % stores);
+        let (misses, knows) = (node(other, self.harmed), node(more, self.harmed));
+        let kill = |victim: Victim, down_ns| Blow {
+            what: Action::Kill { target: victim.target(), down_ns },
+            on: None,
+            victim: Some(victim),
+            lasts_ns: down_ns,
+        };
+        let (low, high) = self.faults.down_ns;
+        let long = (low.max(high / 2), high + 1);
+        let missing_ns = self.random.between(long.0, long.1);
+        let lost_ns = self.random.between(missing_ns / 2, missing_ns);
+        let back_ns = missing_ns + self.random.below(RECOVERY_NS_MAX);
+        let away_ns = self.random.between(long.0, long.1);
+        let mut lost = self.store_disk_loss();
+        lost.on = None;
+        let mut blows = vec![(0, kill(misses, missing_ns)), (lost_ns, lost)];
+        blows.push((back_ns, kill(knows, away_ns)));
+        for driver in 0..self.cluster.drivers {
+            let victim = Victim::Node(Role::Driver, driver);
+            blows.push((
+                back_ns,
+                kill(victim, self.random.between(low, low + (high - low) / 8 + 1)),
+            ));
+        }
+        blows
     }
 
     pub(super) fn store_bit_rot(&mut self) -> Blow {

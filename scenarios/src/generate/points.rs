@@ -26,7 +26,7 @@ const EARLY_WRITES_MAX: u64 = 3;
 
 /// Where a driver that stands still becomes a zombie: before it asks for a decision, after it was
 /// told one, and in between.
-const DRIVER_MARKS: [&str; 11] = [
+const DRIVER_MARKS: [&str; 12] = [
     "generation.begin",
     "generation.end",
     "leader.elected",
@@ -36,6 +36,7 @@ const DRIVER_MARKS: [&str; 11] = [
     "commit.begin",
     "commit.decided",
     "commit.end",
+    "epoch.published",
     "collect.begin",
     "collect.end",
 ];
