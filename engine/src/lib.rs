@@ -26,7 +26,7 @@
 //! | [`register`] | what a store votes on, and how a register is decided, pure |
 //! | [`stores`] | registers and blobs as those use them who need them |
 //! | [`rpc`], [`codec`], [`durable`], [`log`] | written once: requests, formats, durable puts, logs |
-//! | [`steps`] | the marks of the six steps |
+//! | [`steps`] | the marks of the seven steps |
 //! | [`defect`] | bugs planted on purpose, behind a feature |
 
 pub mod broker;
