@@ -12,6 +12,7 @@ mod shuffle;
 
 use std::{
     cell::{Cell, RefCell},
+    collections::BTreeMap,
     rc::Rc,
     time::Duration,
 };
@@ -50,6 +51,9 @@ struct State<E: Env> {
     generation: Cell<Generation>,
     /// The latest epoch that an attempt was ordered for.
     epoch: Cell<Epoch>,
+    /// What the attempts at the latest epoch came to that ended well. An order that comes again,
+    /// because its answer was lost, is not carried out again.
+    done: RefCell<BTreeMap<(Epoch, Attempt), Answer>>,
     blocks: RefCell<Blocks>,
     cache: RefCell<StateCache>,
 }
@@ -67,6 +71,7 @@ pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
         config: Rc::clone(&config),
         generation: Cell::default(),
         epoch: Cell::default(),
+        done: RefCell::default(),
         blocks: RefCell::default(),
         cache: RefCell::default(),
     });
@@ -95,11 +100,11 @@ impl<E: Env> State<E> {
     async fn answer(&self, request: Request) -> Answer {
         match request {
             Request::Map(task) => match self.admit(task.epoch, task.attempt) {
-                Ok(()) => self.map(&task).await.unwrap_or_else(|answer| answer),
+                Ok(()) => self.ended((task.epoch, task.attempt), self.map(&task).await),
                 Err(answer) => answer,
             },
             Request::Reduce(task) => match self.admit(task.epoch, task.attempt) {
-                Ok(()) => self.reduce(&task).await.unwrap_or_else(|answer| answer),
+                Ok(()) => self.ended((task.epoch, task.attempt), self.reduce(&task).await),
                 Err(answer) => answer,
             },
             Request::Fetch { epoch, partition, attempt, state, from } => {
@@ -108,7 +113,19 @@ impl<E: Env> State<E> {
         }
     }
 
-    /// Refuses attempts of leaders that were succeeded: only to save work.
+    /// Keeps what an attempt came to.
+    fn ended(&self, at: (Epoch, Attempt), came_to: Result<Answer, Answer>) -> Answer {
+        match came_to {
+            Ok(answer) => {
+                self.done.borrow_mut().insert(at, answer.clone());
+                answer
+            }
+            Err(answer) => answer,
+        }
+    }
+
+    /// Refuses attempts of leaders that were succeeded: only to save work. Gives the answer of one
+    /// that is done.
     fn admit(&self, epoch: Epoch, attempt: Attempt) -> Result<(), Answer> {
         let current = self.generation.get();
         if attempt.generation < current && !self.config.defects.has(Defect::ZombieNotFenced) {
@@ -116,7 +133,9 @@ impl<E: Env> State<E> {
         }
         self.generation.set(current.max(attempt.generation));
         self.epoch.set(self.epoch.get().max(epoch));
-        Ok(())
+        let mut done = self.done.borrow_mut();
+        done.retain(|(of, _), _| *of >= self.epoch.get());
+        done.get(&(epoch, attempt)).map_or(Ok(()), |answer| Err(answer.clone()))
     }
 
     async fn map(&self, task: &MapTask) -> Result<Answer, Answer> {
