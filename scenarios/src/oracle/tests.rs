@@ -182,6 +182,28 @@ fn tuples_acknowledged_without_an_offset_have_those_that_are_left() {
 }
 
 #[test]
+fn a_tuple_acknowledged_without_an_offset_where_none_is_left_is_lost() {
+    let mut history = of(&[batch(1, 5, &[0, 2, 4])]);
+    history.acknowledged[5].offset = None;
+    assert_eq!(kinds(&history), [VerdictKind::Lost]);
+}
+
+#[test]
+fn where_it_cannot_be_told_which_tuple_has_which_offset_nothing_is_measured() {
+    let mut history = of(&[batch(1, 8, &[0, 2, 4])]);
+    history.acknowledged[4].offset = None;
+    history.acknowledged[5].offset = None;
+    // Four offsets for two tuples: two are nobody's. For two tuples of two producers it is silence
+    // that would be wrong.
+    assert!(kinds(&history).contains(&VerdictKind::Phantom));
+    let mut two = of(&[batch(1, 6, &[0, 2, 4])]);
+    two.acknowledged[4].offset = None;
+    two.acknowledged[5].offset = None;
+    two.acknowledged[5].id.producer = 1;
+    assert_eq!(kinds(&two), [VerdictKind::NotMeasured]);
+}
+
+#[test]
 fn a_watermark_that_the_rule_does_not_give_is_corrupt() {
     let mut wrong = (*batch(1, 6, &[0, 2, 4])).clone();
     wrong.cut.watermark_ms = 5;
