@@ -67,11 +67,11 @@ pub fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::
 pub fn list(out: &mut dyn Write) -> anyhow::Result<Status> {
     writeln!(out, "scenarios")?;
     for scenario in suite::suite(suite::DEFAULT)? {
-        writeln!(out, "  {:<20} {}", scenario.name, scenario.about)?;
+        writeln!(out, "  {:<24} {}", scenario.name, scenario.about)?;
     }
     writeln!(out, "\ndefects, for --defect")?;
     for defect in Defect::ALL {
-        writeln!(out, "  {:<20} {}", defect.name(), defect.about())?;
+        writeln!(out, "  {:<24} {}", defect.name(), defect.about())?;
     }
     Ok(Status::Held)
 }
