@@ -10,7 +10,7 @@ use crate::{env::NodeId, trace::Seconds};
 pub struct Fired {
     /// Its place in the plan, from 0.
     pub fault: usize,
-    /// Its kind, as [`Action::kind`] names it.
+    /// Its kind, as [`crate::fault::Action::kind`] names it.
     pub kind: &'static str,
     /// When, in virtual nanoseconds since the start of the run.
     pub at_ns: u64,

@@ -4,16 +4,16 @@
 //! one frame, syncs, and only then moves the end that readers see and acknowledges. A tuple that
 //! is there already gets its first offset again.
 //!
-//! A partition's log is kept in [`segments`], of which the lower ones are deleted on request; what
-//! must be remembered of them is kept in a [`checkpoint`].
+//! A partition's log is kept in `segments`, of which the lower ones are deleted on request; what
+//! must be remembered of them is kept in a `checkpoint`.
 //!
 //! | module | what |
 //! |---|---|
-//! | [`writer`] | the one writer, and what it takes |
-//! | [`partition`] | a partition: its open segments, reading, trimming |
-//! | [`segments`] | what a boot makes of the files of a partition, pure |
-//! | [`producers`] | which tuples are there, and where; pure |
-//! | [`checkpoint`] | what is remembered of deleted segments |
+//! | `writer` | the one writer, and what it takes |
+//! | `partition` | a partition: its open segments, reading, trimming |
+//! | `segments` | what a boot makes of the files of a partition, pure |
+//! | `producers` | which tuples are there, and where; pure |
+//! | `checkpoint` | what is remembered of deleted segments |
 
 mod checkpoint;
 mod partition;

@@ -5,9 +5,9 @@
 //! decides is in [`core`]; here it is carried out:
 //!
 //! - this file: standing by, standing for leadership, beating;
-//! - [`leader`]: the epochs of a leadership;
-//! - [`stages`]: the tasks of an epoch;
-//! - [`publish`]: the sinks, and what is collected behind them.
+//! - `leader`: the epochs of a leadership;
+//! - `stages`: the tasks of an epoch;
+//! - `publish`: the sinks, and what is collected behind them.
 
 pub mod core;
 mod leader;

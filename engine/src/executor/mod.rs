@@ -2,9 +2,9 @@
 //! that anyone reads unless a commit names it.
 //!
 //! - this file: which attempts are taken, and map tasks;
-//! - [`shuffle`]: the blocks that map tasks keep for reduce tasks;
-//! - [`reduce`]: reduce tasks, with the states that they go on from;
-//! - [`output`]: rows as blobs.
+//! - `shuffle`: the blocks that map tasks keep for reduce tasks;
+//! - `reduce`: reduce tasks, with the states that they go on from;
+//! - `output`: rows as blobs.
 
 mod output;
 mod reduce;

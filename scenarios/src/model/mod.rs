@@ -1,7 +1,7 @@
 //! The model of a pipeline: what the sinks should hold, computed as naively as possible, straight
 //! from the pipeline's JSON and the tuples' lines, by code that the engine does not share.
 //!
-//! - [`rows`]: a tuple's row, up to the window or the sink.
+//! - `rows`: a tuple's row, up to the window or the sink.
 //! - [`windows`]: which windows are there when, what they hold, and what comes too late for them.
 //! - [`watermark`]: the watermark of each epoch.
 
