@@ -4,6 +4,7 @@
 mod model;
 mod render;
 mod search;
+mod step;
 
 pub(crate) use self::{
     model::Limits,

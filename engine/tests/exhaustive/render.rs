@@ -6,7 +6,7 @@ use unplug_engine::{
     register::{Accepted, Ask, Slot, Vote},
 };
 
-use super::model::{Action, Client, Known, STORES, Store, Work, World};
+use super::model::{Action, Asked, Client, Known, STORES, Store, Work, World};
 
 /// All orders of the stores.
 const ORDERS: [[usize; STORES]; 6] =
@@ -160,8 +160,8 @@ impl World {
     fn describe(&self, action: Action) -> String {
         match action {
             Action::Begin(client) => format!("client {client} looks"),
-            Action::Deliver { client, early, store } => {
-                let ask = self.clients[client].asks(early);
+            Action::Deliver { client, asked, store } => {
+                let ask = self.clients[client].asks(asked);
                 format!("store {store} handles {ask:?} of client {client}")
             }
             Action::Persist(store) => format!("the put of store {store} is durable"),
@@ -184,7 +184,7 @@ impl World {
     fn left_by(&self, action: Action) -> String {
         match action {
             Action::Begin(client) | Action::Answer(client, _) => {
-                format!("it asks {:?}", self.clients[client].asks(false))
+                format!("it asks {:?}", self.clients[client].asks(Asked::Now))
             }
             Action::Deliver { store, .. }
             | Action::Persist(store)
