@@ -86,13 +86,19 @@ impl World {
 
     /// Whether it is worth the work to try a step; a cheap look at most of those that are not.
     fn can_change(&self, action: Action) -> bool {
+        if let Action::Announce { to, of } = action {
+            return self.stores[to].known[of] < self.stores[of].known[of];
+        }
         let Action::Deliver { client, asked, store } = action else { return true };
-        let Some(ask) = self.clients[client].asks(asked) else { return false };
+        let state = &self.clients[client];
+        let Some(ask) = state.asks(asked) else { return false };
         let store = &self.stores[store];
         let (slot, vote) = store.slot.handle(&ask);
+        let waits = matches!(asked, Asked::Now) && !matches!(state.work, Work::Over);
         let known =
             |sent: &Sent| (sent.client, &sent.known, &sent.vote) == (client, &store.known, &vote);
-        slot.is_some() || !store.sent.iter().any(known)
+        let news = || !matches!(vote, Vote::Outbid(_)) && !store.sent.iter().any(known);
+        slot.is_some() || waits && news()
     }
 
     fn lose_disk(&mut self, place: usize) -> bool {
