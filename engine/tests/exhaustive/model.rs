@@ -20,7 +20,7 @@
 //!
 //! Histories end where no value can be learned any more that differs.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, rc::Rc};
 
 use bytes::Bytes;
 use unplug_engine::{
@@ -95,7 +95,8 @@ pub(crate) struct Client {
 
 #[derive(Clone, Debug)]
 pub(crate) struct World {
-    pub(crate) stores: [Store; STORES],
+    /// Shared with the states before and after, as far as they are the same.
+    pub(crate) stores: [Rc<Store>; STORES],
     pub(crate) clients: Vec<Client>,
     pub(crate) learned: Option<Bytes>,
     pub(crate) crashes: u8,
@@ -219,12 +220,16 @@ impl World {
             Client { proposer: Proposer::new(STORES, ballot, value), ballot, work }
         });
         Self {
-            stores: std::array::from_fn(|_| store.clone()),
+            stores: std::array::from_fn(|_| Rc::new(store.clone())),
             clients: clients.collect(),
             learned: None,
             crashes: limits.crashes,
             losses: limits.losses,
         }
+    }
+
+    pub(crate) fn store_mut(&mut self, place: usize) -> &mut Store {
+        Rc::make_mut(&mut self.stores[place])
     }
 
     /// Whether nothing can be learned any more that differs.

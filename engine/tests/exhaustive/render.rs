@@ -194,7 +194,7 @@ impl World {
             | Action::Serve(store)
             | Action::Announce { to: store, .. }
             | Action::HandOver { from: store, .. } => {
-                let Store { known, slot, pending, .. } = &self.stores[store];
+                let Store { known, slot, pending, .. } = &*self.stores[store];
                 format!("{slot:?}, under way {pending:?}, incarnations {known:?}")
             }
         }

@@ -1,5 +1,7 @@
 //! What a step makes of the world, by the code of the core.
 
+use std::rc::Rc;
+
 use bytes::Bytes;
 use unplug_engine::{
     defect::{Defect, Defects},
@@ -35,7 +37,7 @@ impl World {
                 None => false,
             },
             Action::Persist(place) => {
-                let store = &mut next.stores[place];
+                let store = next.store_mut(place);
                 let (slot, answer) = store.pending.take().expect("a put under way");
                 store.durable = slot.clone();
                 let mut acceptor = store.acceptor(place);
@@ -55,13 +57,13 @@ impl World {
                 let value = self.learned.clone().expect("learned");
                 let mut acceptor = self.stores[place].acceptor(place);
                 acceptor.learn(NAME, value);
-                next.stores[place].become_as(&acceptor);
+                next.store_mut(place).become_as(&acceptor);
                 next.stores[place].slot != self.stores[place].slot
             }
             Action::Crash(place) => {
                 next.crashes -= 1;
-                next.stores[place].pending = None;
-                next.stores[place].slot = self.stores[place].durable.clone();
+                next.store_mut(place).pending = None;
+                next.store_mut(place).slot = self.stores[place].durable.clone();
                 if !self.stores[place].serving {
                     next.begin_rebuild(place);
                 }
@@ -72,7 +74,7 @@ impl World {
                 let mut acceptor = self.stores[to].acceptor(to);
                 let number = u16::try_from(of).expect("few");
                 let news = acceptor.announced(number, self.stores[of].known[of]).is_some();
-                next.stores[to].become_as(&acceptor);
+                next.store_mut(to).become_as(&acceptor);
                 news
             }
             Action::HandOver { to, from } => {
@@ -103,7 +105,7 @@ impl World {
 
     fn lose_disk(&mut self, place: usize) -> bool {
         self.losses -= 1;
-        let store = &mut self.stores[place];
+        let store = self.store_mut(place);
         (store.known, store.serving, store.pending) = ([0; STORES], false, None);
         (store.slot, store.durable) = (Slot::default(), Slot::default());
         self.begin_rebuild(place);
@@ -111,7 +113,7 @@ impl World {
     }
 
     fn serve(&mut self, place: usize, defects: Defects) -> bool {
-        let store = &mut self.stores[place];
+        let store = self.store_mut(place);
         let mut acceptor = store.acceptor(place);
         let (stamp, adopted) = acceptor.adopted(&store.rebuild(), defects);
         store.handed = [const { None }; STORES];
@@ -128,8 +130,8 @@ impl World {
         let mut own = acceptor.stamp().clone();
         own.known[place] = next_incarnation(&own, others.iter());
         acceptor.begin_again(&own.known);
-        self.stores[place].become_as(&acceptor);
-        self.stores[place].handed = [const { None }; STORES];
+        self.store_mut(place).become_as(&acceptor);
+        self.store_mut(place).handed = [const { None }; STORES];
     }
 
     fn hand_over(&mut self, to: usize, from: usize) {
@@ -138,8 +140,9 @@ impl World {
         acceptor.announced(u16::try_from(to).expect("few"), announced);
         let page = acceptor.page("", "", usize::MAX);
         let slot = page.slots.into_iter().next().map(|(_, slot)| slot).unwrap_or_default();
-        self.stores[from].become_as(&acceptor);
-        self.stores[to].handed[from] = Some((self.stores[from].known, slot));
+        self.store_mut(from).become_as(&acceptor);
+        let known = self.stores[from].known;
+        self.store_mut(to).handed[from] = Some((known, slot));
     }
 
     fn deliver(
@@ -157,7 +160,7 @@ impl World {
         let waits =
             !matches!(state.work, Work::Over) && state.asks(Asked::Now).as_ref() == Some(ask);
         let answer = waits.then_some((client, handled.vote));
-        let store = &mut self.stores[place];
+        let store = self.store_mut(place);
         match handled.slot {
             None => self.send(place, answer, defects),
             Some(slot) if defects.has(Defect::VoteBeforeSync) => {
@@ -195,7 +198,7 @@ impl World {
             return Ok(false);
         }
         let voted = matches!(sent.vote, Vote::Accepted(_));
-        self.stores[place].sent.push(sent);
+        self.store_mut(place).sent.push(sent);
         if voted {
             self.learn_at_once(client, defects)?;
         }
@@ -271,7 +274,9 @@ impl World {
     /// Drops the answers to what the client asked before.
     fn forget(&mut self, client: usize) {
         for store in &mut self.stores {
-            store.sent.retain(|sent| sent.client != client);
+            if store.sent.iter().any(|sent| sent.client == client) {
+                Rc::make_mut(store).sent.retain(|sent| sent.client != client);
+            }
         }
     }
 }
