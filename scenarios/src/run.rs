@@ -98,10 +98,6 @@ impl<'a> Case<'a> {
                     verdicts.push(Verdict { kind: VerdictKind::NotMeasured, message });
                 }
             }
-            if verdicts.is_empty() && !clients.delivered() {
-                let message = "not all was delivered to every sink within the bound".to_owned();
-                verdicts.push(Verdict { kind: VerdictKind::Stuck, message });
-            }
             if verdicts.is_empty() {
                 verdicts.extend(leaked(&mut world, &clients, scenario));
             }

@@ -24,16 +24,7 @@ pub(super) fn check(
     } else {
         check_owned(owners, cuts, setting, objections);
     }
-    check_placed(owners, cuts, setting, objections);
-    let last = cuts.epochs.last().map_or(0, |(epoch, _)| *epoch);
     for table in tables {
-        if table.epoch < last {
-            let message = format!(
-                "sink {} shows no epoch after {}, and another one shows epoch {last}",
-                table.sink, table.epoch
-            );
-            objections.add(VerdictKind::Stuck, message);
-        }
         for (id, place) in &owners.of {
             let end = table.ends.get(usize::from(place.0)).copied().unwrap_or(0);
             if place.1 >= end {
@@ -45,27 +36,6 @@ pub(super) fn check(
                 );
                 objections.add(VerdictKind::Stuck, message);
             }
-        }
-    }
-}
-
-/// A tuple that was acknowledged without an offset has one of those that no other tuple has.
-fn check_placed(
-    owners: &Owners,
-    cuts: &Cuts<'_>,
-    setting: &Setting<'_>,
-    objections: &mut Objections,
-) {
-    for partition in (0u16..).take(setting.partitions) {
-        let gaps = owners.gaps(partition, cuts.end(partition)).len();
-        let unplaced = owners.unplaced.iter().filter(|(other, _)| *other == partition);
-        for (_, id) in unplaced.skip(gaps) {
-            let message = format!(
-                "{} was acknowledged without an offset, and all offsets of partition {partition} \
-                 are other tuples'",
-                show(*id)
-            );
-            objections.add(VerdictKind::Lost, message);
         }
     }
 }

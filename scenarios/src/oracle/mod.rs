@@ -122,7 +122,7 @@ pub fn judge(history: &History, setting: &Setting<'_>) -> Vec<Verdict> {
             seen.check(table, &wanted, &mut objections);
             seen.check_order(table, &mut objections);
         }
-        return objections.into_verdicts_of(&owners);
+        return objections.into_verdicts();
     };
     let course = window.course(&known.intakes);
     if let Some(table) = tables.first() {
@@ -133,18 +133,5 @@ pub fn judge(history: &History, setting: &Setting<'_>) -> Vec<Verdict> {
         let wanted = |id| known.wanted_late(id, &course, (&owners, &cuts), setting);
         seen.check(table, &wanted, &mut objections);
     }
-    objections.into_verdicts_of(&owners)
-}
-
-impl Objections {
-    /// The verdicts. Where nothing is objected to, and there are tuples of which nobody knows where
-    /// they are, the silence shows nothing.
-    fn into_verdicts_of(mut self, owners: &Owners) -> Vec<Verdict> {
-        let unplaced = owners.unplaced.len();
-        if unplaced > 0 && self.is_empty() {
-            let message = format!("where {unplaced} acknowledged tuples are cannot be told");
-            self.add(VerdictKind::NotMeasured, message);
-        }
-        self.into_verdicts()
-    }
+    objections.into_verdicts()
 }

@@ -15,10 +15,6 @@ const SPELLED_OUT: usize = 3;
 pub(super) struct Objections(BTreeMap<VerdictKind, (Vec<String>, usize)>);
 
 impl Objections {
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     pub(super) fn add(&mut self, kind: VerdictKind, message: String) {
         let (messages, count) = self.0.entry(kind).or_default();
         *count += 1;

@@ -235,12 +235,6 @@ fn a_watermark_off_the_rule_is_corrupt_and_one_cut_at_one_sink_only_is_torn() {
 }
 
 #[test]
-fn a_sink_that_lacks_an_epoch_that_another_shows_is_stuck() {
-    assert_eq!(kinds(|sinks| drop(sinks.windows.pop())), [VerdictKind::Stuck]);
-    assert_eq!(kinds(|sinks| drop(sinks.late.pop())), [VerdictKind::Stuck]);
-}
-
-#[test]
 fn a_window_that_never_closes_is_stuck_unless_it_is_of_closing_tuples() {
     let short = |sinks: &mut Sinks| {
         sinks.windows.pop();
