@@ -215,9 +215,8 @@ fn drive(
             return Vec::new();
         }
         if patience.is_over(world) {
-            // What of the input is missing, the oracle says.
             if !clients.delivered() {
-                return Vec::new();
+                return verdict(VerdictKind::Stuck, undelivered(clients));
             }
             let message = format!(
                 "all was delivered, but only {} of {readers} readers could read it all again",
@@ -229,6 +228,29 @@ fn drive(
             clients.ending.set(true);
         }
     }
+}
+
+/// How far a run came that did not deliver all, in one line.
+fn undelivered(clients: &Clients) -> String {
+    let (acknowledged, total) = (clients.acknowledged(), clients.total());
+    let mut message =
+        format!("not all was delivered: {acknowledged} of {total} tuples were acknowledged");
+    let history = clients.history.borrow();
+    for (sink, _) in (0u16..).zip(&clients.sinks) {
+        let reads = history.reads.iter().filter(|read| read.sink == sink);
+        let last = reads.flat_map(|read| &read.batches).max_by_key(|batch| batch.epoch);
+        message += &last.map_or_else(
+            || format!("; sink {sink} shows nothing"),
+            |batch| {
+                let (epoch, cut) = (batch.epoch, &batch.cut);
+                let (ends, watermark_ms) = (&cut.ends, cut.watermark_ms);
+                format!(
+                    "; sink {sink} shows epoch {epoch}, up to {ends:?}, watermark {watermark_ms} ms"
+                )
+            },
+        );
+    }
+    message
 }
 
 /// How long a run may go on.
@@ -368,6 +390,20 @@ mod tests {
                 assert_eq!(world.panics_after_crash(), 0, "{}, seed {seed}", scenario.name);
             }
         }
+    }
+
+    #[test]
+    fn a_run_out_of_patience_that_has_not_delivered_all_is_stuck() {
+        let workload = Workload::embedded().expect("sound");
+        let mut scenario = suite::suite(suite::DEFAULT).expect("there").swap_remove(0);
+        scenario.bounds.stuck_after_ns = 0;
+        let (mut world, clients) = cluster::build(&scenario, 0, &workload).expect("sound");
+        let verdicts = drive(&mut world, &clients, &scenario, &Plan::default(), None);
+        assert!(!clients.delivered());
+        let [Verdict { kind: VerdictKind::Stuck, message }] = &verdicts[..] else {
+            panic!("{verdicts:?}");
+        };
+        assert!(message.contains("tuples were acknowledged; sink 0 shows"), "{message}");
     }
 
     #[test]

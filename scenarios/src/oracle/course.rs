@@ -1,7 +1,13 @@
 //! What each epoch took in, as far as it is known of every tuple where it is, and the watermarks
 //! that follow.
 
-use super::{Setting, cuts::Cuts, objections::Objections, owners::Owners, tuples::Wanted};
+use super::{
+    Setting,
+    cuts::Cuts,
+    objections::{Objections, show_some},
+    owners::Owners,
+    tuples::Wanted,
+};
 use crate::{
     history::TupleId,
     model::{
@@ -74,6 +80,26 @@ impl<'a> Known<'a> {
                 );
                 objections.add(VerdictKind::Corrupt, message);
             }
+        }
+    }
+
+    /// All epochs could be judged.
+    pub(super) fn check_measured(
+        &self,
+        owners: &Owners,
+        cuts: &Cuts<'_>,
+        objections: &mut Objections,
+    ) {
+        if self.intakes.len() < cuts.epochs.len() {
+            let ids: Vec<_> = owners.unplaced.iter().map(|(_, id)| *id).collect();
+            let message = format!(
+                "watermarks and windows could be judged up to epoch {} of {}: nobody was told \
+                 where {} came to be",
+                self.epoch(),
+                cuts.epochs.len(),
+                show_some(&ids)
+            );
+            objections.add(VerdictKind::NotMeasured, message);
         }
     }
 

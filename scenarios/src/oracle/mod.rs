@@ -14,7 +14,7 @@
 //!   never goes back.
 //! - **reordered**: the rows of one key come in the order of their offsets.
 //! - **stuck**: when the run ended, all input was acknowledged and covered by the last cut of every
-//!   sink, and no window was open.
+//!   sink, every sink was at the last epoch of all, and no window was open.
 //! - **leaked** ([`leaks`]): what is not needed any more does not stay on disks.
 //!
 //! What it does not verify:
@@ -22,7 +22,7 @@
 //!   partitions, which nobody outside knows;
 //! - which of the partitions without input a cut calls idle: that takes a clock;
 //! - windows and watermarks from the first epoch on of which a tuple is not known: nobody told its
-//!   producer where it is, so the run did not end well;
+//!   producer where it is. A run without any other objection is then **not measured**;
 //! - anything inside the engine: a run in which two drivers fight is right if readers see no harm;
 //! - tuples that were never acknowledged: they may be there or not, once and unharmed at the most.
 //!
@@ -109,29 +109,44 @@ pub fn judge(history: &History, setting: &Setting<'_>) -> Vec<Verdict> {
         .collect();
     let cuts = Cuts::of(&tables, setting.partitions, &mut objections);
     owners.settle(&cuts);
+    owners.check_unplaced(&cuts, &mut objections);
     delivery::check(&tables, &owners, &cuts, setting, &mut objections);
     let known = Known::of(&owners, &cuts, setting);
     known.check_watermarks(&cuts, &mut objections);
-    let seen = tuples::Seen { owners: &owners, cuts: &cuts, sent: setting.sent };
+    check_rows((&tables, &owners, &cuts), &known, setting, &mut objections);
+    // Silence about epochs that nobody could judge must not pass for praise.
+    if objections.is_empty() {
+        known.check_measured(&owners, &cuts, &mut objections);
+    }
+    objections.into_verdicts()
+}
+
+/// Each sink has the rows that it should have.
+fn check_rows(
+    (tables, owners, cuts): (&[Table<'_>], &Owners, &Cuts<'_>),
+    known: &Known<'_>,
+    setting: &Setting<'_>,
+    objections: &mut Objections,
+) {
+    let seen = tuples::Seen { owners, cuts, sent: setting.sent };
     let Some(window) = setting.window else {
         let wanted = |id| match (setting.sent)(id)?.row {
             Some(cells) => Some(Wanted::Row(cells)),
             None => Some(Wanted::Nothing("is filtered out")),
         };
         if let Some(table) = tables.first() {
-            seen.check(table, &wanted, &mut objections);
-            seen.check_order(table, &mut objections);
+            seen.check(table, &wanted, objections);
+            seen.check_order(table, objections);
         }
-        return objections.into_verdicts();
+        return;
     };
     let course = window.course(&known.intakes);
     if let Some(table) = tables.first() {
-        windows::check(table, window, &course, &known, &mut objections);
+        windows::check(table, window, &course, known, objections);
     }
-    windows::check_closed(&course, &known, &cuts, setting, &mut objections);
+    windows::check_closed(&course, known, cuts, setting, objections);
     for table in tables.iter().skip(1) {
-        let wanted = |id| known.wanted_late(id, &course, (&owners, &cuts), setting);
-        seen.check(table, &wanted, &mut objections);
+        let wanted = |id| known.wanted_late(id, &course, (owners, cuts), setting);
+        seen.check(table, &wanted, objections);
     }
-    objections.into_verdicts()
 }

@@ -23,6 +23,10 @@ impl Objections {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(super) fn into_verdicts(self) -> Vec<Verdict> {
         let kinds = self.0.into_iter();
         kinds

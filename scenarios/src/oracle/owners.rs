@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     cuts::Cuts,
-    objections::{Objections, offset, seconds, show},
+    objections::{Objections, offset, seconds, show, show_some},
 };
 use crate::{
     history::{Acknowledged, History, TupleId},
@@ -74,6 +74,26 @@ impl Owners {
         }
         gaps.extend(next..end);
         gaps
+    }
+
+    /// Tuples without an offset have offsets that are left below the last cut: whoever knows them
+    /// without knowing where they are says that every sink has published them.
+    pub(super) fn check_unplaced(&self, cuts: &Cuts<'_>, objections: &mut Objections) {
+        let mut partitions: BTreeMap<u16, Vec<TupleId>> = BTreeMap::new();
+        for (partition, id) in &self.unplaced {
+            partitions.entry(*partition).or_default().push(*id);
+        }
+        for (partition, ids) in partitions {
+            let left = self.gaps(partition, cuts.end(partition)).len();
+            if left < ids.len() {
+                let message = format!(
+                    "{} acknowledged without an offset, and {left} of partition {partition} below \
+                     the last cut are no other's",
+                    show_some(&ids)
+                );
+                objections.add(VerdictKind::Lost, message);
+            }
+        }
     }
 
     /// Gives tuples without an offset the offsets that are left, where only one way is possible:

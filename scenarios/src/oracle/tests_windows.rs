@@ -81,7 +81,15 @@ fn sound() -> Sinks {
     }
 }
 
-fn verdicts_of(sinks: &Sinks, acknowledged: u64) -> Vec<Verdict> {
+fn acknowledged(id: TupleId, offset: Option<u64>) -> Acknowledged {
+    Acknowledged { at_ns: id.seq, id, partition: 0, offset }
+}
+
+fn verdicts_of(sinks: &Sinks, count: u64) -> Vec<Verdict> {
+    verdicts(sinks, 7, (0..count).map(|seq| acknowledged(id(seq), Some(seq))).collect())
+}
+
+fn verdicts(sinks: &Sinks, inputs: u64, acknowledged: Vec<Acknowledged>) -> Vec<Verdict> {
     let read = |sink, batches: &[Batch]| Read {
         asked_ns: 9,
         at_ns: 9,
@@ -91,9 +99,6 @@ fn verdicts_of(sinks: &Sinks, acknowledged: u64) -> Vec<Verdict> {
         end: batches.len() as u64,
         batches: batches.iter().cloned().map(Rc::new).collect(),
     };
-    let acknowledged = (0..acknowledged)
-        .map(|seq| Acknowledged { at_ns: seq, id: id(seq), partition: 0, offset: Some(seq) })
-        .collect();
     let reads = vec![read(0, &sinks.windows), read(1, &sinks.late)];
     let history = History { acknowledged, reads, undecodable: Vec::new() };
     let rows = TUPLES.map(|(_, key)| [text(key)]);
@@ -104,8 +109,7 @@ fn verdicts_of(sinks: &Sinks, acknowledged: u64) -> Vec<Verdict> {
         Some(Sent { time_ms, key: key.as_bytes(), row, closing: key == "closing" })
     };
     let model = model();
-    let setting =
-        Setting { sent: &sent, inputs: 7, partitions: 1, sinks: 2, window: model.window() };
+    let setting = Setting { sent: &sent, inputs, partitions: 1, sinks: 2, window: model.window() };
     judge(&history, &setting)
 }
 
@@ -252,6 +256,60 @@ fn a_window_that_never_closes_is_stuck_unless_it_is_of_closing_tuples() {
 fn a_sink_that_is_behind_is_stuck_and_has_lost_nothing() {
     assert_eq!(kinds(|sinks| sinks.windows.truncate(2)), [VerdictKind::Stuck]);
     assert_eq!(kinds(|sinks| sinks.late.truncate(2)), [VerdictKind::Stuck]);
+}
+
+#[test]
+fn a_sink_that_lacks_a_last_epoch_without_input_is_stuck() {
+    let change = |sinks: &mut Sinks| drop(sinks.windows.pop());
+    assert_eq!(kinds(change), [VerdictKind::Stuck]);
+    assert_eq!(message(change), "sink 0 is at epoch 3, and another has published epoch 4");
+    assert_eq!(kinds(|sinks| drop(sinks.late.pop())), [VerdictKind::Stuck]);
+}
+
+/// Acknowledgements of the sound run, but for these offsets, and of these tuples without any.
+fn without_offsets(left: &[u64], unplaced: &[(u16, u64)]) -> Vec<Acknowledged> {
+    let placed = (0..7).filter(|seq| !left.contains(seq));
+    let placed = placed.map(|seq| acknowledged(id(seq), Some(seq)));
+    let unplaced =
+        unplaced.iter().map(|(producer, seq)| TupleId { producer: *producer, seq: *seq });
+    placed.chain(unplaced.map(|id| acknowledged(id, None))).collect()
+}
+
+#[test]
+fn a_tuple_acknowledged_without_an_offset_for_which_none_is_left_is_lost() {
+    let verdicts = |left, unplaced| verdicts(&sound(), 8, without_offsets(left, unplaced));
+    for (left, unplaced, message) in [
+        (
+            &[][..],
+            &[(1, 4)][..],
+            "1 tuple (tuple 1/4) acknowledged without an offset, and 0 of partition 0 below the \
+             last cut are no other's",
+        ),
+        (
+            &[4],
+            &[(0, 4), (1, 4)],
+            "2 tuples (tuple 0/4, tuple 1/4) acknowledged without an offset, and 1 of partition 0 \
+             below the last cut are no other's",
+        ),
+    ] {
+        let message = message.to_owned();
+        let lost = Verdict { kind: VerdictKind::Lost, message };
+        assert_eq!(verdicts(left, unplaced), [lost]);
+    }
+}
+
+#[test]
+fn a_run_without_objections_whose_epochs_could_not_all_be_judged_is_not_measured() {
+    let acknowledged = || without_offsets(&[3, 4], &[(0, 4), (1, 3)]);
+    let verdicts = |sinks: &Sinks| verdicts(sinks, 7, acknowledged());
+    let message = "watermarks and windows could be judged up to epoch 1 of 4: nobody was told \
+                   where 2 tuples (tuple 0/4, tuple 1/3) came to be";
+    let message = message.to_owned();
+    assert_eq!(verdicts(&sound()), [Verdict { kind: VerdictKind::NotMeasured, message }]);
+    let mut behind = sound();
+    behind.late.pop();
+    let kinds: Vec<_> = verdicts(&behind).into_iter().map(|verdict| verdict.kind).collect();
+    assert_eq!(kinds, [VerdictKind::Stuck]);
 }
 
 #[test]
