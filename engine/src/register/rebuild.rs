@@ -130,6 +130,17 @@ mod tests {
     }
 
     #[test]
+    fn what_was_handed_over_and_then_forgotten_does_not_count() {
+        let mut rebuild = Rebuild::new(3);
+        let none = Defects::default();
+        rebuild.take(stamp(0, [1, 1, 2]), Handed::default());
+        rebuild.take(stamp(1, [2, 1, 2]), Handed::default());
+        assert!(!rebuild.is_enough(none) && rebuild.has_void(none));
+        rebuild.take(stamp(0, [2, 1, 2]), Handed::default());
+        assert!(rebuild.is_enough(none) && !rebuild.has_void(none));
+    }
+
+    #[test]
     fn promise_acceptance_and_floor_are_the_highest_that_were_handed_over() {
         let ballot = |round| Ballot { round, proposer: 1 };
         let slot = |ask: Ask| Slot::default().handle(&ask).0.expect("news");
