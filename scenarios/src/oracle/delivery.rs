@@ -1,5 +1,5 @@
 //! All input was acknowledged and is covered by the last cut of every sink, which covers nothing
-//! else; and every sink has the last epoch, even if that is one without input.
+//! else.
 
 use super::{
     Setting,
@@ -24,15 +24,7 @@ pub(super) fn check(
     } else {
         check_owned(owners, cuts, setting, objections);
     }
-    let last = cuts.epochs.last().map_or(0, |(epoch, _)| *epoch);
     for table in tables {
-        if table.epoch < last {
-            let message = format!(
-                "sink {} is at epoch {}, and another has published epoch {last}",
-                table.sink, table.epoch
-            );
-            objections.add(VerdictKind::Stuck, message);
-        }
         for (id, place) in &owners.of {
             let end = table.ends.get(usize::from(place.0)).copied().unwrap_or(0);
             if place.1 >= end {

@@ -14,7 +14,7 @@
 //!   never goes back.
 //! - **reordered**: the rows of one key come in the order of their offsets.
 //! - **stuck**: when the run ended, all input was acknowledged and covered by the last cut of every
-//!   sink, every sink was at the last epoch of all, and no window was open.
+//!   sink, no window was open, and every sink had those that any sink's epochs closed.
 //! - **leaked** ([`leaks`]): what is not needed any more does not stay on disks.
 //!
 //! What it does not verify:

@@ -52,16 +52,19 @@ pub(super) fn check(
         }
     }
     for (name, closed) in &course.closed {
-        // What this sink does not show yet is stuck, not lost.
-        if closed.epoch <= table.epoch && !shown.contains_key(name) {
-            let message = format!(
-                "{} was closed in epoch {} with {}, and no read of sink {sink} shows it",
-                show_window(name),
-                closed.epoch,
-                show_some(&ids(&closed.tuples))
-            );
-            objections.add(VerdictKind::Lost, message);
+        if shown.contains_key(name) {
+            continue;
         }
+        let message = format!(
+            "{} was closed in epoch {} with {}, and no read of sink {sink}, up to epoch {}, shows it",
+            show_window(name),
+            closed.epoch,
+            show_some(&ids(&closed.tuples)),
+            table.epoch
+        );
+        // What this sink does not show yet, since another one is ahead, is stuck and not lost.
+        let came = closed.epoch <= table.epoch;
+        objections.add(if came { VerdictKind::Lost } else { VerdictKind::Stuck }, message);
     }
 }
 
