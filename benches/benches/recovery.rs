@@ -44,8 +44,10 @@ fn boots(criterion: &mut Criterion<CpuTime>) {
     let images: Vec<_> = TUPLES.into_iter().map(crash_images).collect();
     for (place, (name, role)) in ROLES.into_iter().enumerate() {
         let mut group = criterion.benchmark_group(format!("boot of the {name}"));
-        for disk in images.iter().map(|images| &images[place]) {
-            let size = size(disk);
+        for (tuples, images) in TUPLES.into_iter().zip(&images) {
+            let disk = &images[place];
+            // What is collected does not show in the size.
+            let size = format!("{tuples} tuples, {}", size(disk));
             group.bench_function(&size, |bencher| {
                 let setup = || world(disk, role, &config);
                 bencher.iter_batched_ref(setup, serve, BatchSize::PerIteration);
