@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{CrashReport, Disk, Fate, InodeNumber, Unit, UnitId, draw::draw, inode::Content};
+use super::{
+    CrashReport, Disk, Fate, InodeNumber, Unit, UnitId, draw::draw, inode::Content, order::Order,
+};
 use crate::random::Stream;
 
 impl Disk {
@@ -10,36 +12,42 @@ impl Disk {
     /// durable.
     pub fn crash(&mut self, stream: &mut Stream) -> CrashReport {
         let units = self.units();
-        let (mode, fates) = draw(&units, stream);
+        let (mode, fates) = draw(&self.profile, &units, stream);
         let report = self.lose_power(units.into_iter().zip(fates).collect());
         CrashReport { mode: Some(mode), ..report }
     }
 
     /// Power loss with the outcome that `fate` chooses. It is asked once for each of
-    /// [`Disk::units`], in order.
+    /// [`Disk::units`], in order. Where the profile's order does not allow what it chooses, the
+    /// unit is lost; of a growth, as much is kept as there are bytes for.
     ///
     /// # Panics
-    /// If `fate` chooses what [`Unit::fates`] does not allow.
+    /// If `fate` chooses what [`Unit::fates`] does not hold.
     pub fn crash_with(&mut self, fate: &mut dyn FnMut(&Unit) -> Fate) -> CrashReport {
+        let profile = self.profile;
+        let mut order = Order::new(&profile);
         let units = self.units().into_iter();
         let fates = units.map(|unit| {
-            let fate = fate(&unit);
-            assert!(unit.allows(fate), "no power cut leaves this unit {fate}: {unit}");
+            let chosen = fate(&unit);
+            assert!(unit.allows(chosen), "no power cut leaves this unit {chosen}: {unit}");
+            let fate = order.nearest(&unit, chosen);
+            order.note(&unit, fate);
             (unit, fate)
         });
         self.lose_power(fates.collect())
     }
 
-    fn lose_power(&mut self, fates: Vec<(Unit, Fate)>) -> CrashReport {
+    pub(super) fn lose_power(&mut self, fates: Vec<(Unit, Fate)>) -> CrashReport {
         let report = CrashReport::new(fates, self.paths());
         // What is not among the units cannot show afterwards, whatever its fate.
         let fate = |id: UnitId| {
             let found = report.fates.binary_search_by_key(&id, |(unit, _)| unit.id);
             found.map_or(Fate::Lost, |at| report.fates[at].1)
         };
-        for inode in self.inodes.values_mut() {
-            match &mut inode.content {
-                Content::File(file) => file.settle(&fate),
+        let (profile, stale) = (self.profile, self.stale.clone());
+        for number in std::mem::take(&mut self.dirty) {
+            match &mut self.inode_mut(number).content {
+                Content::File(file) => file.settle(&fate, &profile, &stale),
                 Content::Directory(directory) => directory.settle(&fate),
             }
         }

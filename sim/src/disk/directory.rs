@@ -3,7 +3,7 @@
 //! Invariant: the durable names with all pending changes applied in order are the live names.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
@@ -34,6 +34,7 @@ struct Change {
     id: UnitId,
     name: Arc<str>,
     target: Option<InodeNumber>,
+    replaced: Option<InodeNumber>,
 }
 
 impl Directory {
@@ -74,11 +75,12 @@ impl Directory {
         name: &Arc<str>,
         target: Option<InodeNumber>,
     ) -> Option<InodeNumber> {
-        self.pending.push_back(Change { id, name: Arc::clone(name), target });
-        match target {
+        let replaced = match target {
             Some(inode) => self.live.insert(Arc::clone(name), inode),
             None => self.live.remove(name),
-        }
+        };
+        self.pending.push_back(Change { id, name: Arc::clone(name), target, replaced });
+        replaced
     }
 
     /// Makes every change up to the operation `covers` durable; tells how many there were, and
@@ -91,10 +93,53 @@ impl Directory {
         before - self.pending.len()
     }
 
+    /// Whether a change up to the operation `covers` is pending.
+    pub(super) fn changes(&self, covers: u64) -> bool {
+        self.pending.front().is_some_and(|change| change.id.operation <= covers)
+    }
+
+    /// The operations up to `covers` that change what a name says of `inode`.
+    pub(super) fn operations_on(
+        &self,
+        inode: InodeNumber,
+        covers: u64,
+    ) -> impl Iterator<Item = u64> {
+        let pending = self.pending.iter().filter(move |change| {
+            let is = |it| it == Some(inode);
+            change.id.operation <= covers && (is(change.target) || is(change.replaced))
+        });
+        pending.map(|change| change.id.operation)
+    }
+
+    /// Makes the changes of `operations` durable, with all earlier changes of the same names;
+    /// counts and releases as [`Directory::harden`].
+    pub(super) fn harden_operations(
+        &mut self,
+        operations: &BTreeSet<u64>,
+        released: &mut Vec<InodeNumber>,
+    ) -> usize {
+        let mut until: BTreeMap<Arc<str>, usize> = BTreeMap::new();
+        for (at, change) in self.pending.iter().enumerate() {
+            if operations.contains(&change.id.operation) {
+                until.insert(Arc::clone(&change.name), at);
+            }
+        }
+        let before = self.pending.len();
+        for (at, change) in std::mem::take(&mut self.pending).into_iter().enumerate() {
+            if until.get(&change.name).is_some_and(|last| at <= *last) {
+                released.extend(self.make_durable(change).map(|link| link.inode));
+            } else {
+                self.pending.push_back(change);
+            }
+        }
+        before - self.pending.len()
+    }
+
     /// The units of all pending changes, in order. A rename's halves come apart here.
     pub(super) fn units(&self, directory: InodeNumber) -> impl Iterator<Item = Unit> {
-        self.pending.iter().map(move |Change { id, name, target }| {
-            let change = NameChange { directory, name: Arc::clone(name), target: *target };
+        self.pending.iter().map(move |Change { id, name, target, replaced }| {
+            let (name, target, replaced) = (Arc::clone(name), *target, *replaced);
+            let change = NameChange { directory, name, target, replaced };
             Unit { id: *id, kind: UnitKind::Names(vec![change]) }
         })
     }
@@ -120,7 +165,7 @@ impl Directory {
         self.live = names.map(|(name, link)| (Arc::clone(name), link.inode)).collect();
     }
 
-    fn make_durable(&mut self, Change { id, name, target }: Change) -> Option<Link> {
+    fn make_durable(&mut self, Change { id, name, target, .. }: Change) -> Option<Link> {
         match target {
             Some(inode) => self.durable.insert(name, Link { inode, since: id }),
             None => self.durable.remove(&name),

@@ -57,6 +57,10 @@ impl Disk {
     /// handle that is not open is ignored.
     pub fn close(&mut self, handle: Handle) {
         if let Some(Opened { inode, .. }) = self.handles.remove(&handle) {
+            let operation = self.operation_last;
+            if self.profile.rewrite_flushes {
+                self.file_mut(inode).closed(operation);
+            }
             self.inode_mut(inode).handles -= 1;
             self.free_if_unused(inode);
         }
@@ -80,16 +84,30 @@ impl Disk {
     /// [`DiskError::InvalidInput`] if the handle is not open, [`DiskError::ReadOnly`] if it was
     /// opened for reading, [`DiskError::NoSpace`] beyond [`FILE_BYTES_MAX`].
     pub fn write_at(&mut self, handle: Handle, offset: u64, bytes: &[u8]) -> DiskResult<usize> {
+        self.write_bytes_at(handle, offset, Bytes::copy_from_slice(bytes))
+    }
+
+    /// The same with bytes that are handed over, which copies less.
+    ///
+    /// # Errors
+    /// As [`Disk::write_at`].
+    pub fn write_bytes_at(
+        &mut self,
+        handle: Handle,
+        offset: u64,
+        bytes: Bytes,
+    ) -> DiskResult<usize> {
         let inode = self.writable(handle)?;
-        if bytes.is_empty() {
+        let taken = bytes.len();
+        if taken == 0 {
             return Ok(0);
         }
-        let end = offset.checked_add(bytes.len() as u64).ok_or(DiskError::NoSpace)?;
-        let offset = length(end)? - bytes.len();
+        let end = offset.checked_add(taken as u64).ok_or(DiskError::NoSpace)?;
+        let offset = length(end)? - taken;
         let UnitId { operation, .. } = self.next_operation();
         self.file_mut(inode).write(operation, offset, bytes);
-        self.pending += 1;
-        Ok(bytes.len())
+        self.changed(inode);
+        Ok(taken)
     }
 
     /// Writes all of `bytes` at the end, and tells how many there were.
@@ -97,8 +115,16 @@ impl Disk {
     /// # Errors
     /// As [`Disk::write_at`].
     pub fn append(&mut self, handle: Handle, bytes: &[u8]) -> DiskResult<usize> {
+        self.append_bytes(handle, Bytes::copy_from_slice(bytes))
+    }
+
+    /// The same with bytes that are handed over.
+    ///
+    /// # Errors
+    /// As [`Disk::write_at`].
+    pub fn append_bytes(&mut self, handle: Handle, bytes: Bytes) -> DiskResult<usize> {
         let end = self.file(self.writable(handle)?).len() as u64;
-        self.write_at(handle, end, bytes)
+        self.write_bytes_at(handle, end, bytes)
     }
 
     /// Cuts the file or grows it with zeros.
@@ -123,7 +149,7 @@ impl Disk {
         if self.file(number).len() != len {
             let UnitId { operation, .. } = self.next_operation();
             self.file_mut(number).resize(operation, len);
-            self.pending += 1;
+            self.changed(number);
         }
     }
 

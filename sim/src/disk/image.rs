@@ -51,7 +51,7 @@ impl Disk {
                     let order = seen.len() as u64;
                     let first = *seen.entry(number).or_insert(order);
                     text(&first.to_le_bytes());
-                    text(file.bytes());
+                    text(&file.hash().to_le_bytes());
                 }
                 Content::Directory(_) => text(b"directory"),
             }
@@ -74,15 +74,15 @@ impl Disk {
                 Ok(()) | Err(DiskError::AlreadyExists) => {}
                 Err(error) => return Err(error),
             }
-            self.sync_dir_now(outer)?;
+            self.harden_dir(outer)?;
             outer = directory;
         }
         let handle = self.open(path, OpenMode::Truncate)?;
         let written = self.write_at(handle, 0, bytes);
-        let sync = self.begin_sync_file(handle)?;
-        self.end_sync(sync);
+        let inode = self.opened(handle)?.inode;
+        self.harden(inode, self.operation_last);
         self.close(handle);
-        self.sync_dir_now(parent)?;
+        self.harden_dir(parent)?;
         written.map(|_| ())
     }
 
@@ -104,9 +104,9 @@ impl Disk {
         }
     }
 
-    fn sync_dir_now(&mut self, path: &str) -> DiskResult<()> {
-        let sync = self.begin_sync_dir(path)?;
-        self.end_sync(sync);
+    fn harden_dir(&mut self, path: &str) -> DiskResult<()> {
+        let inode = self.lookup(path)?;
+        self.harden(inode, self.operation_last);
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{directory::Directory, file::FileContent, unit::Unit};
+use super::{Profile, directory::Directory, file::FileContent, unit::Unit};
 
 /// The number of a file or directory. No number is used twice in the life of a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,9 +71,9 @@ impl Inode {
     }
 
     /// Adds the units of all pending changes to `units`.
-    pub(super) fn units(&self, number: InodeNumber, units: &mut Vec<Unit>) {
+    pub(super) fn units(&self, number: InodeNumber, profile: &Profile, units: &mut Vec<Unit>) {
         match &self.content {
-            Content::File(file) => units.extend(file.units(number)),
+            Content::File(file) => units.extend(file.units(number, profile)),
             Content::Directory(directory) => units.extend(directory.units(number)),
         }
     }

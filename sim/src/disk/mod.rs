@@ -41,16 +41,23 @@ mod handle;
 mod image;
 mod inode;
 mod names;
+mod order;
 mod path;
 mod profile;
 mod report;
 mod rot;
+mod settle;
 mod sync;
 #[cfg(test)]
 mod tests;
 mod unit;
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use bytes::Bytes;
 
 pub use self::{
     draw::CrashMode,
@@ -58,10 +65,10 @@ pub use self::{
     image::Tree,
     inode::InodeNumber,
     path::NAME_BYTES_MAX,
-    profile::Profile,
+    profile::{Damage, Ordering, Profile, SyncCovers},
     report::CrashReport,
     sync::Sync,
-    unit::{Fate, NameChange, SECTOR_BYTES, Unit, UnitId, UnitKind},
+    unit::{Fate, NameChange, Unit, UnitId, UnitKind},
 };
 use self::{
     handle::Opened,
@@ -79,6 +86,10 @@ pub struct Disk {
     operation_last: u64,
     /// The number of changes that are not durable, over all inodes.
     pending: usize,
+    /// The inodes that have such changes.
+    dirty: BTreeSet<InodeNumber>,
+    /// What was last on the platter of a file, and is no part of it any more.
+    stale: Bytes,
 }
 
 impl Disk {
@@ -99,7 +110,15 @@ impl Disk {
             handle_next: 0,
             operation_last: 0,
             pending: 0,
+            dirty: BTreeSet::new(),
+            stale: Bytes::new(),
         }
+    }
+
+    /// What kind of disk it is.
+    #[must_use]
+    pub const fn profile(&self) -> &Profile {
+        &self.profile
     }
 
     /// Every process on the machine ends: all handles are closed. Nothing that was written is
@@ -124,8 +143,13 @@ impl Disk {
     #[must_use]
     pub fn units(&self) -> Vec<Unit> {
         let mut units = Vec::new();
-        for (number, inode) in self.inodes.iter().filter(|(_, inode)| inode.claims > 0) {
-            inode.units(*number, &mut units);
+        let mut profile = self.profile;
+        profile.damage.stale &= !self.stale.is_empty();
+        for number in &self.dirty {
+            let inode = self.inode(*number);
+            if inode.claims > 0 {
+                inode.units(*number, &profile, &mut units);
+            }
         }
         units.sort_by_key(|unit| unit.id);
         units.dedup_by(|later, unit| unit.absorb(later));
@@ -138,6 +162,12 @@ impl Disk {
 
     fn inode_mut(&mut self, number: InodeNumber) -> &mut Inode {
         self.inodes.get_mut(&number).expect("what a name or handle refers to exists")
+    }
+
+    /// A change of `number` is pending.
+    fn changed(&mut self, number: InodeNumber) {
+        self.pending += 1;
+        self.dirty.insert(number);
     }
 
     fn next_operation(&mut self) -> UnitId {
@@ -158,6 +188,10 @@ impl Disk {
         }
         let inode = self.inodes.remove(&number).expect("it was there a line ago");
         self.pending -= inode.pending();
+        self.dirty.remove(&number);
+        if let Content::File(file) = &inode.content {
+            self.stale = file.remains().unwrap_or_else(|| self.stale.clone());
+        }
         // The depth of this recursion is that of the removed directories.
         for claimed in inode.directory().into_iter().flat_map(|directory| directory.claims()) {
             self.release_claim(claimed);

@@ -114,6 +114,7 @@ impl Disk {
         }
         let id = self.next_operation();
         self.set_name(id, target, Some(number));
+        self.names_changed([target.directory]);
         Ok(())
     }
 
@@ -158,6 +159,7 @@ impl Disk {
         self.inodes.insert(number, Inode::new(content));
         let id = self.next_operation();
         self.set_name(id, place, Some(number));
+        self.names_changed([place.directory]);
         number
     }
 
@@ -183,9 +185,13 @@ impl Disk {
             self.check_replace(source, number, replaced)?;
         }
         let id = self.next_operation();
+        if self.profile.replace_flushes && target.inode.is_some() {
+            self.flush(number, id.operation);
+        }
         self.set_name(id, target, Some(number));
         let part = u32::from(!self.profile.rename_atomic);
         self.set_name(UnitId { part, ..id }, source, None);
+        self.names_changed([source.directory, target.directory]);
         Ok(())
     }
 
@@ -224,6 +230,23 @@ impl Disk {
     fn unlink(&mut self, place: Place<'_>) {
         let id = self.next_operation();
         self.set_name(id, place, None);
+        self.names_changed([place.directory]);
+    }
+
+    /// An operation on names is done: where the profile says so, it is durable.
+    fn names_changed(&mut self, directories: impl IntoIterator<Item = InodeNumber>) {
+        if self.profile.names_at_once {
+            for directory in directories {
+                self.harden(directory, self.operation_last);
+            }
+        }
+    }
+
+    /// What was written to `number`, if it is a file, is committed with the metadata.
+    fn flush(&mut self, number: InodeNumber, operation: u64) {
+        if let Content::File(file) = &mut self.inode_mut(number).content {
+            file.flush(operation);
+        }
     }
 
     /// Changes what a name stands for, as (a part of) the operation `id`.
@@ -238,7 +261,7 @@ impl Disk {
             unreachable!("a place is in a directory");
         };
         let before = directory.set(id, &name, target);
-        self.pending += 1;
+        self.changed(place.directory);
         if let Some(number) = before {
             self.inode_mut(number).names -= 1;
             self.free_if_unused(number);

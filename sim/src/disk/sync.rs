@@ -1,6 +1,13 @@
-//! Syncs, in two steps, since a power cut may come while one is under way.
+//! Syncs: what they cover is the profile's matter ([`SyncCovers`]). They come in two steps, since a
+//! power cut may come while one is under way.
 
-use super::{Disk, Handle, InodeNumber, inode::Content};
+use std::collections::BTreeSet;
+
+use super::{
+    Disk, Handle, InodeNumber,
+    inode::{Content, Inode},
+    profile::SyncCovers,
+};
 use crate::env::{DiskError, DiskResult};
 
 /// A sync under way: what was pending when it began. Dropped, the sync never ends, which makes
@@ -9,19 +16,30 @@ use crate::env::{DiskError, DiskResult};
 #[must_use = "a sync takes effect when it ends"]
 pub struct Sync {
     inode: InodeNumber,
+    /// Of the metadata only the length is asked for.
+    data_only: bool,
     /// The last operation before the sync. Operations are numbered over the whole life of the
     /// disk, so that a sync from before a crash covers nothing after it.
     covers: u64,
 }
 
 impl Disk {
-    /// Begins to make the bytes and the length of an open file durable; its name is not covered.
+    /// Begins to make the bytes and the length of an open file durable, with its time stamps; its
+    /// name is not covered, unless the profile is more generous than it must be.
     ///
     /// # Errors
     /// [`DiskError::InvalidInput`] if the handle is not open.
     pub fn begin_sync_file(&mut self, handle: Handle) -> DiskResult<Sync> {
         let inode = self.opened(handle)?.inode;
-        Ok(Sync { inode, covers: self.operation_last })
+        Ok(Sync { inode, data_only: false, covers: self.operation_last })
+    }
+
+    /// The same without time stamps.
+    ///
+    /// # Errors
+    /// As [`Disk::begin_sync_file`].
+    pub fn begin_sync_data(&mut self, handle: Handle) -> DiskResult<Sync> {
+        Ok(Sync { data_only: true, ..self.begin_sync_file(handle)? })
     }
 
     /// Begins to make the names in a directory durable; neither the files' bytes nor the
@@ -34,22 +52,168 @@ impl Disk {
         if !self.inode(inode).is_directory() {
             return Err(DiskError::NotADirectory);
         }
-        Ok(Sync { inode, covers: self.operation_last })
+        Ok(Sync { inode, data_only: false, covers: self.operation_last })
     }
 
     /// Ends a sync: what it covers is durable from here on. Harmless after a crash, and after the
     /// end of the file.
     pub fn end_sync(&mut self, sync: Sync) {
-        let Some(inode) = self.inodes.get_mut(&sync.inode) else { return };
-        match &mut inode.content {
-            Content::File(file) => self.pending -= file.harden(sync.covers),
-            Content::Directory(directory) => {
-                let mut released = Vec::new();
-                self.pending -= directory.harden(sync.covers, &mut released);
-                for number in released {
-                    self.release_claim(number);
+        let Sync { inode, covers, .. } = sync;
+        if !self.inodes.contains_key(&inode) {
+            return;
+        }
+        match self.profile.sync {
+            SyncCovers::Nothing => {}
+            SyncCovers::Itself => self.harden(inode, covers),
+            SyncCovers::ItsNamesToo => {
+                self.harden(inode, covers);
+                self.harden_way(inode, covers);
+            }
+            SyncCovers::Journal => {
+                let commits = self.commits(&sync);
+                self.harden(inode, covers);
+                if commits {
+                    self.commit(covers);
                 }
             }
         }
+    }
+
+    /// A sync of an open file, from begin to end.
+    ///
+    /// # Errors
+    /// As [`Disk::begin_sync_file`].
+    pub fn sync_file(&mut self, handle: Handle) -> DiskResult<()> {
+        let sync = self.begin_sync_file(handle)?;
+        self.end_sync(sync);
+        Ok(())
+    }
+
+    /// A sync of an open file's bytes and length, from begin to end.
+    ///
+    /// # Errors
+    /// As [`Disk::begin_sync_data`].
+    pub fn sync_data(&mut self, handle: Handle) -> DiskResult<()> {
+        let sync = self.begin_sync_data(handle)?;
+        self.end_sync(sync);
+        Ok(())
+    }
+
+    /// A sync of a directory, from begin to end.
+    ///
+    /// # Errors
+    /// As [`Disk::begin_sync_dir`].
+    pub fn sync_dir(&mut self, path: &str) -> DiskResult<()> {
+        let sync = self.begin_sync_dir(path)?;
+        self.end_sync(sync);
+        Ok(())
+    }
+
+    /// Everything that is pending becomes durable, as by `sync(2)`; on a drive that lies, nothing.
+    pub fn sync_everything(&mut self) {
+        if self.profile.sync == SyncCovers::Nothing {
+            return;
+        }
+        for inode in self.dirty.clone() {
+            // It may be gone by now, with the last durable name of another one.
+            if self.inodes.contains_key(&inode) {
+                self.harden(inode, self.operation_last);
+            }
+        }
+    }
+
+    /// Makes a file's bytes and length, or a directory's names, durable.
+    pub(super) fn harden(&mut self, number: InodeNumber, covers: u64) {
+        let mut released = Vec::new();
+        match &mut self.inode_mut(number).content {
+            Content::File(file) => {
+                let hardened = file.harden(covers);
+                self.pending -= hardened.changes;
+                self.stale = hardened.freed.unwrap_or_else(|| self.stale.clone());
+            }
+            Content::Directory(directory) => {
+                let changes = directory.harden(covers, &mut released);
+                self.pending -= changes;
+            }
+        }
+        self.hardened(number, released);
+    }
+
+    /// What is pending at `number` has changed, and durable names no longer stand for `released`.
+    fn hardened(&mut self, number: InodeNumber, released: Vec<InodeNumber>) {
+        if self.inode(number).pending() == 0 {
+            self.dirty.remove(&number);
+        }
+        for number in released {
+            self.release_claim(number);
+        }
+    }
+
+    /// Commits the journal: all names, truncates, and what is flushed with them.
+    fn commit(&mut self, covers: u64) {
+        for number in self.dirty.clone() {
+            let Some(inode) = self.inodes.get_mut(&number) else { continue };
+            match &mut inode.content {
+                Content::File(file) => {
+                    let hardened = file.commit(covers);
+                    self.pending -= hardened.changes;
+                    self.stale = hardened.freed.unwrap_or_else(|| self.stale.clone());
+                    self.hardened(number, Vec::new());
+                }
+                Content::Directory(_) => self.harden(number, covers),
+            }
+        }
+    }
+
+    /// Whether changes of metadata are pending that a sync must commit.
+    fn commits(&self, sync: &Sync) -> bool {
+        let Sync { inode, covers, .. } = *sync;
+        let own = match &self.inode(inode).content {
+            Content::File(file) => file.length_changes(covers),
+            Content::Directory(directory) => directory.changes(covers),
+        };
+        own || (!sync.data_only && !self.operations_on(inode, covers).is_empty())
+    }
+
+    /// The pending operations that change a name of `number`.
+    fn operations_on(&self, number: InodeNumber, covers: u64) -> BTreeSet<u64> {
+        let directories = self.dirty.iter().filter_map(|dirty| self.inode(*dirty).directory());
+        directories.flat_map(|directory| directory.operations_on(number, covers)).collect()
+    }
+
+    /// Makes the names durable that lead to `number`.
+    fn harden_way(&mut self, number: InodeNumber, covers: u64) {
+        let (mut open, mut seen) = (vec![number], BTreeSet::new());
+        while let Some(number) = open.pop() {
+            if number == InodeNumber::ROOT || !seen.insert(number) {
+                continue;
+            }
+            let operations = self.operations_on(number, covers);
+            for dirty in self.dirty.clone() {
+                let Some(inode) = self.inodes.get_mut(&dirty) else { continue };
+                let Content::Directory(directory) = &mut inode.content else { continue };
+                let mut released = Vec::new();
+                let changes = directory.harden_operations(&operations, &mut released);
+                self.pending -= changes;
+                if changes > 0 {
+                    open.push(dirty);
+                }
+                self.hardened(dirty, released);
+            }
+            open.extend(self.parents(number));
+        }
+    }
+
+    /// The directories in which a name stands for `number`, if some of their own names may be
+    /// pending.
+    fn parents(&self, number: InodeNumber) -> Vec<InodeNumber> {
+        if self.dirty.is_empty() {
+            return Vec::new();
+        }
+        let holds = |inode: &Inode| {
+            inode.directory().is_some_and(|it| it.names().any(|(_, inode)| inode == number))
+        };
+        let parents = self.inodes.iter().filter(|(_, inode)| holds(inode));
+        parents.map(|(parent, _)| *parent).collect()
     }
 }

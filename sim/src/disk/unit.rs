@@ -5,10 +5,9 @@
 
 use std::{fmt, sync::Arc};
 
-use super::InodeNumber;
-
-/// How much of a write a device takes or leaves as one piece, in bytes.
-pub const SECTOR_BYTES: usize = 512;
+#[cfg(doc)]
+use super::Profile;
+use super::{Damage, InodeNumber};
 
 /// Where a unit stands in the global order of everything that was done to a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,17 +30,22 @@ pub struct Unit {
 /// What a unit does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UnitKind {
-    /// Bytes of one write within one sector of its file.
+    /// Bytes of one write within one sector of its file, or within one block where
+    /// [`Profile::atom_bytes`] says so.
     Sector {
         /// The file.
         inode: InodeNumber,
         /// The first byte.
         offset: u64,
-        /// The number of bytes, at most [`SECTOR_BYTES`].
+        /// The number of bytes, at most [`Profile::atom_bytes`].
         len: u64,
+        /// They need a block that the file does not have yet.
+        fresh: bool,
+        /// What may become of them, besides being old or new.
+        damage: Damage,
     },
-    /// A file grows. The length is set, not raised: kept after a lost [`UnitKind::Truncate`], it
-    /// may well shorten the file.
+    /// A write grows its file; stands behind the write's sectors. The length is set, not raised:
+    /// kept after a lost [`UnitKind::Truncate`], it may well shorten the file.
     Size {
         /// The file.
         inode: InodeNumber,
@@ -49,11 +53,13 @@ pub enum UnitKind {
         from: u64,
         /// The length after.
         to: u64,
-        /// A write may have reached the disk up to a sector boundary only. Any boundary between
-        /// this and `to` is then a possible length. Equal to `to` if there is none.
+        /// A write may have reached the disk up to a boundary only. Any boundary between this and
+        /// `to` is then a possible length.
         cut_from: u64,
+        /// The distance of boundaries, in bytes: [`Profile::block_bytes`].
+        cut_step: u64,
     },
-    /// A file is cut.
+    /// A file is cut, or grown with zeros, by a call of its own.
     Truncate {
         /// The file.
         inode: InodeNumber,
@@ -75,6 +81,8 @@ pub struct NameChange {
     pub name: Arc<str>,
     /// What the name stands for from then on; nothing if it is removed.
     pub target: Option<InodeNumber>,
+    /// What the name stood for before, as programs saw it.
+    pub replaced: Option<InodeNumber>,
 }
 
 /// What a power cut makes of a unit.
@@ -86,18 +94,41 @@ pub enum Fate {
     Lost,
     /// Only for [`UnitKind::Size`]: the file grew to this length only.
     Short(u64),
+    /// Only for [`UnitKind::Sector`], as all below: stale bytes of a removed file.
+    Stale,
+    /// The whole sector is zeros.
+    Zero,
+    /// The whole sector is trash.
+    Garbage,
+    /// The first half of the bytes is on the disk, the second one is not.
+    Left,
+    /// The second half of the bytes is on the disk, the first one is not.
+    Right,
 }
 
 impl Unit {
-    /// Every fate that this unit may have. The first two are [`Fate::Kept`] and [`Fate::Lost`].
+    /// Every fate that this unit may have, were it the only one. The first two are
+    /// [`Fate::Kept`] and [`Fate::Lost`]. What others must have met for that is up to
+    /// [`Profile::order`] and its neighbours.
     pub fn fates(&self) -> impl Iterator<Item = Fate> + use<> {
-        let (low, high) = match self.kind {
-            UnitKind::Size { to, cut_from, .. } => (cut_from, to),
-            UnitKind::Sector { .. } | UnitKind::Truncate { .. } | UnitKind::Names(_) => (0, 0),
+        let (low, high, step) = match self.kind {
+            UnitKind::Size { to, cut_from, cut_step, .. } => (cut_from, to, cut_step),
+            UnitKind::Sector { .. } | UnitKind::Truncate { .. } | UnitKind::Names(_) => (0, 0, 1),
         };
-        let sector = SECTOR_BYTES as u64;
-        let cuts = (low / sector + 1..high.div_ceil(sector)).map(move |n| Fate::Short(n * sector));
-        [Fate::Kept, Fate::Lost].into_iter().chain(cuts)
+        let damage = match self.kind {
+            UnitKind::Sector { damage, .. } => damage,
+            UnitKind::Size { .. } | UnitKind::Truncate { .. } | UnitKind::Names(_) => Damage::NONE,
+        };
+        let cuts = (low / step + 1..high.div_ceil(step)).map(move |n| Fate::Short(n * step));
+        let harm = [
+            (damage.stale, Fate::Stale),
+            (damage.zero, Fate::Zero),
+            (damage.garbage, Fate::Garbage),
+            (damage.halves, Fate::Left),
+            (damage.halves, Fate::Right),
+        ];
+        let harm = harm.into_iter().filter_map(|(may, fate)| may.then_some(fate));
+        [Fate::Kept, Fate::Lost].into_iter().chain(cuts).chain(harm)
     }
 
     /// Whether [`Unit::fates`] holds `fate`.
@@ -105,7 +136,12 @@ impl Unit {
     pub fn allows(&self, fate: Fate) -> bool {
         match fate {
             Fate::Kept | Fate::Lost => true,
-            Fate::Short(_) => self.fates().any(|allowed| allowed == fate),
+            Fate::Short(_)
+            | Fate::Stale
+            | Fate::Zero
+            | Fate::Garbage
+            | Fate::Left
+            | Fate::Right => self.fates().any(|allowed| allowed == fate),
         }
     }
 
@@ -138,15 +174,17 @@ impl fmt::Display for Unit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{} ", self.id.operation, self.id.part)?;
         match &self.kind {
-            UnitKind::Sector { inode, offset, len } => {
+            UnitKind::Sector { inode, offset, len, .. } => {
                 write!(f, "bytes {offset}..{} of {inode}", offset + len)
             }
             UnitKind::Size { inode, from, to, .. } => write!(f, "growth {from} to {to} of {inode}"),
-            UnitKind::Truncate { inode, from, to } => write!(f, "cut {from} to {to} of {inode}"),
+            UnitKind::Truncate { inode, from, to } => {
+                write!(f, "truncate {from} to {to} of {inode}")
+            }
             UnitKind::Names(changes) => {
                 for (i, change) in changes.iter().enumerate() {
                     let comma = if i > 0 { ", " } else { "" };
-                    let NameChange { directory, name, target } = change;
+                    let NameChange { directory, name, target, .. } = change;
                     match target {
                         Some(inode) => write!(f, "{comma}name {name:?} in {directory} is {inode}")?,
                         None => write!(f, "{comma}name {name:?} in {directory} ends")?,
@@ -164,6 +202,11 @@ impl fmt::Display for Fate {
             Self::Kept => f.write_str("kept"),
             Self::Lost => f.write_str("lost"),
             Self::Short(len) => write!(f, "kept up to {len}"),
+            Self::Stale => f.write_str("stale"),
+            Self::Zero => f.write_str("zeroed"),
+            Self::Garbage => f.write_str("trashed"),
+            Self::Left => f.write_str("kept on the left"),
+            Self::Right => f.write_str("kept on the right"),
         }
     }
 }
@@ -173,7 +216,7 @@ mod tests {
     use super::*;
 
     fn size_fates(from: u64, cut_from: u64, to: u64) -> Vec<Fate> {
-        let kind = UnitKind::Size { inode: InodeNumber(1), from, to, cut_from };
+        let kind = UnitKind::Size { inode: InodeNumber(1), from, to, cut_from, cut_step: 512 };
         Unit { id: UnitId { operation: 1, part: 0 }, kind }.fates().collect()
     }
 

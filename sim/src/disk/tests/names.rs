@@ -79,7 +79,8 @@ fn replacing_by_rename_with_an_unsynced_file_may_show_an_empty_one() {
     disk.rename("t", "a").unwrap();
     check(&disk, &["a=o", "a=o t=", "a=o t=.", "a=o t=n", "a=", "a=.", "a=n"]);
     sync_dir(&mut disk, "/");
-    check(&disk, &["a=", "a=.", "a=n"]);
+    // The old file's block is free by now, and may be the one that the new file got.
+    check(&disk, &["a=", "a=.", "a=o", "a=n"]);
 }
 
 #[test]
@@ -89,7 +90,7 @@ fn a_rename_is_one_piece_unless_the_profile_splits_it() {
     assert_eq!(disk.units().len(), 1);
     check(&disk, &["a=o", "b=o"]);
 
-    let mut disk = Disk::with_profile(Profile { rename_atomic: false });
+    let mut disk = Disk::with_profile(Profile { rename_atomic: false, ..Profile::strict() });
     disk.put_durable("a", b"o").unwrap();
     disk.rename("a", "b").unwrap();
     assert_eq!(disk.units().len(), 2);
@@ -132,7 +133,7 @@ fn a_directory_never_has_two_places() {
     sync_dir(&mut disk, "q");
     check(&disk, &["p/ q/ q/d/ q/d/a=x q/y="]);
 
-    let mut disk = Disk::with_profile(Profile { rename_atomic: false });
+    let mut disk = Disk::with_profile(Profile { rename_atomic: false, ..Profile::strict() });
     disk.put_durable("d/a", b"x").unwrap();
     disk.rename("d", "e").unwrap();
     check(&disk, &["", "d/ d/a=x", "e/ e/a=x"]);

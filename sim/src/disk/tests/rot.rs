@@ -47,10 +47,10 @@ fn rot_is_no_operation_and_shows_after_every_power_cut() {
         // Both layers hold the bytes 1 and 2: the platter, and an unsynced write.
         let file = disk.open("a", OpenMode::Write).unwrap();
         disk.write_at(file, 1, b"XY").unwrap();
-        let (units, outcomes) = (disk.units(), disk.outcome_count());
+        let (units, outcomes) = (disk.units(), disk.outcome_count(100_000));
         let before: Vec<_> = disk.outcomes().map(|it| it.tree()["/a"].1.clone()).collect();
         assert_eq!(rot(&mut disk, seed).as_deref(), Some("/a"));
-        assert_eq!((disk.units(), disk.outcome_count()), (units, outcomes));
+        assert_eq!((disk.units(), disk.outcome_count(100_000)), (units, outcomes));
         let after: Vec<_> = disk.outcomes().map(|it| it.tree()["/a"].1.clone()).collect();
         assert!(before.iter().zip(&after).all(|(a, b)| turned(a, b) == 1), "{after:?}");
         // A sync of what is pending makes the same bytes durable that programs see.
@@ -101,7 +101,7 @@ fn writing_the_byte_anew_cures_it_once_that_is_durable() {
 
 #[test]
 fn a_replacement_is_blank_and_of_the_same_kind() {
-    let disk = Disk::with_profile(Profile { rename_atomic: false });
+    let disk = Disk::with_profile(Profile { rename_atomic: false, ..Profile::strict() });
     let mut old = disk;
     write(&mut old, "a", "x");
     let new = old.replacement();
