@@ -19,8 +19,8 @@ pub(super) struct Order<'a> {
 
 #[derive(Clone, Debug, Default)]
 struct FileSoFar {
-    /// A truncate is lost.
-    truncate_lost: bool,
+    /// A truncate to this length is lost.
+    truncate_lost: Option<u64>,
     /// Where the first bytes are that are lost, of those that need a new block.
     lost_from: Option<u64>,
     /// Something is not as it was written.
@@ -51,12 +51,14 @@ impl<'a> Order<'a> {
         }
         let after_all = !self.metadata_lost;
         match &unit.kind {
-            UnitKind::Sector { inode, fresh, .. } => !(*fresh && self.truncate_lost(*inode)),
+            UnitKind::Sector { inode, offset, len, .. } => {
+                self.truncate_lost(*inode).is_none_or(|end| offset + len <= end)
+            }
             UnitKind::Size { inode, to, .. } => {
                 let end = if let Fate::Short(len) = fate { len } else { *to };
-                after_all && !self.truncate_lost(*inode) && end <= self.grows_to(*inode)
+                after_all && self.truncate_lost(*inode).is_none() && end <= self.grows_to(*inode)
             }
-            UnitKind::Truncate { inode, .. } => after_all && !self.truncate_lost(*inode),
+            UnitKind::Truncate { inode, .. } => after_all && self.truncate_lost(*inode).is_none(),
             UnitKind::Names(changes) => {
                 let mut replacing = changes.iter().filter(|change| change.replaced.is_some());
                 let incomplete = |inode| self.files.get(&inode).is_some_and(|file| file.incomplete);
@@ -93,7 +95,8 @@ impl<'a> Order<'a> {
             UnitKind::Truncate { inode, to, .. } => {
                 let file = self.files.entry(*inode).or_default();
                 if fate == Fate::Lost {
-                    (file.truncate_lost, file.incomplete) = (true, true);
+                    let end = file.truncate_lost.map_or(*to, |end| end.min(*to));
+                    (file.truncate_lost, file.incomplete) = (Some(end), true);
                     self.metadata_lost = journal;
                 } else {
                     // What is missing before the end is a hole from here on.
@@ -106,9 +109,10 @@ impl<'a> Order<'a> {
         }
     }
 
-    fn truncate_lost(&self, inode: InodeNumber) -> bool {
-        let lost = self.files.get(&inode).is_some_and(|file| file.truncate_lost);
-        lost && self.profile.order != Ordering::Free
+    /// The length that bytes of the file must not pass, since a truncate to it is lost.
+    fn truncate_lost(&self, inode: InodeNumber) -> Option<u64> {
+        let lost = self.files.get(&inode).and_then(|file| file.truncate_lost);
+        lost.filter(|_| self.profile.order != Ordering::Free)
     }
 
     /// How far the file may grow.

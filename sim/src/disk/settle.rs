@@ -31,6 +31,8 @@ impl FileContent {
                         let (offset, len) = (atom.start as u64, atom.len() as u64);
                         unit(part, UnitKind::Sector { inode, offset, len, fresh, damage })
                     }));
+                    // By the time of the next write it may be on the disk, with its block.
+                    allocated = allocated.max(end.next_multiple_of(within));
                     if let Some(from) = grown_from {
                         let cut_from = *from.max(offset) as u64;
                         let cut_step = u64::from(profile.block_bytes);
