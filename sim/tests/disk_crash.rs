@@ -62,7 +62,7 @@ fn random_outcomes_are_the_enumerated_ones_all_of_them_and_no_others() {
             crashed.crash(&mut stream(seed));
             crashed.image_hash()
         };
-        let reached: BTreeSet<u128> = (0..4000).map(random).collect();
+        let reached: BTreeSet<u128> = (0..16_000).map(random).collect();
         let few = profile == "fdb" && matches!(name, "tree" | "replace");
         assert!(few || enumerated.len() > 1, "{profile}, {name}: one state tells little");
         assert_eq!(reached, enumerated, "{profile}, {name}");
