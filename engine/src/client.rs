@@ -20,9 +20,13 @@ use crate::{
 /// How long a reader waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long a producer waits for room on the broker's disk.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// A client's end.
 #[derive(Clone, Debug)]
 pub struct Client<E: Env> {
+    env: E,
     rpc: Rpc<E>,
 }
 
@@ -47,7 +51,7 @@ impl<E: Env> Client<E> {
             // Only a handler can end it, and there is none.
             drop(answers.serve(async |(): ()| Ok::<_, Refusal>(())).await);
         });
-        Ok(Self { rpc })
+        Ok(Self { env: env.clone(), rpc })
     }
 
     /// Sends tuples of one producer to a partition until they are acknowledged, which may take
@@ -64,13 +68,17 @@ impl<E: Env> Client<E> {
     ) -> Result<Vec<Option<Offset>>, Refusal> {
         let bytes: usize = tuples.iter().map(|tuple| tuple.key.len() + tuple.value.len()).sum();
         if bytes > PRODUCE_BYTES_MAX {
-            return Err(Refusal(format!(
+            return Err(Refusal::new(format!(
                 "{bytes} bytes of tuples at once, over {PRODUCE_BYTES_MAX}; send them in parts"
             )));
         }
-        match self.rpc.insist(broker, &broker::Request::Produce { partition, tuples }).await {
-            broker::Answer::Produced(offsets) => Ok(offsets),
-            other => Err(Refusal(format!("the broker answers {other:?}"))),
+        let request = broker::Request::Produce { partition, tuples };
+        loop {
+            match self.rpc.insist(broker, &request).await {
+                broker::Answer::Produced(offsets) => return Ok(offsets),
+                broker::Answer::NoSpace => self.env.sleep(PAUSE).await,
+                other => return Err(Refusal::new(format!("the broker answers {other:?}"))),
+            }
         }
     }
 

@@ -7,7 +7,7 @@
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::try_join_all;
-use unplug_sim::env::{Disk, DiskError, Env, File, OpenMode, Refusal};
+use unplug_sim::env::{Disk, DiskError, DiskResult, Env, File, OpenMode, Refusal, Remedy};
 
 use crate::defect::{Defect, Defects};
 
@@ -25,8 +25,19 @@ const READ_BYTES: usize = 1 << 20;
 pub enum Put {
     /// It is there now.
     Done,
-    /// Something was there before, with this content.
+    /// Something was there before, with this content; none if the device cannot read it.
     Exists(Bytes),
+}
+
+/// What was found where a file may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// No file.
+    Absent,
+    /// A file that the device cannot read.
+    Unreadable,
+    /// Its bytes, which may be damaged.
+    Bytes(Bytes),
 }
 
 /// A node's disk, for files that are put once and never changed.
@@ -41,9 +52,39 @@ pub(crate) fn is_temporary(name: &str) -> bool {
     name.starts_with(TEMPORARY)
 }
 
-/// A disk error that ends the process, with the place and the way out.
+/// A disk error that must not be gone on from, with the place and the way out.
+///
+/// After a failed sync or write nobody knows what the page cache holds and the disk does not, and
+/// the next sync may well succeed: so the process ends, and starts again from what is durable.
 pub(crate) fn failed(what: &str, path: &str, error: DiskError) -> Refusal {
-    Refusal(format!("{what} {path}: {error}; mend or replace the disk, then start the node again"))
+    let (remedy, way_out) = match error {
+        DiskError::NoSpace => (Remedy::Space, "make room on the disk"),
+        DiskError::Io | DiskError::ReadOnly => {
+            (Remedy::Restart, "start the node again, and replace the disk if that comes again")
+        }
+        DiskError::NotFound
+        | DiskError::AlreadyExists
+        | DiskError::NotADirectory
+        | DiskError::IsADirectory
+        | DiskError::DirectoryNotEmpty
+        | DiskError::InvalidInput
+        | DiskError::Interrupted => {
+            (Remedy::Attention, "mend or replace the disk, then start the node again")
+        }
+    };
+    Refusal { reason: format!("{what} {path}: {error}; {way_out}"), remedy }
+}
+
+/// Does a disk operation again as long as it is interrupted.
+pub(crate) async fn uninterrupted<T, F: Future<Output = DiskResult<T>>>(
+    mut operation: impl FnMut() -> F,
+) -> DiskResult<T> {
+    loop {
+        match operation().await {
+            Err(DiskError::Interrupted) => {}
+            done => return done,
+        }
+    }
 }
 
 impl<E: Env> Store<E> {
@@ -61,7 +102,7 @@ impl<E: Env> Store<E> {
         let path = format!("{dir}/{name}");
         loop {
             let temporary = self.temporary(dir, bytes.clone()).await?;
-            let renamed = disk.rename_noreplace(&temporary, &path).await;
+            let renamed = uninterrupted(|| disk.rename_noreplace(&temporary, &path)).await;
             if !self.defects.has(Defect::SkipDirSync) {
                 self.sync_dir(dir).await?;
             }
@@ -70,11 +111,13 @@ impl<E: Env> Store<E> {
                 Err(DiskError::AlreadyExists) => {
                     self.remove(&temporary).await?;
                     // It may have been deleted since; then its name is free.
-                    if let Some(there) = self.read_if_there(&path).await? {
-                        return Ok(Put::Exists(there));
+                    match self.read_sound(&path).await? {
+                        Content::Absent => {}
+                        Content::Unreadable => return Ok(Put::Exists(Bytes::new())),
+                        Content::Bytes(there) => return Ok(Put::Exists(there)),
                     }
                 }
-                Err(error) => return Err(failed("rename", &temporary, error)),
+                Err(error) => return Err(self.given_up(&temporary, "rename", error).await),
             }
         }
     }
@@ -87,8 +130,10 @@ impl<E: Env> Store<E> {
     pub async fn replace(&self, dir: &str, name: &str, bytes: Bytes) -> Result<(), Refusal> {
         let disk = self.env.disk();
         let temporary = self.temporary(dir, bytes).await?;
-        let renamed = disk.rename(&temporary, &format!("{dir}/{name}")).await;
-        renamed.map_err(|error| failed("rename", &temporary, error))?;
+        let path = format!("{dir}/{name}");
+        if let Err(error) = uninterrupted(|| disk.rename(&temporary, &path)).await {
+            return Err(self.given_up(&temporary, "rename", error).await);
+        }
         if !self.defects.has(Defect::SkipDirSync) {
             self.sync_dir(dir).await?;
         }
@@ -98,15 +143,23 @@ impl<E: Env> Store<E> {
     /// A synced file under a name of its own.
     async fn temporary(&self, dir: &str, bytes: Bytes) -> Result<String, Refusal> {
         let temporary = format!("{dir}/{TEMPORARY}{:016x}", self.env.random());
-        let file = self
-            .env
-            .disk()
-            .open(&temporary, OpenMode::CreateNew)
+        let disk = self.env.disk();
+        let file = uninterrupted(|| disk.open(&temporary, OpenMode::CreateNew))
             .await
             .map_err(|error| failed("make", &temporary, error))?;
-        write_all(&file, 0, bytes).await.map_err(|error| failed("write", &temporary, error))?;
-        file.sync_all().await.map_err(|error| failed("sync", &temporary, error))?;
-        Ok(temporary)
+        if let Err(error) = write_all(&file, 0, bytes).await {
+            return Err(self.given_up(&temporary, "write", error).await);
+        }
+        match uninterrupted(|| file.sync_all()).await {
+            Ok(()) => Ok(temporary),
+            Err(error) => Err(self.given_up(&temporary, "sync", error).await),
+        }
+    }
+
+    /// A temporary file will not be used: a full disk has room again without it.
+    async fn given_up(&self, temporary: &str, what: &str, error: DiskError) -> Refusal {
+        let removed = self.remove(temporary).await;
+        removed.err().unwrap_or_else(|| failed(what, temporary, error))
     }
 
     /// Makes the names in a directory durable.
@@ -115,7 +168,8 @@ impl<E: Env> Store<E> {
     /// Any disk error.
     pub async fn sync_dir(&self, dir: &str) -> Result<(), Refusal> {
         let path = if dir.is_empty() { "/" } else { dir };
-        self.env.disk().sync_dir(path).await.map_err(|error| failed("sync", path, error))
+        let disk = self.env.disk();
+        uninterrupted(|| disk.sync_dir(path)).await.map_err(|error| failed("sync", path, error))
     }
 
     /// Removes a file, if it is there; durable only with the next [`Store::sync_dir`].
@@ -123,7 +177,8 @@ impl<E: Env> Store<E> {
     /// # Errors
     /// Any disk error but that it is not there.
     pub async fn remove(&self, path: &str) -> Result<(), Refusal> {
-        match self.env.disk().remove(path).await {
+        let disk = self.env.disk();
+        match uninterrupted(|| disk.remove(path)).await {
             Ok(()) | Err(DiskError::NotFound) => Ok(()),
             Err(error) => Err(failed("remove", path, error)),
         }
@@ -134,7 +189,8 @@ impl<E: Env> Store<E> {
     /// # Errors
     /// Any disk error but that it is there.
     pub async fn create_dir(&self, path: &str) -> Result<(), Refusal> {
-        match self.env.disk().create_dir(path).await {
+        let disk = self.env.disk();
+        match uninterrupted(|| disk.create_dir(path)).await {
             Ok(()) | Err(DiskError::AlreadyExists) => Ok(()),
             Err(error) => Err(failed("make", path, error)),
         }
@@ -145,10 +201,8 @@ impl<E: Env> Store<E> {
     /// # Errors
     /// Any disk error.
     pub async fn read(&self, path: &str) -> Result<Bytes, Refusal> {
-        let file = self
-            .env
-            .disk()
-            .open(path, OpenMode::Read)
+        let disk = self.env.disk();
+        let file = uninterrupted(|| disk.open(path, OpenMode::Read))
             .await
             .map_err(|error| failed("open", path, error))?;
         read_all(&file).await.map_err(|error| failed("read", path, error))
@@ -162,17 +216,17 @@ impl<E: Env> Store<E> {
     /// Any disk error, and a directory where only files belong.
     pub async fn settle(&self, dir: &str) -> Result<Vec<String>, Refusal> {
         let disk = self.env.disk();
-        let names = disk.read_dir(dir).await.map_err(|error| failed("list", dir, error))?;
+        let names = uninterrupted(|| disk.read_dir(dir)).await.map_err(|error| failed("list", dir, error))?;
         let (leftovers, names): (Vec<_>, Vec<_>) =
             names.into_iter().partition(|name| is_temporary(name));
         for name in leftovers {
             let path = format!("{dir}/{name}");
-            disk.remove(&path).await.map_err(|error| failed("remove", &path, error))?;
+            self.remove(&path).await?;
         }
         for some in names.chunks(SETTLE_AT_ONCE) {
             try_join_all(some.iter().map(|name| self.settle_file(format!("{dir}/{name}")))).await?;
         }
-        disk.sync_dir(dir).await.map_err(|error| failed("sync", dir, error))?;
+        self.sync_dir(dir).await?;
         Ok(names)
     }
 
@@ -183,7 +237,7 @@ impl<E: Env> Store<E> {
     /// Any disk error.
     pub async fn settle_root(&self, files: &[&str]) -> Result<(), Refusal> {
         let disk = self.env.disk();
-        let names = disk.read_dir("/").await.map_err(|error| failed("list", "/", error))?;
+        let names = uninterrupted(|| disk.read_dir("/")).await.map_err(|error| failed("list", "/", error))?;
         for name in names {
             if is_temporary(&name) {
                 self.remove(&format!("/{name}")).await?;
@@ -196,9 +250,28 @@ impl<E: Env> Store<E> {
 
     async fn settle_file(&self, path: String) -> Result<(), Refusal> {
         let disk = self.env.disk();
-        let file = disk.open(&path, OpenMode::Write).await;
+        let file = uninterrupted(|| disk.open(&path, OpenMode::Write)).await;
         let file = file.map_err(|error| failed("open", &path, error))?;
-        file.sync_all().await.map_err(|error| failed("sync", &path, error))
+        uninterrupted(|| file.sync_all()).await.map_err(|error| failed("sync", &path, error))
+    }
+
+    /// Reads a whole file of which there are copies elsewhere: that the device cannot read it is
+    /// damage like another.
+    ///
+    /// # Errors
+    /// Any other disk error.
+    pub async fn read_sound(&self, path: &str) -> Result<Content, Refusal> {
+        let disk = self.env.disk();
+        let read = async {
+            let file = uninterrupted(|| disk.open(path, OpenMode::Read)).await?;
+            read_all(&file).await
+        };
+        match read.await {
+            Ok(bytes) => Ok(Content::Bytes(bytes)),
+            Err(DiskError::NotFound) => Ok(Content::Absent),
+            Err(DiskError::Io) => Ok(Content::Unreadable),
+            Err(error) => Err(failed("read", path, error)),
+        }
     }
 
     /// Reads a whole file, if it is there.
@@ -206,7 +279,8 @@ impl<E: Env> Store<E> {
     /// # Errors
     /// Any disk error but that it is not there.
     pub async fn read_if_there(&self, path: &str) -> Result<Option<Bytes>, Refusal> {
-        let file = match self.env.disk().open(path, OpenMode::Read).await {
+        let disk = self.env.disk();
+        let file = match uninterrupted(|| disk.open(path, OpenMode::Read)).await {
             Ok(file) => file,
             Err(DiskError::NotFound) => return Ok(None),
             Err(error) => return Err(failed("open", path, error)),
@@ -260,6 +334,6 @@ pub(crate) async fn read_range<F: File>(
 
 /// Reads a file from its start to its end.
 pub(crate) async fn read_all<F: File>(file: &F) -> Result<Bytes, DiskError> {
-    let len = file.metadata().await?.len;
+    let len = uninterrupted(|| file.metadata()).await?.len;
     read_range(file, 0, usize::try_from(len).map_err(|_| DiskError::InvalidInput)?).await
 }

@@ -30,7 +30,7 @@ pub(crate) fn file(role: &str) -> (String, Bytes) {
 /// If it was not.
 pub(crate) async fn check<E: Env>(files: &Store<E>, role: &str) -> Result<(), Refusal> {
     let Some(bytes) = files.read_if_there(PATH).await? else {
-        return Err(Refusal(format!(
+        return Err(Refusal::new(format!(
             "{PATH} is missing: the disk is blank, and a {role} on a blank disk would forget what \
              it promised; format it for a new cluster, or restore it"
         )));
@@ -44,7 +44,7 @@ pub(crate) async fn check<E: Env>(files: &Store<E>, role: &str) -> Result<(), Re
 /// If it is damaged.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Refusal> {
     codec::decode(Kind::Identity, bytes).map_err(|error| {
-        Refusal(format!("{PATH}: {error}; restore it from a copy, nothing was changed"))
+        Refusal::new(format!("{PATH}: {error}; restore it from a copy, nothing was changed"))
     })
 }
 
@@ -56,5 +56,5 @@ pub(crate) fn of_role(identity: &Identity, role: &str) -> Result<(), Refusal> {
     if identity.role == role {
         return Ok(());
     }
-    Err(Refusal(format!("{PATH}: the disk is a {}'s, and this node is a {role}", identity.role)))
+    Err(Refusal::new(format!("{PATH}: the disk is a {}'s, and this node is a {role}", identity.role)))
 }

@@ -1,26 +1,38 @@
 //! An append-only log: frames with a sequence number and a checksum, of which at most the last is
 //! not durable.
 //!
-//! `len` (u32, little endian), then a [`crate::codec`] frame of (sequence, payload). One frame is
-//! written and synced at a time, so after a power cut only the last one can be torn, in whatever
-//! way: any of its sectors may be missing, its length too. Nobody was ever told of it, and it is
-//! cut off. (Rot of a last frame that *was* acknowledged looks just the same: this log assumes that
-//! what was synced stays as it is. A plan that reaches behind the end then shows it.) A bad frame with a good one of a later sequence behind it is no torn tail but damage:
-//! cutting there would throw away what was acknowledged, so the log is refused.
+//! `len` (u32, little endian), then a [`crate::codec`] frame of (log, sequence, payload), then
+//! zeros up to the next multiple of [`SECTOR_BYTES`]. One frame is written and synced at a time, so
+//! after a power cut only the last one can be torn, in whatever way: any of its sectors may be
+//! missing or trash, its length too. Nobody was ever told of it, and it is cut off. (Rot of a last
+//! frame that *was* acknowledged looks just the same: this log assumes that what was synced stays
+//! as it is. A plan that reaches behind the end then shows it.) A bad frame with a good one of a
+//! later sequence behind it is no torn tail but damage: cutting there would throw away what was
+//! acknowledged, so the log is refused.
+//!
+//! A frame has its sectors for itself, since a drive without power-safe overwrite may destroy what
+//! else is in a sector that it writes. And it says to which log it belongs, since a block that was
+//! never written may show what a removed log had there.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use unplug_sim::env::{Disk, Env, File, OpenMode, Refusal};
+use unplug_sim::env::{Disk, DiskError, Env, File, OpenMode, Refusal};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
     codec::{self, CodecError, Kind},
-    durable::{failed, read_all, read_range, write_all},
+    durable::{failed, read_all, read_range, uninterrupted, write_all},
 };
 
 const LEN_BYTES: usize = 4;
 
+/// What a drive writes as one piece, at the most.
+const SECTOR_BYTES: usize = 512;
+
 #[derive(Serialize, Deserialize)]
 struct Frame {
+    /// Which log: see [`id`].
+    log: u64,
     sequence: u64,
     payload: Bytes,
 }
@@ -29,6 +41,7 @@ struct Frame {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     position: u64,
+    /// With the zeros behind it.
     len: usize,
 }
 
@@ -71,9 +84,11 @@ impl<E: Env> Log<E> {
     /// Damage in the middle, an unknown format version, any disk error. Nothing was changed then.
     pub async fn open(env: &E, path: &str) -> Result<(Self, Vec<(Place, Bytes)>), Refusal> {
         let at = |what: &'static str| move |error| failed(what, path, error);
-        let file = env.disk().open(path, OpenMode::Write).await.map_err(at("open"))?;
+        let disk = env.disk();
+        let opened = uninterrupted(|| disk.open(path, OpenMode::Write)).await;
+        let file = opened.map_err(at("open"))?;
         // After a kill the page cache holds what the disk may not.
-        file.sync_all().await.map_err(at("sync"))?;
+        uninterrupted(|| file.sync_all()).await.map_err(at("sync"))?;
         let bytes = read_all(&file).await.map_err(at("read"))?;
         let scan = scan(path, &bytes)?;
         let log = Self::new(path, file, scan.sound());
@@ -90,8 +105,10 @@ impl<E: Env> Log<E> {
     /// Any disk error.
     pub(crate) async fn create(env: &E, path: &str) -> Result<Self, Refusal> {
         let at = |what: &'static str| move |error| failed(what, path, error);
-        let file = env.disk().open(path, OpenMode::CreateNew).await.map_err(at("make"))?;
-        file.sync_all().await.map_err(at("sync"))?;
+        let disk = env.disk();
+        let opened = uninterrupted(|| disk.open(path, OpenMode::CreateNew)).await;
+        let file = opened.map_err(at("make"))?;
+        uninterrupted(|| file.sync_all()).await.map_err(at("sync"))?;
         Ok(Self::new(path, file, Sound::default()))
     }
 
@@ -100,7 +117,8 @@ impl<E: Env> Log<E> {
     /// # Errors
     /// Any disk error.
     pub(crate) async fn resume(env: &E, path: &str, sound: Sound) -> Result<Self, Refusal> {
-        let file = env.disk().open(path, OpenMode::Write).await;
+        let disk = env.disk();
+        let file = uninterrupted(|| disk.open(path, OpenMode::Write)).await;
         Ok(Self::new(path, file.map_err(|error| failed("open", path, error))?, sound))
     }
 
@@ -114,8 +132,8 @@ impl<E: Env> Log<E> {
     /// Any disk error.
     pub(crate) async fn cut(&self) -> Result<(), Refusal> {
         let at = |what: &'static str| move |error| failed(what, &self.path, error);
-        self.file.set_len(self.end).await.map_err(at("cut"))?;
-        self.file.sync_all().await.map_err(at("sync"))
+        uninterrupted(|| self.file.set_len(self.end)).await.map_err(at("cut"))?;
+        uninterrupted(|| self.file.sync_all()).await.map_err(at("sync"))
     }
 
     /// How many bytes it has.
@@ -127,13 +145,18 @@ impl<E: Env> Log<E> {
     /// before it appends again.
     ///
     /// # Errors
-    /// Any disk error; the log must then be opened anew.
+    /// Any disk error; the log must then be opened anew, except where there was no room: the log
+    /// is then as it was.
     pub async fn append(&mut self, payload: Bytes) -> Result<Place, Refusal> {
-        let bytes = frame(self.sequence, payload);
+        let bytes = frame(id(&self.path), self.sequence, payload);
         let place = Place { position: self.end, len: bytes.len() };
-        write_all(&self.file, self.end, bytes)
-            .await
-            .map_err(|error| failed("write", &self.path, error))?;
+        if let Err(error) = write_all(&self.file, self.end, bytes).await {
+            if error == DiskError::NoSpace {
+                // The next frame must not stand behind half a frame.
+                self.cut().await?;
+            }
+            return Err(failed("write", &self.path, error));
+        }
         self.end += place.len as u64;
         self.sequence += 1;
         Ok(place)
@@ -145,7 +168,8 @@ impl<E: Env> Log<E> {
     /// Any disk error: what was appended since the last sync may be gone, and may not be
     /// acknowledged, whatever a later sync says.
     pub async fn sync(&self) -> Result<(), Refusal> {
-        self.file.sync_data().await.map_err(|error| failed("sync", &self.path, error))
+        let synced = uninterrupted(|| self.file.sync_data()).await;
+        synced.map_err(|error| failed("sync", &self.path, error))
     }
 
     /// Reads the payload of a frame.
@@ -156,7 +180,7 @@ impl<E: Env> Log<E> {
         let bytes = read_range(&self.file, place.position, place.len)
             .await
             .map_err(|error| failed("read", &self.path, error))?;
-        let frame = whole(&bytes).map_err(|error| damaged(&self.path, place.position, &error))?;
+        let frame = whole(id(&self.path), &bytes).map_err(|error| damaged(&self.path, place.position, &error))?;
         Ok(frame.payload)
     }
 }
@@ -171,23 +195,34 @@ impl<E: Env> std::fmt::Debug for Log<E> {
 }
 
 pub(crate) fn damaged(path: &str, position: u64, error: &CodecError) -> Refusal {
-    Refusal(format!(
+    Refusal::new(format!(
         "{path}, byte {position}: {error}, and acknowledged frames stand behind it; restore the \
          file from a copy, nothing was changed"
     ))
 }
 
-/// A frame as it stands in a log.
-pub(crate) fn frame(sequence: u64, payload: Bytes) -> Bytes {
-    let body = codec::encode(Kind::Frame, &Frame { sequence, payload });
-    let len = u32::try_from(body.len()).expect("a frame is far below 4 GiB");
-    [&len.to_le_bytes()[..], &body].concat().into()
+/// What tells a log from others: no two files of one disk have the same path at once, and what a
+/// removed one of the same path had was never acknowledged, or is what is to be there now.
+pub(crate) fn id(path: &str) -> u64 {
+    xxh3_64(path.as_bytes())
 }
 
-/// Decodes the frame at the start of `bytes`.
-fn whole(bytes: &[u8]) -> Result<Frame, CodecError> {
+/// A frame as it stands in a log.
+pub(crate) fn frame(log: u64, sequence: u64, payload: Bytes) -> Bytes {
+    let body = codec::encode(Kind::Frame, &Frame { log, sequence, payload });
+    let len = u32::try_from(body.len()).expect("a frame is far below 4 GiB");
+    let mut bytes = [&len.to_le_bytes()[..], &body].concat();
+    bytes.resize(bytes.len().next_multiple_of(SECTOR_BYTES), 0);
+    bytes.into()
+}
+
+/// Decodes the frame of a log at the start of `bytes`.
+fn whole(log: u64, bytes: &[u8]) -> Result<Frame, CodecError> {
     let len = frame_len(bytes).ok_or(CodecError::Damaged)?;
-    codec::decode(Kind::Frame, &bytes[LEN_BYTES..len])
+    let frame: Frame = codec::decode(Kind::Frame, &bytes[LEN_BYTES..len])?;
+    let rest = &bytes[len..bytes.len().min(len.next_multiple_of(SECTOR_BYTES))];
+    let sound = frame.log == log && rest.iter().all(|byte| *byte == 0);
+    sound.then_some(frame).ok_or(CodecError::Damaged)
 }
 
 /// How long the frame at the start of `bytes` is with its length, if it is all there.
@@ -202,21 +237,28 @@ fn frame_len(bytes: &[u8]) -> Option<usize> {
 /// # Errors
 /// Damage in the middle, an unknown format version.
 pub(crate) fn scan(path: &str, bytes: &[u8]) -> Result<Scan, Refusal> {
+    let log = id(path);
     let mut frames = Vec::new();
     let mut end = 0;
     while end < bytes.len() {
         let sequence = frames.len() as u64;
-        match whole(&bytes[end..]) {
+        match whole(log, &bytes[end..]) {
             Ok(frame) if frame.sequence == sequence => {
                 let len = frame_len(&bytes[end..]).expect("it just decoded");
+                let len = len.next_multiple_of(SECTOR_BYTES);
+                if end + len > bytes.len() {
+                    // Its last sector is not all there, nor was it synced.
+                    break;
+                }
                 frames.push((Place { position: end as u64, len }, frame.payload));
                 end += len;
             }
             Ok(_) => return Err(damaged(path, end as u64, &CodecError::Damaged)),
             Err(error @ CodecError::Version(_)) => return Err(damaged(path, end as u64, &error)),
             Err(error) => {
-                let later = (end + 1..bytes.len())
-                    .any(|at| whole(&bytes[at..]).is_ok_and(|frame| frame.sequence > sequence));
+                let later = (end..bytes.len())
+                    .step_by(SECTOR_BYTES)
+                    .any(|at| whole(log, &bytes[at..]).is_ok_and(|it| it.sequence > sequence));
                 if later {
                     return Err(damaged(path, end as u64, &error));
                 }
@@ -231,14 +273,14 @@ pub(crate) fn scan(path: &str, bytes: &[u8]) -> Result<Scan, Refusal> {
 mod tests {
     use super::*;
 
-    const SECTOR: usize = 512;
+    const SECTOR: usize = SECTOR_BYTES;
 
     fn log(sizes: &[usize]) -> (Vec<u8>, Vec<usize>) {
         let mut bytes = Vec::new();
         let mut ends = vec![0];
         for (sequence, size) in (0..).zip(sizes) {
             let fill = u8::try_from(sequence + 1).expect("few");
-            bytes.extend_from_slice(&frame(sequence, vec![fill; *size].into()));
+            bytes.extend_from_slice(&frame(id("log"), sequence, vec![fill; *size].into()));
             ends.push(bytes.len());
         }
         (bytes, ends)
@@ -280,7 +322,7 @@ mod tests {
         for place in 0..ends[2] {
             let mut rotten = bytes.clone();
             rotten[place] ^= 0x40;
-            let refusal = count(&rotten).expect_err("rot in the middle").0;
+            let refusal = count(&rotten).expect_err("rot in the middle").reason;
             let frame = if place < ends[1] { 0 } else { ends[1] };
             assert!(refusal.starts_with(&format!("log, byte {frame}: ")), "{refusal}");
         }

@@ -14,7 +14,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::lock::Mutex;
 use serde::{Deserialize, Serialize};
-use unplug_sim::env::{Env, Exit, Refusal};
+use unplug_sim::env::{Env, Exit, Refusal, Remedy};
 
 use crate::{
     codec::{self, Kind},
@@ -163,7 +163,7 @@ async fn open_table<E: Env>(files: &Store<E>, config: &Config) -> Result<Shown, 
         shown.show(files.read(&path).await?, &path)?;
         let again = config.defects.has(Defect::SinkNotIdempotent) && shown.published <= before;
         if shown.published != before.next() && !again {
-            return Err(Refusal(format!(
+            return Err(Refusal::new(format!(
                 "{path}: epoch {} comes after epoch {before}; restore what is missing, nothing was \
                  changed",
                 shown.published
@@ -176,7 +176,7 @@ async fn open_table<E: Env>(files: &Store<E>, config: &Config) -> Result<Shown, 
 impl Shown {
     fn show(&mut self, bytes: Bytes, place: &str) -> Result<(), Refusal> {
         let batch: Batch = codec::decode(Kind::Table, &bytes).map_err(|error| {
-            Refusal(format!("{place}: {error}; restore it from a copy, nothing was changed"))
+            Refusal::new(format!("{place}: {error}; restore it from a copy, nothing was changed"))
         })?;
         self.push(batch.epoch, bytes);
         Ok(())
@@ -228,7 +228,7 @@ impl<E: Env> State<E> {
         }
         let bytes = codec::encode(Kind::Table, &Batch { epoch, cut, rows });
         if bytes.len() > OUTPUT_BYTES_MAX {
-            return Err(Refusal(format!(
+            return Err(Refusal::new(format!(
                 "epoch {epoch}: the batch has {} bytes, over {OUTPUT_BYTES_MAX}; let fewer tuples \
                  into an epoch",
                 bytes.len()
@@ -240,8 +240,14 @@ impl<E: Env> State<E> {
                 if again {
                     file = format!("{file}-again-{:016x}", self.env.random());
                 }
-                if files.put(TABLE, &file, bytes.clone()).await? != Put::Done {
-                    return Err(Refusal(format!(
+                let put = match files.put(TABLE, &file, bytes.clone()).await {
+                    Err(Refusal { reason, remedy: Remedy::Space }) => {
+                        return Ok(Answer::Failed(reason));
+                    }
+                    done => done?,
+                };
+                if put != Put::Done {
+                    return Err(Refusal::new(format!(
                         "{TABLE}/{file} is there, and was not when this sink started; does another \
                          process use the disk?"
                     )));

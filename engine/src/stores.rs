@@ -183,7 +183,9 @@ impl<E: Env> Shared<E> {
         loop {
             let Answer { stamp, body } = self.rpc.insist(store, request).await;
             match body {
-                Body::Refused(Refused::Abstaining) => self.env.sleep(PAUSE).await,
+                Body::Refused(Refused::Abstaining | Refused::NoSpace) => {
+                    self.env.sleep(PAUSE).await;
+                }
                 Body::Refused(Refused::Fenced(generation)) => {
                     return Err(StoresError::Fenced(generation));
                 }
@@ -217,7 +219,7 @@ impl<E: Env> Shared<E> {
 }
 
 fn unexpected(body: &Body) -> StoresError {
-    StoresError::Refused(Refusal(format!(
+    StoresError::Refused(Refusal::new(format!(
         "a store answers {body:?}; does it run the same version?"
     )))
 }

@@ -71,11 +71,33 @@ pub struct Instant(pub u64);
 #[serde(transparent)]
 pub struct WallTime(pub u64);
 
-/// Why a program stopped of its own accord: it met something it must not go on from. Names what,
-/// where, and what an operator can do.
+/// Why a program stopped of its own accord: it met something it must not go on from.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Refusal(pub String);
+#[error("{reason}")]
+pub struct Refusal {
+    /// What, where, and what an operator can do.
+    pub reason: String,
+    /// What would help.
+    pub remedy: Remedy,
+}
+
+/// What would help a program that stopped of its own accord.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// Somebody has to look at it: it would stop again.
+    Attention,
+    /// To start it again: it failed, and goes on from what is durable. A supervisor does that.
+    Restart,
+    /// Space on the disk. A server need not stop for this: it refuses what needs space.
+    Space,
+}
+
+impl Refusal {
+    /// A refusal that somebody has to look at.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), remedy: Remedy::Attention }
+    }
+}
 
 /// How a node's program ends: `Ok` when its work is done (a server never ends).
 pub type Exit = Result<(), Refusal>;

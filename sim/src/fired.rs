@@ -39,7 +39,8 @@ pub struct Crash {
     pub marks: BTreeMap<&'static str, u64>,
 }
 
-/// A program that ended with a refusal or a panic. Its node stays down.
+/// A program that ended with a refusal, a failure or a panic. Its node stays down, except after a
+/// failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
     /// The node.
@@ -59,6 +60,9 @@ pub enum End {
     Refusal,
     /// It panicked.
     Panic,
+    /// It failed, in a way from which it recovers by a new start ([`crate::env::Remedy`]); its
+    /// supervisor started it again.
+    Failure,
 }
 
 impl fmt::Display for Fired {

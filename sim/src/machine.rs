@@ -17,8 +17,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
     env::{
-        Address, DATAGRAM_BYTES_MAX, Datagram, Env, Instant, Net, NetError, NodeId, Port, Socket,
-        WallTime, nanos,
+        Address, DATAGRAM_BYTES_MAX, Datagram, Env, Instant, Net, NetError, NodeId, Port, Refusal,
+        Remedy, Socket, WallTime, nanos,
     },
     fired::End,
     machine_disk::SimDisk,
@@ -78,12 +78,16 @@ impl SimEnv {
     }
 
     /// The program of this boot ended by itself.
-    pub(crate) fn refused(&self, message: String) {
+    pub(crate) fn refused(&self, Refusal { reason, remedy }: Refusal) {
+        let end = match remedy {
+            Remedy::Attention => End::Refusal,
+            Remedy::Restart | Remedy::Space => End::Failure,
+        };
         self.with(|state| {
-            let detail = xxh3_64(message.as_bytes());
-            let text = || message.clone();
+            let detail = xxh3_64(reason.as_bytes());
+            let text = || reason.clone();
             if state.effect(self.id(), EffectKind::Exit, detail, text) == Admission::Happens {
-                state.ended(self.node, message, End::Refusal);
+                state.ended(self.node, reason, end);
             }
         });
     }

@@ -4,7 +4,7 @@
 use crate::{
     env::NodeId,
     fault::{Action, Plan, Point},
-    fired::{Crash, Ended, Fired},
+    fired::{Crash, End, Ended, Fired},
     state::{Event, State},
     strike::Armed,
 };
@@ -65,7 +65,7 @@ pub(crate) struct Supply {
     pub(crate) crashes: Vec<Crash>,
     pub(crate) ended: Vec<Ended>,
     /// Nodes whose program just refused; they are switched off after the poll.
-    pub(crate) leaving: Vec<NodeId>,
+    pub(crate) leaving: Vec<(NodeId, End)>,
     disarmed: bool,
 }
 

@@ -136,22 +136,25 @@ impl State {
         Some(boot)
     }
 
-    /// A program ended by itself; after a refusal its node is switched off for good.
+    /// A program ended by itself; unless it only failed, its node is switched off for good.
     pub(crate) fn ended(&mut self, id: NodeId, message: String, end: End) {
         let at_ns = self.now_ns;
         let name = &self.nodes[usize::from(id.0)].name;
         self.trace.world(at_ns, end as u64, || format!("{end:?} of {name}: {message}"));
         self.supply.ended.push(Ended { node: id, at_ns, message, end });
-        self.supply.leaving.push(id);
+        self.supply.leaving.push((id, end));
         self.node(id).power = Power::Condemned;
     }
 
-    /// Switches off a node whose program ended.
-    pub(crate) fn leave(&mut self, id: NodeId) {
+    /// Switches off a node whose program ended; one that failed is started again.
+    pub(crate) fn leave(&mut self, id: NodeId, end: End) {
         let node = self.node(id);
         if node.power == Power::Condemned {
             node.switch_off();
             node.disk.kill();
+            if end == End::Failure {
+                self.schedule_boot(id, 0);
+            }
         }
     }
 }

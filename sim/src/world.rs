@@ -228,10 +228,10 @@ impl World {
     fn settle(&mut self) {
         loop {
             let mut state = self.state.borrow_mut();
-            if let Some(node) = state.supply.leaving.pop() {
+            if let Some((node, end)) = state.supply.leaving.pop() {
                 drop(state);
                 self.drop_tasks(node);
-                self.state.borrow_mut().leave(node);
+                self.state.borrow_mut().leave(node, end);
             } else if let Some(fault) = state.supply.due.pop() {
                 let condemned = state.condemned();
                 drop(state);
@@ -290,7 +290,7 @@ impl World {
                     let program = Rc::clone(&self.programs[usize::from(node.0)]);
                     let main = async move {
                         if let Err(refusal) = program(env.clone()).await {
-                            env.refused(refusal.0);
+                            env.refused(refusal);
                         }
                     };
                     self.state.borrow_mut().scheduler.spawn(node, Box::pin(main));

@@ -160,7 +160,7 @@ fn a_refusal_is_told_and_its_node_stays_down() {
     let count = Rc::clone(&boots);
     let node = world.add_node("node", Site::DataCentre, move |_: SimEnv| {
         count.set(count.get() + 1);
-        async { Err(Refusal("a blank disk".to_owned())) }
+        async { Err(Refusal::new("a blank disk")) }
     });
     world.start(node);
     world.run_until(SECOND);

@@ -47,7 +47,7 @@ impl Checkpoint {
 
     fn decode(path: &str, bytes: &Bytes) -> Result<Self, Refusal> {
         codec::decode(Kind::Checkpoint, bytes).map_err(|error| {
-            Refusal(format!("{path}: {error}; restore it from a copy, nothing was changed"))
+            Refusal::new(format!("{path}: {error}; restore it from a copy, nothing was changed"))
         })
     }
 
@@ -77,7 +77,7 @@ mod tests {
         for place in 0..bytes.len() {
             let mut rotten = bytes.to_vec();
             rotten[place] ^= 4;
-            let refusal = Checkpoint::decode("file", &rotten.into()).expect_err("rot").0;
+            let refusal = Checkpoint::decode("file", &rotten.into()).expect_err("rot").reason;
             assert!(refusal.starts_with("file: ") && refusal.contains("restore"), "{refusal}");
         }
     }

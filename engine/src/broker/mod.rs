@@ -32,7 +32,7 @@ use futures_util::{
     lock::Mutex,
 };
 use serde::{Deserialize, Serialize};
-use unplug_sim::env::{Env, Exit, Refusal};
+use unplug_sim::env::{Env, Exit, Refusal, Remedy};
 
 use crate::{
     config::Config,
@@ -112,6 +112,8 @@ pub enum Answer {
     Trimmed(Vec<Offset>),
     /// A leader of this generation has asked before.
     Fenced(Generation),
+    /// The disk is full: nothing of it was taken in. What is there can be read.
+    NoSpace,
     /// The request cannot be served, ever.
     Invalid(String),
 }
@@ -155,7 +157,10 @@ async fn answer<E: Env>(state: Rc<State<E>>, request: Request) -> Result<Answer,
         Request::Produce { partition, tuples } => Ok(state.produce(partition, tuples).await),
         Request::Ends => Ok(Answer::Ends(state.ends.borrow().clone())),
         Request::Read { partition, range } => state.read(partition, range).await,
-        Request::Trim { generation, ends } => state.trim(generation, &ends).await,
+        Request::Trim { generation, ends } => match state.trim(generation, &ends).await {
+            Err(Refusal { remedy: Remedy::Space, .. }) => Ok(Answer::NoSpace),
+            done => done,
+        },
     }
 }
 

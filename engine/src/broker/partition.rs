@@ -70,7 +70,7 @@ impl<E: Env> Part<E> {
         let mut next = first;
         for (producer, seq) in tuples {
             if producers.find(producer, seq) != Found::New {
-                return Err(Refusal(format!(
+                return Err(Refusal::new(format!(
                     "{directory}: tuple {producer}/{seq} at offset {next} is there a second time, \
                      or comes too late; restore the files from a copy, nothing was changed"
                 )));
@@ -114,6 +114,7 @@ impl<E: Env> Part<E> {
 
     /// Appends the tuples that were taken in last, as one frame, which is not durable before
     /// [`Part::sync`] returned. Begins a new segment before, if the last one has `segment_bytes`.
+    /// Where there is no room, it is as if they had not been taken in.
     pub(super) async fn append(
         &mut self,
         files: &Store<E>,
@@ -121,6 +122,21 @@ impl<E: Env> Part<E> {
         segment_bytes: u64,
     ) -> Result<(), Refusal> {
         let base = Offset(self.next.0 - tuples.len() as u64);
+        let appended = self.append_at(base, files, tuples, segment_bytes).await;
+        if appended.is_err() {
+            self.next = base;
+            self.producers.retract(base);
+        }
+        appended
+    }
+
+    async fn append_at(
+        &mut self,
+        base: Offset,
+        files: &Store<E>,
+        tuples: Vec<Tuple>,
+        segment_bytes: u64,
+    ) -> Result<(), Refusal> {
         if self.last().log.bytes() >= segment_bytes {
             self.roll(files, base).await?;
         }

@@ -59,6 +59,13 @@ impl Producers {
         self.0.entry(producer).or_default().places.push((seq, offset));
     }
 
+    /// Forgets the tuples from `next` on: they were not written after all.
+    pub(super) fn retract(&mut self, next: Offset) {
+        for known in self.0.values_mut() {
+            known.places.truncate(known.count_below(next));
+        }
+    }
+
     /// What must be remembered of the tuples below `first`.
     pub(super) fn below(&self, first: Offset) -> Self {
         let below = self.0.iter().map(|(producer, known)| (*producer, known.below(first)));
@@ -114,6 +121,13 @@ mod tests {
         assert_eq!(producers.find(7, 13), Found::Skipped);
         assert_eq!(producers.find(7, 28), Found::New);
         assert_eq!(producers.find(8, 12), Found::New);
+    }
+
+    #[test]
+    fn tuples_that_were_not_written_after_all_are_new_again() {
+        let mut again = producers(10);
+        again.retract(Offset(8));
+        assert_eq!(again, producers(4));
     }
 
     #[test]

@@ -74,7 +74,7 @@ pub(super) fn sort(directory: &str, names: &[String], first: Offset) -> Result<N
             Some(base) if base < first => found.stale.push(name.clone()),
             Some(base) => found.kept.push(base),
             None => {
-                return Err(Refusal(format!(
+                return Err(Refusal::new(format!(
                     "{directory}/{name} is neither a segment nor a checkpoint; move it elsewhere, \
                      nothing was changed"
                 )));
@@ -110,7 +110,7 @@ pub(super) fn scan(directory: &str, segments: &[(Offset, Bytes)]) -> Result<Scan
         for (place, payload) in log.frames {
             let Frame { base, tuples } = decode(&payload, &path)?;
             if base != next {
-                return Err(Refusal(format!(
+                return Err(Refusal::new(format!(
                     "{path}: a frame begins at offset {base} where {next} is next; restore the \
                      file from a copy, nothing was changed"
                 )));
@@ -131,14 +131,14 @@ pub(super) fn scan(directory: &str, segments: &[(Offset, Bytes)]) -> Result<Scan
 /// If it is none of this log's.
 pub(super) fn decode(payload: &Bytes, path: &str) -> Result<Frame, Refusal> {
     postcard::from_bytes(payload).map_err(|_| {
-        Refusal(format!(
+        Refusal::new(format!(
             "{path}: a frame with a good checksum holds no tuples; was it written here?"
         ))
     })
 }
 
 fn missing(directory: &str, offset: Offset) -> Refusal {
-    Refusal(format!(
+    Refusal::new(format!(
         "{directory}: offset {offset} is missing: no segment, and no frame, begins there; restore \
          the files from a copy, nothing was changed"
     ))
@@ -167,7 +167,8 @@ mod tests {
                     Frame { base: Offset(next), tuples: vec![tuple(next), tuple(next + 1)] };
                 next += 2;
                 let payload = postcard::to_stdvec(&frame).expect("plain data").into();
-                bytes.extend_from_slice(&log::frame(sequence, payload));
+                let id = log::id(&format!("log/{}", log_paths::segment_name(base)));
+                bytes.extend_from_slice(&log::frame(id, sequence, payload));
             }
             segments.push((base, bytes.into()));
         }
@@ -175,7 +176,7 @@ mod tests {
     }
 
     fn tuples(segments: &[(Offset, Bytes)]) -> Result<usize, String> {
-        scan("log", segments).map(|scan| scan.tuples.len()).map_err(|refusal| refusal.0)
+        scan("log", segments).map(|scan| scan.tuples.len()).map_err(|refusal| refusal.reason)
     }
 
     fn names(names: &[&str]) -> Vec<String> {
@@ -241,7 +242,7 @@ mod tests {
         let mut found = segments(&[2, 2, 2]);
         found[1].1 = found[2].1.clone();
         let refusal = tuples(&found).expect_err("misplaced");
-        assert!(refusal.contains("a frame begins at offset 8 where 4 is next"), "{refusal}");
+        assert!(refusal.starts_with("log/0000000000000004, byte 0: damaged"), "{refusal}");
     }
 
     #[test]
@@ -259,7 +260,7 @@ mod tests {
     #[test]
     fn a_missing_first_offset_and_an_unknown_name_are_refused() {
         let refusal =
-            |list: &[&str], first| sort("log", &names(list), Offset(first)).expect_err("").0;
+            |list: &[&str], first| sort("log", &names(list), Offset(first)).expect_err("").reason;
         assert!(refusal(&[], 0).starts_with("log: offset 0 is missing"));
         assert!(refusal(&[FOUR, NINE], 0).starts_with("log: offset 0 is missing"));
         assert!(refusal(&[ZERO, NINE], 4).starts_with("log: offset 4 is missing"));

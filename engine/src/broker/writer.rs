@@ -3,7 +3,7 @@
 
 use futures_channel::{mpsc, oneshot};
 use futures_util::{StreamExt, future::try_join_all};
-use unplug_sim::env::{Env, Exit};
+use unplug_sim::env::{Env, Exit, Refusal, Remedy};
 
 use crate::{
     defect::Defect,
@@ -22,6 +22,9 @@ pub(super) struct Waiting {
     tuples: Vec<Tuple>,
     answer: oneshot::Sender<Answer>,
 }
+
+/// An answer that waits for the sync: of which partition, for whom, and what.
+type Ready = (usize, oneshot::Sender<Answer>, Answer);
 
 impl<E: Env> State<E> {
     /// Has the writer take tuples; answers when they are durable.
@@ -83,12 +86,17 @@ impl<E: Env> State<E> {
             for Waiting { partition, tuples, answer } in round {
                 let place = usize::from(partition.0);
                 let part = &mut *self.parts[place].lock().await;
-                answers.push((answer, place_tuples(part, tuples, &mut touched[place])));
+                let placed = place_tuples(part, tuples, &mut touched[place]);
+                answers.push((place, answer, placed));
             }
             for (place, tuples) in touched.iter_mut().enumerate().filter(|(_, new)| !new.is_empty())
             {
                 let part = &mut *self.parts[place].lock().await;
-                part.append(&self.files, std::mem::take(tuples), self.config.segment_bytes).await?;
+                let tuples = std::mem::take(tuples);
+                match part.append(&self.files, tuples, self.config.segment_bytes).await {
+                    Err(Refusal { remedy: Remedy::Space, .. }) => no_space(place, &mut answers),
+                    done => done?,
+                }
             }
             if early {
                 self.publish().await;
@@ -137,8 +145,16 @@ fn place_tuples<E: Env>(part: &mut Part<E>, tuples: Vec<Tuple>, new: &mut Vec<Tu
     Answer::Produced(offsets)
 }
 
-fn reply(answers: impl Iterator<Item = (oneshot::Sender<Answer>, Answer)>) {
-    for (waiting, answer) in answers {
+/// A partition could not take anything in. An answer may also stand for tuples of another request
+/// of the same round, so all of them are taken back.
+fn no_space(place: usize, answers: &mut [Ready]) {
+    for (_, _, answer) in answers.iter_mut().filter(|(part, ..)| *part == place) {
+        *answer = Answer::NoSpace;
+    }
+}
+
+fn reply(answers: impl Iterator<Item = Ready>) {
+    for (_, waiting, answer) in answers {
         // Whoever asked may have given up.
         drop(waiting.send(answer));
     }

@@ -70,7 +70,7 @@ impl<E: Env> Leader<E> {
                 None => self.plan(before.as_ref()).await?,
             };
             if offsets.pipeline != config.pipeline.fingerprint() {
-                return Err(End::Refused(Refusal(format!(
+                return Err(End::Refused(Refusal::new(format!(
                     "offsets/{} was planned for another pipeline; run that one until the epoch is \
                      committed, then change it",
                     offsets.epoch
@@ -101,7 +101,7 @@ impl<E: Env> Leader<E> {
         let floor = *self.floor.borrow();
         let resume = recovery::resume(floor, &offsets, &commits)?;
         if ahead > resume.committed {
-            return Err(End::Refused(Refusal(format!(
+            return Err(End::Refused(Refusal::new(format!(
                 "a sink has published epoch {ahead}, and the last commit is commits/{}; restore \
                  the stores from copies, nothing was changed",
                 resume.committed
@@ -138,7 +138,7 @@ impl<E: Env> Leader<E> {
                 let numbers = scan.registers.into_iter().map(|(name, value)| {
                     register::number(&name)
                         .map(|number| (number, value))
-                        .ok_or_else(|| Refusal(format!("the register {name} has no number")))
+                        .ok_or_else(|| Refusal::new(format!("the register {name} has no number")))
                 });
                 numbers.collect::<Result<Vec<_>, _>>()
             };
@@ -163,7 +163,7 @@ impl<E: Env> Leader<E> {
             published = self.published().await?.0;
         }
         if published < lowest {
-            return Err(End::Refused(Refusal(format!(
+            return Err(End::Refused(Refusal::new(format!(
                 "a sink has published epoch {published}, and the floor is epoch {lowest}: what it \
                  lacks was collected; restore the sink's disk from a copy, nothing was changed"
             ))));
@@ -266,7 +266,7 @@ impl Decided {
         let find = |registers: &[(u64, Bytes)], name: &str| {
             let found = registers.iter().find(|(number, _)| *number == epoch.0);
             found.map(|(_, value)| value.clone()).ok_or_else(|| {
-                Refusal(format!(
+                Refusal::new(format!(
                     "{name} is missing, and was there before; restore the stores from copies"
                 ))
             })

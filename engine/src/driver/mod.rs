@@ -211,10 +211,10 @@ impl<E: Env> Node<E> {
 
 fn decoded<T: serde::de::DeserializeOwned>(name: &str, value: &[u8]) -> Result<T, Refusal> {
     codec::decode(Kind::Register, value).map_err(|error: CodecError| {
-        Refusal(format!("{name}: {error}; was it decided by another version?"))
+        Refusal::new(format!("{name}: {error}; was it decided by another version?"))
     })
 }
 
 fn unexpected(role: &str, answer: &impl std::fmt::Debug) -> Refusal {
-    Refusal(format!("the {role} answers {answer:?}; does it run the same version?"))
+    Refusal::new(format!("the {role} answers {answer:?}; does it run the same version?"))
 }

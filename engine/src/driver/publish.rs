@@ -93,7 +93,7 @@ impl<E: Env> Leader<E> {
         // Left for the next time, if it does not answer now.
         match node.rpc.call(node.config.cluster.broker, &request, PATIENCE).await {
             Ok(broker::Answer::Fenced(_)) => Err(End::Fenced),
-            Ok(broker::Answer::Invalid(reason)) => Err(Refusal(format!(
+            Ok(broker::Answer::Invalid(reason)) => Err(Refusal::new(format!(
                 "the source cannot be trimmed to what epoch {epoch} has read: {reason}; restore \
                  the broker's log from a copy"
             ))

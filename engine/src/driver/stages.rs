@@ -113,7 +113,7 @@ impl<E: Env> Leader<E> {
                 tasks.failed(launch);
                 None
             }
-            Ok(Answer::Refused(reason)) => return Err(Refusal(reason).into()),
+            Ok(Answer::Refused(reason)) => return Err(Refusal::new(reason).into()),
             Ok(Answer::Fenced(_)) => return Err(End::Fenced),
             Ok(Answer::Failed(_) | Answer::Block(_) | Answer::NoBlock) | Err(_) => {
                 tasks.failed(launch);

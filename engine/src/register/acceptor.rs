@@ -21,6 +21,8 @@ use crate::{
 pub enum Refused {
     /// It forgot what it voted for, and has not learned enough from the others yet.
     Abstaining,
+    /// Its disk is full.
+    NoSpace,
     /// A higher generation leads.
     Fenced(Generation),
     /// The register is not kept any more.

@@ -11,7 +11,7 @@ use super::{
     server::Server,
 };
 use crate::{
-    durable::{self, Put},
+    durable::{self, Content, Put, uninterrupted},
     epoch::{BlobRef, FloorRecord, checksum},
     register::Refused,
     steps::Step,
@@ -59,11 +59,17 @@ impl<E: Env> Server<E> {
     }
 
     pub(super) async fn get(&self, file: &str) -> Result<Body, Refusal> {
-        Ok(Body::Blob(self.files.read_if_there(&format!("{BLOBS}/{file}")).await?))
+        // Of what cannot be read here there is a copy elsewhere.
+        let blob = match self.files.read_sound(&format!("{BLOBS}/{file}")).await? {
+            Content::Bytes(bytes) => Some(bytes),
+            Content::Absent | Content::Unreadable => None,
+        };
+        Ok(Body::Blob(blob))
     }
 
     pub(super) async fn has(&self, file: &str) -> bool {
-        self.env.disk().metadata(&format!("{BLOBS}/{file}")).await.is_ok()
+        let (disk, path) = (self.env.disk(), format!("{BLOBS}/{file}"));
+        uninterrupted(|| disk.metadata(&path)).await.is_ok()
     }
 
     /// The names of the files behind `after`, a page of them.
@@ -76,7 +82,8 @@ impl<E: Env> Server<E> {
     }
 
     async fn names(&self) -> Result<Vec<String>, Refusal> {
-        let names = self.env.disk().read_dir(BLOBS).await;
+        let disk = self.env.disk();
+        let names = uninterrupted(|| disk.read_dir(BLOBS)).await;
         let mut names = names.map_err(|error| durable::failed("list", BLOBS, error))?;
         names.retain(|name| !durable::is_temporary(name));
         Ok(names)

@@ -16,7 +16,7 @@ use unplug_sim::env::{Env, Refusal};
 use crate::{
     codec::{self, CodecError, Kind},
     config::Config,
-    durable::Store,
+    durable::{Content, Store},
     epoch::FloorRecord,
     identity,
     register::{Slot, Stamp},
@@ -91,7 +91,7 @@ pub(crate) async fn boot<E: Env>(
     let files = Store::new(env, config.defects);
     let stores = &config.cluster.stores;
     let place = stores.iter().position(|node| *node == env.node());
-    let place = place.ok_or_else(|| Refusal(format!("{} is none of the stores", env.node())))?;
+    let place = place.ok_or_else(|| Refusal::new(format!("{} is none of the stores", env.node())))?;
     let store = u16::try_from(place).expect("few stores");
     files.settle_root(&["identity", "floor"]).await?;
     // Leave to rebuild is for a blank disk: one of another store, or of another version, stays as
@@ -112,7 +112,7 @@ pub(crate) async fn boot<E: Env>(
     let damaged = registers.damaged.first().cloned().or_else(|| floor.as_ref().err().cloned());
     if let Some(damage) = damaged {
         if stores.len() == 1 {
-            return Err(Refusal(format!("{damage}; restore it from a copy, nothing was changed")));
+            return Err(Refusal::new(format!("{damage}; restore it from a copy, nothing was changed")));
         }
         // That it forgot must be known at the next boot, too: only then the damage may go.
         identity.serving = false;
@@ -126,14 +126,14 @@ pub(crate) async fn boot<E: Env>(
 }
 
 async fn read_identity<E: Env>(files: &Store<E>, store: u16) -> Result<Identity, Refusal> {
-    identity::check(files, ROLE).await.map_err(|Refusal(reason)| {
-        Refusal(format!("{reason}; or give it leave to rebuild itself from the other stores"))
+    identity::check(files, ROLE).await.map_err(|Refusal { reason, .. }| {
+        Refusal::new(format!("{reason}; or give it leave to rebuild itself from the other stores"))
     })?;
     let identity: Identity = identity::decode(&files.read(identity::PATH).await?)?;
     if identity.stamp.store == store {
         return Ok(identity);
     }
-    Err(Refusal(format!(
+    Err(Refusal::new(format!(
         "{}: the disk is store {}'s, and this node is store {store}",
         identity::PATH,
         identity.stamp.store
@@ -143,7 +143,7 @@ async fn read_identity<E: Env>(files: &Store<E>, store: u16) -> Result<Identity,
 /// A disk on which nothing is known: all has to come from the others.
 async fn blank<E: Env>(files: &Store<E>, stamp: Stamp) -> Result<Identity, Refusal> {
     if stamp.known.len() == 1 {
-        return Err(Refusal(
+        return Err(Refusal::new(
             "the only store cannot be rebuilt: nobody knows what it promised; restore its disk \
              from a copy"
                 .to_owned(),
@@ -168,10 +168,16 @@ async fn read_registers<E: Env>(files: &Store<E>) -> Result<Registers, Refusal> 
     let mut registers = Registers { slots: BTreeMap::new(), damaged: Vec::new() };
     for file in files.settle(REGISTERS).await? {
         let path = format!("{REGISTERS}/{file}");
-        match codec::decode::<RegisterFile>(Kind::Register, &files.read(&path).await?) {
-            Ok(RegisterFile { name, slot }) => {
+        let Content::Bytes(bytes) = files.read_sound(&path).await? else {
+            registers.damaged.push(format!("{path}: the device cannot read it"));
+            continue;
+        };
+        match codec::decode::<RegisterFile>(Kind::Register, &bytes) {
+            Ok(RegisterFile { name, slot }) if file_name(&name) == file => {
                 registers.slots.insert(name, slot);
             }
+            // A sound register in the place of another: it was written or read at a wrong place.
+            Ok(_) => registers.damaged.push(unsound(&path, CodecError::Damaged)?),
             Err(error) => registers.damaged.push(unsound(&path, error)?),
         }
     }
@@ -183,7 +189,7 @@ fn unsound(path: &str, error: CodecError) -> Result<String, Refusal> {
     match error {
         CodecError::Damaged => Ok(format!("{path}: {error}")),
         CodecError::Version(_) => {
-            Err(Refusal(format!("{path}: {error}; run that version, nothing was changed")))
+            Err(Refusal::new(format!("{path}: {error}; run that version, nothing was changed")))
         }
     }
 }

@@ -167,7 +167,7 @@ impl<E: Env> Server<E> {
     async fn ask(&self, node: NodeId, request: Request) -> Answer {
         loop {
             let answer: Answer = self.rpc.insist(node, &request).await;
-            if !matches!(answer.body, Body::Refused(Refused::Abstaining)) {
+            if !matches!(answer.body, Body::Refused(Refused::Abstaining | Refused::NoSpace)) {
                 return answer;
             }
             self.env.sleep(PAUSE).await;

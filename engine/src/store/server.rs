@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures_util::lock::{Mutex, OwnedMutexGuard};
-use unplug_sim::env::{Env, Refusal};
+use unplug_sim::env::{Env, Refusal, Remedy};
 
 use super::{
     Answer, Body, Request,
@@ -66,7 +66,18 @@ impl<E: Env> Server<E> {
     }
 
     pub(super) async fn answer(self: Rc<Self>, request: Request) -> Result<Answer, Refusal> {
-        let body = match request {
+        let body = match self.carry_out(request).await {
+            // Nothing was promised, and what is here can still be read.
+            Err(Refusal { remedy: Remedy::Space, .. }) => Body::Refused(Refused::NoSpace),
+            done => done?,
+        };
+        // What the answer says of others is what was known when it was ready, not before.
+        let stamp = self.acceptor.borrow().stamp().clone();
+        Ok(Answer { stamp, body })
+    }
+
+    async fn carry_out(self: &Rc<Self>, request: Request) -> Result<Body, Refusal> {
+        Ok(match request {
             Request::Vote { generation, name, ask } => {
                 self.vote(self.claimed(generation), name, ask).await?
             }
@@ -102,10 +113,7 @@ impl<E: Env> Server<E> {
             Request::Incarnations | Request::HandOver { .. } | Request::Files { .. } => {
                 Body::Refused(Refused::Abstaining)
             }
-        };
-        // What the answer says of others is what was known when it was ready, not before.
-        let stamp = self.acceptor.borrow().stamp().clone();
-        Ok(Answer { stamp, body })
+        })
     }
 
     pub(super) fn is_serving(&self) -> bool {

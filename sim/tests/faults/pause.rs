@@ -271,7 +271,7 @@ fn a_program_that_refuses_in_the_poll_that_was_struck_is_down() {
     let mut world = World::new(exact(1));
     add(&mut world, "quitter", |env: SimEnv| async move {
         env.mark("edge");
-        Err(unplug_sim::env::Refusal("enough".to_owned()))
+        Err(unplug_sim::env::Refusal::new("enough"))
     });
     let mark = EffectFilter::Mark("edge".to_owned());
     load(&mut world, [on("quitter", mark, 1, Edge::After, pause("quitter", 100))]);

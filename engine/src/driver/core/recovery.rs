@@ -53,7 +53,7 @@ pub fn resume(
 }
 
 fn lost(what: &str) -> Refusal {
-    Refusal(format!("{what}; restore the stores from copies, nothing was changed"))
+    Refusal::new(format!("{what}; restore the stores from copies, nothing was changed"))
 }
 
 #[cfg(test)]
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn a_gap_is_refused_with_its_place() {
         let refusal = |floor, offsets: &[u64], commits: &[u64]| {
-            resume(floor, offsets, commits).expect_err("a gap").0
+            resume(floor, offsets, commits).expect_err("a gap").reason
         };
         let first = refusal(None, &[1, 3], &[1]);
         assert!(first.starts_with("offsets/2 is missing, and offsets/3 is there"), "{first}");
