@@ -216,7 +216,9 @@ impl<E: Env> Store<E> {
     /// Any disk error, and a directory where only files belong.
     pub async fn settle(&self, dir: &str) -> Result<Vec<String>, Refusal> {
         let disk = self.env.disk();
-        let names = uninterrupted(|| disk.read_dir(dir)).await.map_err(|error| failed("list", dir, error))?;
+        let names = uninterrupted(|| disk.read_dir(dir))
+            .await
+            .map_err(|error| failed("list", dir, error))?;
         let (leftovers, names): (Vec<_>, Vec<_>) =
             names.into_iter().partition(|name| is_temporary(name));
         for name in leftovers {
@@ -237,7 +239,9 @@ impl<E: Env> Store<E> {
     /// Any disk error.
     pub async fn settle_root(&self, files: &[&str]) -> Result<(), Refusal> {
         let disk = self.env.disk();
-        let names = uninterrupted(|| disk.read_dir("/")).await.map_err(|error| failed("list", "/", error))?;
+        let names = uninterrupted(|| disk.read_dir("/"))
+            .await
+            .map_err(|error| failed("list", "/", error))?;
         for name in names {
             if is_temporary(&name) {
                 self.remove(&format!("/{name}")).await?;

@@ -56,5 +56,8 @@ pub(crate) fn of_role(identity: &Identity, role: &str) -> Result<(), Refusal> {
     if identity.role == role {
         return Ok(());
     }
-    Err(Refusal::new(format!("{PATH}: the disk is a {}'s, and this node is a {role}", identity.role)))
+    Err(Refusal::new(format!(
+        "{PATH}: the disk is a {}'s, and this node is a {role}",
+        identity.role
+    )))
 }

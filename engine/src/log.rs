@@ -180,7 +180,8 @@ impl<E: Env> Log<E> {
         let bytes = read_range(&self.file, place.position, place.len)
             .await
             .map_err(|error| failed("read", &self.path, error))?;
-        let frame = whole(id(&self.path), &bytes).map_err(|error| damaged(&self.path, place.position, &error))?;
+        let frame = whole(id(&self.path), &bytes)
+            .map_err(|error| damaged(&self.path, place.position, &error))?;
         Ok(frame.payload)
     }
 }

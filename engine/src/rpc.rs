@@ -74,7 +74,10 @@ impl<E: Env> Rpc<E> {
     /// If something else holds the port.
     pub fn open(env: &E) -> Result<Self, Refusal> {
         let socket = env.net().bind(PORT).map_err(|error| {
-            Refusal::new(format!("port {}: {error}; is another process of this node running?", PORT.0))
+            Refusal::new(format!(
+                "port {}: {error}; is another process of this node running?",
+                PORT.0
+            ))
         })?;
         let waiting = RefCell::default();
         let shared = Shared { env: env.clone(), socket, waiting, serving: RefCell::default() };

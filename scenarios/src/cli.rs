@@ -80,6 +80,9 @@ pub struct RunArgs {
     /// Switch a planted defect on; may be given several times
     #[arg(long = "defect", value_name = "NAME")]
     pub defects: Vec<String>,
+    /// Give all nodes disks of this profile, rather than of one that each seed draws
+    #[arg(long, value_name = "PROFILE")]
+    pub disk: Option<String>,
     /// The folder for failure files
     #[arg(long, value_name = "DIR", default_value = "failures")]
     pub failures: PathBuf,

@@ -8,7 +8,11 @@ use unplug_engine::{
     defect::Defects,
     pipeline::{Pipeline, Spec},
 };
-use unplug_sim::{SimEnv, Site, World, WorldConfig, env::NodeId};
+use unplug_sim::{
+    SimEnv, Site, World, WorldConfig,
+    disk::{Disk, Profile},
+    env::NodeId,
+};
 
 use crate::{
     clients::{self, Clients},
@@ -85,7 +89,7 @@ pub fn build(
         ..WorldConfig::new(seed)
     });
     for (role, index) in engine_nodes(scenario) {
-        add(&mut world, (role, index), &config)?;
+        add(&mut world, (role, index), (scenario.disk.of(role, seed), &config))?;
     }
     for number in (0..=u16::MAX).take_while(|number| u32::from(*number) < producers) {
         let shared = Rc::clone(&clients);
@@ -174,7 +178,7 @@ fn config(scenario: &Scenario, seed: u64) -> Result<Config, Invalid> {
 fn add(
     world: &mut World,
     (role, index): (topology::Role, u32),
-    config: &Rc<Config>,
+    (profile, config): (Profile, &Rc<Config>),
 ) -> Result<(), Invalid> {
     let name = &role.node(index);
     let role = match role {
@@ -192,13 +196,10 @@ fn add(
     };
     let node = world.add_node(name, Site::DataCentre, program);
     let index = u16::try_from(index).expect("checked: few nodes");
+    world.disk(node, |disk| *disk = Disk::with_profile(profile));
     for (path, bytes) in config.format(role, index) {
         let formatted = world.disk(node, |disk| match path.strip_suffix('/') {
-            Some(directory) => disk.create_dir(directory).and_then(|()| {
-                let sync = disk.begin_sync_dir("/")?;
-                disk.end_sync(sync);
-                Ok(())
-            }),
+            Some(directory) => disk.create_dir(directory).map(|()| disk.make_durable()),
             None => disk.put_durable(&path, &bytes),
         });
         formatted.map_err(|error| {

@@ -109,6 +109,10 @@ fn chosen(args: &RunArgs) -> Result<Vec<Scenario>, Invalid> {
     };
     for scenario in &mut scenarios {
         defects::switch_on(&mut scenario.defects, &args.defects)?;
+        if let Some(profile) = &args.disk {
+            scenario.disk.profile.clone_from(profile);
+            scenario.disk.check().map_err(|error| error.within("--disk"))?;
+        }
     }
     Ok(scenarios)
 }

@@ -208,8 +208,10 @@ fn drive(
             return verdict(VerdictKind::OverBudget, message);
         }
         let ended = world.ended();
-        if !ended.is_empty() {
-            return ended.iter().map(|ended| end_verdict(world, ended)).collect();
+        let unforgiven = ended.iter().filter(|ended| !forgiven(ended, plan));
+        let verdicts: Vec<_> = unforgiven.map(|ended| end_verdict(world, ended)).collect();
+        if !verdicts.is_empty() {
+            return verdicts;
         }
         if clients.finished.get() == readers {
             return Vec::new();
@@ -279,10 +281,16 @@ impl Patience {
     }
 }
 
+/// A program may fail, to be started again, where the plan lets a disk fail. It must not otherwise.
+fn forgiven(ended: &Ended, plan: &Plan) -> bool {
+    ended.end == End::Failure && plan.faults.iter().any(|fault| fault.what.fails_disk())
+}
+
 fn end_verdict(world: &World, ended: &Ended) -> Verdict {
     let kind = match ended.end {
         End::Panic => VerdictKind::Panicked,
-        End::Refusal => VerdictKind::RefusedWrongly,
+        // One that nothing forgives: see `forgiven`.
+        End::Refusal | End::Failure => VerdictKind::RefusedWrongly,
     };
     let message = format!("{} at {} ns: {}", world.name(ended.node), ended.at_ns, ended.message);
     Verdict { kind, message }

@@ -13,6 +13,7 @@
 //! Numbers are integers, with their unit in their name; a range is `[low, high]`, and a probability
 //! is `[cases, of so many]`.
 
+mod disks;
 mod faults;
 
 use std::collections::BTreeMap;
@@ -20,7 +21,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use unplug_sim::{ClockConfig, NetworkConfig};
 
-pub use self::faults::{Classes, Faults, Generate};
+pub use self::{
+    disks::{DRAWN, Disks},
+    faults::{Classes, Faults, Generate},
+};
 
 use crate::{
     input::{self, Invalid},
@@ -61,6 +65,9 @@ pub struct Scenario {
     /// The links between any two nodes.
     #[serde(default)]
     pub network: NetworkConfig,
+    /// The disks of the data centre's nodes.
+    #[serde(default)]
+    pub disk: Disks,
     /// How wrong the clocks of the data centre's nodes are.
     #[serde(default)]
     pub clocks: ClockConfig,

@@ -40,6 +40,8 @@ pub(crate) fn scenario(scenario: &Scenario) -> Result<(), Invalid> {
         }
     }
     network(&scenario.network)?;
+    scenario.disk.check()?;
+    ratio("disk.glitches", scenario.disk.glitches)?;
     within("clocks.wall_skew_ns", scenario.clocks.wall_skew_ns, 0..=24 * HOUR)?;
     within("clocks.drift_ppm", scenario.clocks.drift_ppm, 0..=ClockConfig::DRIFT_PPM_MAX)?;
     engine(scenario)?;

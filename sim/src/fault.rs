@@ -220,6 +220,12 @@ impl Action {
         }
     }
 
+    /// Whether operations on a disk may fail by it, so that a program may have to start again.
+    #[must_use]
+    pub const fn fails_disk(&self) -> bool {
+        matches!(self, Self::BitRot { .. })
+    }
+
     /// The kind's name as it stands in JSON, for tables and counts.
     #[must_use]
     pub fn kind(&self) -> &'static str {

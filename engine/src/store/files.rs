@@ -91,7 +91,8 @@ pub(crate) async fn boot<E: Env>(
     let files = Store::new(env, config.defects);
     let stores = &config.cluster.stores;
     let place = stores.iter().position(|node| *node == env.node());
-    let place = place.ok_or_else(|| Refusal::new(format!("{} is none of the stores", env.node())))?;
+    let place =
+        place.ok_or_else(|| Refusal::new(format!("{} is none of the stores", env.node())))?;
     let store = u16::try_from(place).expect("few stores");
     files.settle_root(&["identity", "floor"]).await?;
     // Leave to rebuild is for a blank disk: one of another store, or of another version, stays as
@@ -112,7 +113,9 @@ pub(crate) async fn boot<E: Env>(
     let damaged = registers.damaged.first().cloned().or_else(|| floor.as_ref().err().cloned());
     if let Some(damage) = damaged {
         if stores.len() == 1 {
-            return Err(Refusal::new(format!("{damage}; restore it from a copy, nothing was changed")));
+            return Err(Refusal::new(format!(
+                "{damage}; restore it from a copy, nothing was changed"
+            )));
         }
         // That it forgot must be known at the next boot, too: only then the damage may go.
         identity.serving = false;

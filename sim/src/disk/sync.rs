@@ -111,9 +111,13 @@ impl Disk {
 
     /// Everything that is pending becomes durable, as by `sync(2)`; on a drive that lies, nothing.
     pub fn sync_everything(&mut self) {
-        if self.profile.sync == SyncCovers::Nothing {
-            return;
+        if self.profile.sync != SyncCovers::Nothing {
+            self.make_durable();
         }
+    }
+
+    /// For formatting: everything that is pending becomes durable, on a drive that lies, too.
+    pub fn make_durable(&mut self) {
         for inode in self.dirty.clone() {
             // It may be gone by now, with the last durable name of another one.
             if self.inodes.contains_key(&inode) {
