@@ -196,8 +196,7 @@ fn add(
         let formatted = world.disk(node, |disk| match path.strip_suffix('/') {
             Some(directory) => disk.create_dir(directory).and_then(|()| {
                 let sync = disk.begin_sync_dir("/")?;
-                disk.end_sync(sync);
-                Ok(())
+                disk.end_sync(sync)
             }),
             None => disk.put_durable(&path, &bytes),
         });

@@ -206,7 +206,8 @@ struct Syncing<B> {
     request: Request,
     begin: Option<B>,
     alarm: Alarm,
-    end: Option<(Rc<Cell<bool>>, u64)>,
+    /// What became of it, once it has ended, and when that is.
+    end: Option<(Rc<Cell<Option<DiskResult<()>>>>, u64)>,
 }
 
 impl<B> Unpin for Syncing<B> {}
@@ -234,20 +235,18 @@ impl<B: FnOnce(&mut Model) -> DiskResult<Sync>> Future for Syncing<B> {
                     Err(error) => return Poll::Ready(Err(error)),
                 };
                 let ends_ns = state.now_ns + state.disk_latency(node, Cost::Sync);
-                let done = Rc::new(Cell::new(false));
+                let done = Rc::new(Cell::new(None));
                 let event = Event::EndSync { node, boot, sync, done: Rc::clone(&done) };
                 state.queue.push(ends_ns, event);
                 *end = Some((done, ends_ns));
             }
-            match end {
-                Some((done, _)) if done.get() => Poll::Ready(Ok(())),
-                Some((_, ends_ns)) => {
-                    // Behind the event that ends the sync, since it is scheduled later.
-                    alarm.set(state, context, *ends_ns);
-                    Poll::Pending
-                }
-                None => Poll::Pending,
+            let Some((done, ends_ns)) = end else { return Poll::Pending };
+            if let Some(result) = done.get() {
+                return Poll::Ready(result);
             }
+            // Behind the event that ends the sync, since it is scheduled later.
+            alarm.set(state, context, *ends_ns);
+            Poll::Pending
         });
         poll.unwrap_or(Poll::Pending)
     }

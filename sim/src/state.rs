@@ -8,7 +8,7 @@ use crate::{
     config::{Site, WorldConfig},
     disk::{Disk, Sync},
     disturbance::Throttle,
-    env::NodeId,
+    env::{DiskResult, NodeId},
     net::{InFlight, Links, Sockets},
     pause::Pause,
     plan::Supply,
@@ -34,7 +34,7 @@ pub(crate) enum Event {
         node: NodeId,
         boot: u32,
         sync: Sync,
-        done: Rc<Cell<bool>>,
+        done: Rc<Cell<Option<DiskResult<()>>>>,
     },
     /// A fault's time has come.
     Arm(usize),

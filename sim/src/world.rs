@@ -276,8 +276,7 @@ impl World {
             }
             Event::EndSync { node, boot, sync, done } => {
                 if state.end_of_sync((node, boot)) {
-                    state.node(node).disk.end_sync(sync);
-                    done.set(true);
+                    done.set(Some(state.node(node).disk.end_sync(sync)));
                     state.strike_after();
                 }
             }
