@@ -103,6 +103,9 @@ fn images_agree(disk: &Disk) -> Result<(), TestCaseError> {
     prop_assert_eq!(kept.tree(), live.clone(), "a crash that keeps all");
     prop_assert_eq!(kept.image_hash(), disk.image_hash());
     prop_assert_eq!(kept.pending(), 0);
+    let mut killed = disk.clone();
+    killed.kill();
+    prop_assert_eq!(kept.used(), killed.used(), "space counted anew, and step by step");
     let mut synced = disk.clone();
     sync_all(&mut synced);
     prop_assert_eq!(synced.durable_tree(), live, "a crash after all was synced");

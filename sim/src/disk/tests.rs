@@ -6,8 +6,10 @@
 mod content;
 mod errors;
 mod lifecycle;
+mod media;
 mod names;
 mod rot;
+mod space;
 
 use std::collections::BTreeSet;
 
