@@ -71,9 +71,9 @@ impl Disk {
         if armed.what == DiskFault::Sync(SyncFault::RevertNow) {
             self.evict_file(sync.inode);
         }
-        self.tell_later(sync.inode, true);
+        let errors = self.raise(sync.inode);
+        errors.unseen = true;
         // A handle that was closed meanwhile is told as well, if somebody still waits.
-        let errors = self.faults.get_or_insert_default().errors.entry(sync.inode).or_default();
         errors.due.extend(sync.handle);
         self.tell(sync)
     }
@@ -131,7 +131,7 @@ impl Disk {
     /// The kernel fails to write back what is unsynced of a file.
     pub(super) fn fail_write_back(&mut self, number: InodeNumber, what: DiskFault) {
         self.lose_unsynced(number, self.operation_last);
-        self.tell_later(number, what == DiskFault::Sync(SyncFault::LateReport));
+        self.raise(number).unseen = what == DiskFault::Sync(SyncFault::LateReport);
     }
 
     fn lose_unsynced(&mut self, number: InodeNumber, covers: u64) {
@@ -141,12 +141,12 @@ impl Disk {
     }
 
     /// Lets the next sync of each open handle of a file fail.
-    fn tell_later(&mut self, number: InodeNumber, unseen: bool) {
+    fn raise(&mut self, number: InodeNumber) -> &mut Errors {
         let open = self.handles.iter().filter(|(_, opened)| opened.inode == number);
         let open: Vec<Handle> = open.map(|(handle, _)| *handle).collect();
         let errors = self.faults.get_or_insert_default().errors.entry(number).or_default();
         errors.due.extend(open);
-        errors.unseen = unseen;
+        errors
     }
 
     fn evict_file(&mut self, number: InodeNumber) {

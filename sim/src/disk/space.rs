@@ -22,9 +22,15 @@ impl Disk {
         self.space.capacity = capacity;
     }
 
-    /// Lets nothing be free, whatever the capacity and whatever is removed, until it is set back.
-    pub const fn set_full(&mut self, full: bool) {
-        self.space.full = full;
+    /// Lets nothing be free, whatever the capacity and whatever is removed, until
+    /// [`Disk::unfill`].
+    pub const fn fill(&mut self) {
+        self.space.full = true;
+    }
+
+    /// Ends what [`Disk::fill`] began.
+    pub const fn unfill(&mut self) {
+        self.space.full = false;
     }
 
     /// The sum of all files' lengths, in bytes. Costs nothing.

@@ -94,13 +94,13 @@ fn a_replaced_file_gives_its_space_back_and_truncation_does() {
 }
 
 #[test]
-fn on_a_disk_that_is_set_full_removing_frees_nothing() {
+fn on_a_disk_that_was_filled_removing_frees_nothing() {
     let mut disk = formatted(&[("a", "aaaa"), ("b", "bb")]);
-    disk.set_full(true);
+    disk.fill();
     disk.remove("a").unwrap();
     assert_eq!(append(&mut disk, "b", 1), Err(DiskError::NoSpace));
     assert_eq!(disk.create_dir("d"), Err(DiskError::NoSpace));
-    disk.set_full(false);
+    disk.unfill();
     assert_eq!(append(&mut disk, "b", 1), Ok(1));
 }
 
@@ -108,7 +108,7 @@ fn on_a_disk_that_is_set_full_removing_frees_nothing() {
 fn a_replacement_has_the_same_capacity_and_is_not_full() {
     let mut disk = formatted(&[("a", "aaaa")]);
     disk.set_capacity(Some(3));
-    disk.set_full(true);
+    disk.fill();
     let mut new = disk.replacement();
     new.open("b", OpenMode::CreateNew).unwrap();
     assert_eq!(append(&mut new, "b", 9), Ok(3));
