@@ -438,7 +438,7 @@ impl File for SimFile {
         let handle = self.handle;
         let request = Request::file("write_at", handle, xxh3_64(&bytes) ^ offset);
         self.env.operate_file(request, Cost::Write, bytes.len(), move |model, len| {
-            model.write_at(handle, offset, &bytes[..len])
+            model.write_bytes_at(handle, offset, bytes.slice(..len))
         })
     }
 
@@ -447,7 +447,7 @@ impl File for SimFile {
         let handle = self.handle;
         let request = Request::file("append", handle, xxh3_64(&bytes));
         self.env.operate_file(request, Cost::Write, bytes.len(), move |model, len| {
-            model.append(handle, &bytes[..len])
+            model.append_bytes(handle, bytes.slice(..len))
         })
     }
 
@@ -462,7 +462,7 @@ impl File for SimFile {
     fn sync_data(&self) -> impl Future<Output = DiskResult<()>> + 'static {
         let handle = self.handle;
         let request = Request::file("sync_data", handle, 1);
-        self.env.sync(request, move |model| model.begin_sync_file(handle))
+        self.env.sync(request, move |model| model.begin_sync_data(handle))
     }
 
     #[track_caller]
