@@ -214,7 +214,10 @@ fn push(faults: &mut Vec<Fault>, from_ns: u64, blow: Blow) -> Before {
         | Action::Partition { .. }
         | Action::ClockStep { .. }
         | Action::DiskLoss { .. }
-        | Action::BitRot { .. } => None,
+        | Action::DiskFault { .. }
+        | Action::DiskFull { .. }
+        | Action::SlowDisk { .. }
+        | Action::DiskStall { .. } => None,
     };
     faults.push(Fault { when: Trigger { from_ns, on }, what });
     Before { over_ns, leader_ns: leader_ns.filter(|_| victim.is_some_and(Victim::leads)) }

@@ -71,7 +71,8 @@ impl ClockConfig {
     pub const DRIFT_PPM_MAX: u32 = 500_000;
 }
 
-/// How long disk operations take. Each draws from its range, whatever else the disk does.
+/// How long disk operations take, and how often they do less than they were asked to. Each draws
+/// from its range, whatever else the disk does.
 #[derive(Clone, Debug)]
 pub struct DiskTiming {
     /// A read.
@@ -80,6 +81,8 @@ pub struct DiskTiming {
     pub write_ns: NanosRange,
     /// A sync.
     pub sync_ns: NanosRange,
+    /// How often a read or a write of an open file is short, or an operation on one interrupted.
+    pub glitches: Ratio,
 }
 
 impl WorldConfig {
@@ -117,6 +120,7 @@ impl Default for DiskTiming {
             read_ns: (20_000, 100_000),
             write_ns: (5_000, 50_000),
             sync_ns: (100_000, 2_000_000),
+            glitches: (0, 1),
         }
     }
 }

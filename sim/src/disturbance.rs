@@ -1,21 +1,18 @@
 //! Faults that end no process: how each begins, and how those that last are over.
 
-use xxhash_rust::xxh3::xxh3_64;
-
 use crate::{
     env::NodeId,
     fault::Action,
     fired::Fired,
     partition::Cut,
-    random::Stream,
     state::{Event, State},
 };
 
-/// A throttle that is on at a node.
+/// A throttle that is on at a node's CPU or disk.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Throttle {
-    fault: usize,
-    factor: u32,
+    pub(crate) fault: usize,
+    pub(crate) factor: u32,
 }
 
 impl State {
@@ -41,9 +38,22 @@ impl State {
                 self.targets(fault).into_iter().for_each(|id| self.step_clock(id, *by_ns));
                 at_ns
             }
-            Action::BitRot { directory, .. } => {
-                self.targets(fault).into_iter().for_each(|id| self.rot(id, directory));
+            Action::DiskFault { directory, what, .. } => {
+                self.targets(fault).into_iter().for_each(|id| self.harm(id, directory, *what));
                 at_ns
+            }
+            Action::DiskFull { for_ns, .. } => {
+                self.targets(fault).into_iter().for_each(|id| self.fill_disk(id, fault));
+                self.over_after(fault, *for_ns)
+            }
+            Action::SlowDisk { factor, for_ns, .. } => {
+                self.targets(fault).into_iter().for_each(|id| self.slow_disk(id, fault, *factor));
+                self.over_after(fault, *for_ns)
+            }
+            Action::DiskStall { for_ns, .. } => {
+                let until_ns = self.over_after(fault, *for_ns);
+                self.targets(fault).into_iter().for_each(|id| self.stall_disk(id, until_ns));
+                until_ns
             }
             Action::PowerLoss { .. } | Action::Kill { .. } | Action::DiskLoss { .. } => {
                 unreachable!("it is carried out after the poll")
@@ -78,11 +88,14 @@ impl State {
                 self.links.partitions.heal(fault);
                 self.trace.world(at_ns, fault as u64, || format!("end of partition {fault}"));
             }
+            Action::DiskFull { .. } | Action::SlowDisk { .. } | Action::DiskStall { .. } => {
+                self.targets(fault).into_iter().for_each(|id| self.disk_recovers(id, fault));
+            }
             Action::PowerLoss { .. }
             | Action::Kill { .. }
             | Action::ClockStep { .. }
             | Action::DiskLoss { .. }
-            | Action::BitRot { .. } => unreachable!("it is not one that lasts"),
+            | Action::DiskFault { .. } => unreachable!("it is not one that lasts"),
         }
     }
 
@@ -132,22 +145,6 @@ impl State {
         let name = &node.name;
         self.trace.world(at_ns, wall_ns ^ u64::from(id.0), || {
             format!("wall clock of {name} stepped by {by_ns} ns")
-        });
-    }
-
-    fn rot(&mut self, id: NodeId, directory: &str) {
-        let (seed, at_ns) = (self.supply.seed, self.now_ns);
-        // Two at one moment must not undo each other.
-        let same = |fired: &&Fired| fired.at_ns == at_ns && fired.kind == "bit_rot";
-        let before = self.supply.fired.iter().rev().filter(same).count() as u64;
-        let mut stream = Stream::new(seed, "bit-rot", before << 32 | u64::from(id.0), at_ns);
-        let node = self.node(id);
-        let path = node.disk.rot(directory, &mut stream);
-        let name = &self.nodes[usize::from(id.0)].name;
-        let detail = path.as_ref().map_or(0, |path| xxh3_64(path.as_bytes()));
-        self.trace.world(at_ns, detail, || match &path {
-            Some(path) => format!("bit rot in {path} of {name}"),
-            None => format!("bit rot in {directory} of {name}: nothing was there"),
         });
     }
 }

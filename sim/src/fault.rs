@@ -24,14 +24,26 @@
 //!   {"when": {"from_ns": 6000000000},
 //!    "what": {"disk_loss": {"node": "store-2", "down_ns": 2000000000}}},
 //!   {"when": {"from_ns": 7000000000},
-//!    "what": {"bit_rot": {"node": "store-1", "directory": "/blobs"}}}
+//!    "what": {"disk_fault": {"node": "store-1", "directory": "/blobs", "what": "bit_rot"}}},
+//!   {"when": {"from_ns": 7000000000},
+//!    "what": {"disk_fault": {"node": "store-1", "directory": "/", "what": "phantom_write"}}},
+//!   {"when": {"from_ns": 8000000000, "on": {"node": "broker", "effect": "sync", "nth": 3, "edge": "before"}},
+//!    "what": {"disk_fault": {"node": "broker", "directory": "/", "what": {"sync": "drop_after_evict"}}}},
+//!   {"when": {"from_ns": 9000000000},
+//!    "what": {"disk_full": {"target": {"node": "sink-0"}, "for_ns": 3000000000}}},
+//!   {"when": {"from_ns": 9000000000},
+//!    "what": {"slow_disk": {"target": {"node": "store-0"}, "factor": 50, "for_ns": 5000000000}}},
+//!   {"when": {"from_ns": 9000000000},
+//!    "what": {"disk_stall": {"target": "data_centre", "for_ns": 700000000}}}
 //! ]}
 //! # "#).unwrap();
 //! # let kinds: std::collections::BTreeSet<_> = plan.faults.iter().map(|it| it.what.kind()).collect();
-//! # assert_eq!((plan.faults.len(), kinds.len()), (10, 9), "all kinds, one of them twice");
+//! # assert_eq!((plan.faults.len(), kinds.len()), (15, 14), "one of them twice");
 //! ```
 
 use serde::{Deserialize, Serialize};
+
+pub use crate::disk::{DiskFault, SyncFault};
 
 /// What breaks in a run. The order of the list has no meaning.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -182,13 +194,44 @@ pub enum Action {
         /// How long until the node is started again, in nanoseconds.
         down_ns: u64,
     },
-    /// One bit of one file turns over on the disk, unnoticed, until that byte is written anew. If
-    /// no file with bytes is there, nothing happens, which counts as the fault.
-    BitRot {
+    /// The device fails in some way, for good or once: at once, or in the next write or sync at
+    /// or below the directory. If there is nothing to strike, nothing happens, which counts as the
+    /// fault. What is lost in a page cache shows when the node boots, at the latest: a boot,
+    /// though of a killed process only, finds nothing cached.
+    DiskFault {
         /// The node's name.
         node: String,
-        /// The directory in which the file is, such as `/blobs`.
+        /// The directory, such as `/blobs`.
         directory: String,
+        /// What fails.
+        what: DiskFault,
+    },
+    /// A disk takes no byte and no name more; reading, overwriting and removing go on. What is
+    /// removed meanwhile gives no space. Of several at once the latest end counts. A reboot ends
+    /// none, but a lost disk's replacement is not full.
+    DiskFull {
+        /// Whose disk.
+        target: Target,
+        /// For how long, in nanoseconds.
+        for_ns: u64,
+    },
+    /// Disks are slower: operations that start meanwhile take so many times as long, as a whole.
+    /// Of several at once the highest factor counts. A reboot ends none.
+    SlowDisk {
+        /// Whose disk.
+        target: Target,
+        /// How many times slower, from 1.
+        factor: u32,
+        /// For how long, in nanoseconds.
+        for_ns: u64,
+    },
+    /// No disk operation ends, and no sync takes effect, until this is over; then all end that
+    /// would have before. Of several at once the latest end counts. A reboot ends none.
+    DiskStall {
+        /// Whose disk.
+        target: Target,
+        /// For how long, in nanoseconds.
+        for_ns: u64,
     },
 }
 
@@ -211,22 +254,26 @@ impl Action {
             | Self::Kill { target, .. }
             | Self::Pause { target, .. }
             | Self::Throttle { target, .. }
-            | Self::ClockStep { target, .. } => match target {
+            | Self::ClockStep { target, .. }
+            | Self::DiskFull { target, .. }
+            | Self::SlowDisk { target, .. }
+            | Self::DiskStall { target, .. } => match target {
                 Target::DataCentre => Vec::new(),
                 Target::Node(node) => vec![node],
             },
             Self::Partition { from, to, .. } => from.iter().chain(to).map(String::as_str).collect(),
-            Self::DiskLoss { node, .. } | Self::BitRot { node, .. } => vec![node],
+            Self::DiskLoss { node, .. } | Self::DiskFault { node, .. } => vec![node],
         }
     }
 
     /// Whether operations on a disk may fail by it, so that a program may have to start again.
     #[must_use]
     pub const fn fails_disk(&self) -> bool {
-        matches!(self, Self::BitRot { .. })
+        matches!(self, Self::DiskFault { .. } | Self::DiskFull { .. })
     }
 
-    /// The kind's name as it stands in JSON, for tables and counts.
+    /// The kind's name, for tables and counts: as it stands in JSON, but `one_way_partition` for
+    /// those, and for the faults of a disk [`DiskFault::name`].
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -238,7 +285,10 @@ impl Action {
             Self::Partition { one_way: true, .. } => "one_way_partition",
             Self::ClockStep { .. } => "clock_step",
             Self::DiskLoss { .. } => "disk_loss",
-            Self::BitRot { .. } => "bit_rot",
+            Self::DiskFault { what, .. } => what.name(),
+            Self::DiskFull { .. } => "disk_full",
+            Self::SlowDisk { .. } => "slow_disk",
+            Self::DiskStall { .. } => "disk_stall",
         }
     }
 }

@@ -15,8 +15,8 @@ pub struct Fired {
     /// When, in virtual nanoseconds since the start of the run.
     pub at_ns: u64,
     /// When it is over, if nothing else happens: the last of the nodes it ended runs its program
-    /// again; a pause, a throttle or a partition ends. The same as `at_ns` for what is done in a
-    /// moment, a step of a clock or bit rot.
+    /// again; a pause, a throttle, a partition or trouble of a disk that lasts ends. The same as
+    /// `at_ns` for what is done in a moment: a step of a clock, or a fault in a disk.
     pub back_ns: u64,
 }
 

@@ -1,7 +1,7 @@
 //! A deterministic simulated machine: clock, scheduler, network, disks and power, from one seed.
 //!
 //! Faults come as a plan: losses of power, killed, paused and slow processes, partitions, wrong
-//! clocks, lost disks and bit rot; see [`fault`].
+//! clocks, and disks that are lost, fail, fill up or get slow; see [`fault`].
 //!
 //! A program written against [`env::Env`] runs here on virtual nanoseconds. Every draw comes from
 //! the world's seed, every effect of a node has a number, and a fault can strike between any two.
@@ -46,8 +46,10 @@ pub mod random;
 
 mod clock;
 mod config;
+mod disk_trouble;
 mod disturbance;
 mod fired;
+mod glitch;
 mod machine;
 mod machine_disk;
 mod net;

@@ -5,7 +5,7 @@
 //! between finds all that it covers still pending.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     future::Future,
     panic::Location,
     pin::Pin,
@@ -21,6 +21,7 @@ use crate::{
     disk::{Disk as Model, Handle, Sync},
     env::{Disk, DiskResult, File, Metadata, NodeId, OpenMode},
     machine::SimEnv,
+    schedule::Wakeup,
     state::{Admission, Event, State},
     timer::Alarm,
     trace::EffectKind,
@@ -40,10 +41,12 @@ pub struct SimFile {
 }
 
 /// What is asked of a disk, for the trace and the digest.
-struct Request {
-    name: &'static str,
+pub(crate) struct Request {
+    pub(crate) name: &'static str,
     place: String,
     detail: u64,
+    /// Whether it is on an open file, where it may glitch.
+    pub(crate) on_file: bool,
     site: &'static Location<'static>,
 }
 
@@ -51,18 +54,24 @@ impl Request {
     #[track_caller]
     fn path(name: &'static str, path: &str) -> Self {
         let detail = xxh3_64(path.as_bytes());
-        Self { name, place: path.to_owned(), detail, site: Location::caller() }
+        Self { name, place: path.to_owned(), detail, on_file: false, site: Location::caller() }
     }
 
     #[track_caller]
     fn paths(name: &'static str, from: &str, to: &str) -> Self {
         let detail = xxh3_64(from.as_bytes()) ^ xxh3_64(to.as_bytes()).rotate_left(1);
-        Self { name, place: format!("{from} -> {to}"), detail, site: Location::caller() }
+        Self {
+            name,
+            place: format!("{from} -> {to}"),
+            detail,
+            on_file: false,
+            site: Location::caller(),
+        }
     }
 
     #[track_caller]
     fn file(name: &'static str, handle: Handle, detail: u64) -> Self {
-        Self { name, place: format!("{handle:?}"), detail, site: Location::caller() }
+        Self { name, place: format!("{handle:?}"), detail, on_file: true, site: Location::caller() }
     }
 
     fn text(&self) -> String {
@@ -87,8 +96,40 @@ impl State {
             Cost::Write => timing.write_ns,
             Cost::Sync => timing.sync_ns,
         };
-        self.node(node).disk_stream.between(low, high)
+        let node = self.node(node);
+        let latency_ns = node.disk_stream.between(low, high);
+        latency_ns.saturating_mul(node.disk_trouble.factor())
     }
+
+    /// The time has come for a sync to end. On a disk that stalls it ends later.
+    pub(crate) fn end_sync(&mut self, id: (NodeId, u32), sync: Sync, done: Rc<Ending>) {
+        let (node, boot) = id;
+        if let Some(until_ns) = self.stalled_until_ns(node) {
+            self.queue.push(until_ns, Event::EndSync { node, boot, sync, done });
+            return;
+        }
+        if !self.end_of_sync(id) {
+            return;
+        }
+        let result = self.node(node).disk.end_sync(sync);
+        self.trace_struck(node);
+        if let Err(error) = result {
+            let (at_ns, name) = (self.now_ns, &self.nodes[usize::from(node.0)].name);
+            self.trace.world(at_ns, node.0.into(), || format!("sync of {name} failed: {error}"));
+        }
+        done.result.set(Some(result));
+        if let Some(wakeup) = done.wakeup.take() {
+            self.scheduler.wake(wakeup);
+        }
+        self.strike_after();
+    }
+}
+
+/// The end of a sync, between the event that brings it about and the future that waits for it.
+#[derive(Debug, Default)]
+pub(crate) struct Ending {
+    result: Cell<Option<DiskResult<()>>>,
+    wakeup: RefCell<Option<Wakeup>>,
 }
 
 impl SimEnv {
@@ -102,10 +143,33 @@ impl SimEnv {
     where
         R: 'static,
     {
+        self.start(request, cost, 0, move |model, _| work(model))
+    }
+
+    /// The same on an open file, which may do less than it was asked to: `work` is told how many
+    /// of the `asked` bytes it is to read or write.
+    fn operate_file<R>(
+        &self,
+        request: Request,
+        cost: Cost,
+        asked: usize,
+        work: impl FnOnce(&mut Model, usize) -> DiskResult<R> + 'static,
+    ) -> impl Future<Output = DiskResult<R>> + 'static
+    where
+        R: 'static,
+    {
+        self.start(request, cost, asked, work)
+    }
+
+    fn start<W, R>(&self, request: Request, cost: Cost, asked: usize, work: W) -> Operation<W, R>
+    where
+        W: FnOnce(&mut Model, usize) -> DiskResult<R>,
+    {
         Operation {
             env: self.clone(),
             request,
             cost,
+            asked,
             alarm: Alarm::default(),
             stage: Stage::New(work),
         }
@@ -117,13 +181,7 @@ impl SimEnv {
         request: Request,
         begin: impl FnOnce(&mut Model) -> DiskResult<Sync> + 'static,
     ) -> impl Future<Output = DiskResult<()>> + 'static {
-        Syncing {
-            env: self.clone(),
-            request,
-            begin: Some(begin),
-            alarm: Alarm::default(),
-            end: None,
-        }
+        Syncing { env: self.clone(), request, begin: Some(begin), end: None }
     }
 }
 
@@ -141,6 +199,8 @@ struct Operation<W, R> {
     env: SimEnv,
     request: Request,
     cost: Cost,
+    /// The bytes to read or write, which may be fewer.
+    asked: usize,
     alarm: Alarm,
     stage: Stage<W, R>,
 }
@@ -148,11 +208,11 @@ struct Operation<W, R> {
 // Nothing in it is ever pinned.
 impl<W, R> Unpin for Operation<W, R> {}
 
-impl<R, W: FnOnce(&mut Model) -> DiskResult<R>> Future for Operation<W, R> {
+impl<R, W: FnOnce(&mut Model, usize) -> DiskResult<R>> Future for Operation<W, R> {
     type Output = DiskResult<R>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<DiskResult<R>> {
-        let Self { env, request, cost, alarm, stage } = Pin::into_inner(self);
+        let Self { env, request, cost, asked, alarm, stage } = Pin::into_inner(self);
         let id = env.id();
         let taken = std::mem::replace(stage, Stage::Dead);
         let next = env.with(|state| match taken {
@@ -169,7 +229,9 @@ impl<R, W: FnOnce(&mut Model) -> DiskResult<R>> Future for Operation<W, R> {
                     }
                     Admission::Never => return Stage::Dead,
                 }
-                let result = work(&mut state.node(id.0).disk);
+                let taken = state.glitch(id.0, request, *asked);
+                let result = taken.and_then(|taken| work(&mut state.node(id.0).disk, taken));
+                state.trace_struck(id.0);
                 let ends_ns = state.now_ns + state.disk_latency(id.0, *cost);
                 alarm.set(state, context, ends_ns);
                 Stage::Waiting(result, ends_ns)
@@ -179,7 +241,15 @@ impl<R, W: FnOnce(&mut Model) -> DiskResult<R>> Future for Operation<W, R> {
                 Stage::Waiting(result, ends_ns)
             }
             Stage::Waiting(result, ends_ns) => {
-                let text = || format!("{} ended", request.name);
+                if let Some(until_ns) = state.stalled_until_ns(id.0) {
+                    *alarm = Alarm::default();
+                    alarm.set(state, context, until_ns);
+                    return Stage::Waiting(result, until_ns);
+                }
+                let text = || match &result {
+                    Ok(_) => format!("{} ended", request.name),
+                    Err(error) => format!("{} failed: {error}", request.name),
+                };
                 match state.effect(id, EffectKind::Disk, u64::from(result.is_ok()), text) {
                     Admission::Happens => Stage::Ended(result),
                     Admission::Held => {
@@ -205,8 +275,7 @@ struct Syncing<B> {
     env: SimEnv,
     request: Request,
     begin: Option<B>,
-    alarm: Alarm,
-    end: Option<(Rc<Cell<bool>>, u64)>,
+    end: Option<Rc<Ending>>,
 }
 
 impl<B> Unpin for Syncing<B> {}
@@ -215,7 +284,7 @@ impl<B: FnOnce(&mut Model) -> DiskResult<Sync>> Future for Syncing<B> {
     type Output = DiskResult<()>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<DiskResult<()>> {
-        let Self { env, request, begin, alarm, end } = Pin::into_inner(self);
+        let Self { env, request, begin, end } = Pin::into_inner(self);
         let (node, boot) = env.id();
         let poll = env.with(|state| {
             if let Some(work) = begin.take() {
@@ -229,25 +298,25 @@ impl<B: FnOnce(&mut Model) -> DiskResult<Sync>> Future for Syncing<B> {
                     }
                     Admission::Never => return Poll::Pending,
                 }
+                if let Err(error) = state.glitch(node, request, 0) {
+                    return Poll::Ready(Err(error));
+                }
                 let sync = match work(&mut state.node(node).disk) {
                     Ok(sync) => sync,
                     Err(error) => return Poll::Ready(Err(error)),
                 };
                 let ends_ns = state.now_ns + state.disk_latency(node, Cost::Sync);
-                let done = Rc::new(Cell::new(false));
+                let done = Rc::<Ending>::default();
                 let event = Event::EndSync { node, boot, sync, done: Rc::clone(&done) };
                 state.queue.push(ends_ns, event);
-                *end = Some((done, ends_ns));
+                *end = Some(done);
             }
-            match end {
-                Some((done, _)) if done.get() => Poll::Ready(Ok(())),
-                Some((_, ends_ns)) => {
-                    // Behind the event that ends the sync, since it is scheduled later.
-                    alarm.set(state, context, *ends_ns);
-                    Poll::Pending
-                }
-                None => Poll::Pending,
+            let Some(end) = end else { return Poll::Pending };
+            if let Some(result) = end.result.get() {
+                return Poll::Ready(result);
             }
+            *end.wakeup.borrow_mut() = Some(state.scheduler.wakeup(context));
+            Poll::Pending
         });
         poll.unwrap_or(Poll::Pending)
     }
@@ -355,7 +424,9 @@ impl File for SimFile {
     ) -> impl Future<Output = DiskResult<Bytes>> + 'static {
         let handle = self.handle;
         let request = Request::file("read_at", handle, offset ^ (len as u64).rotate_left(32));
-        self.env.operate(request, Cost::Read, move |model| model.read_at(handle, offset, len))
+        self.env.operate_file(request, Cost::Read, len, move |model, len| {
+            model.read_at(handle, offset, len)
+        })
     }
 
     #[track_caller]
@@ -366,28 +437,32 @@ impl File for SimFile {
     ) -> impl Future<Output = DiskResult<usize>> + 'static {
         let handle = self.handle;
         let request = Request::file("write_at", handle, xxh3_64(&bytes) ^ offset);
-        self.env.operate(request, Cost::Write, move |model| model.write_at(handle, offset, &bytes))
+        self.env.operate_file(request, Cost::Write, bytes.len(), move |model, len| {
+            model.write_bytes_at(handle, offset, bytes.slice(..len))
+        })
     }
 
     #[track_caller]
     fn append(&self, bytes: Bytes) -> impl Future<Output = DiskResult<usize>> + 'static {
         let handle = self.handle;
         let request = Request::file("append", handle, xxh3_64(&bytes));
-        self.env.operate(request, Cost::Write, move |model| model.append(handle, &bytes))
+        self.env.operate_file(request, Cost::Write, bytes.len(), move |model, len| {
+            model.append_bytes(handle, bytes.slice(..len))
+        })
     }
 
     #[track_caller]
     fn set_len(&self, len: u64) -> impl Future<Output = DiskResult<()>> + 'static {
         let handle = self.handle;
         let request = Request::file("set_len", handle, len);
-        self.env.operate(request, Cost::Write, move |model| model.set_len(handle, len))
+        self.env.operate_file(request, Cost::Write, 0, move |model, _| model.set_len(handle, len))
     }
 
     #[track_caller]
     fn sync_data(&self) -> impl Future<Output = DiskResult<()>> + 'static {
         let handle = self.handle;
         let request = Request::file("sync_data", handle, 1);
-        self.env.sync(request, move |model| model.begin_sync_file(handle))
+        self.env.sync(request, move |model| model.begin_sync_data(handle))
     }
 
     #[track_caller]
@@ -401,7 +476,7 @@ impl File for SimFile {
     fn metadata(&self) -> impl Future<Output = DiskResult<Metadata>> + 'static {
         let handle = self.handle;
         let request = Request::file("metadata", handle, 0);
-        self.env.operate(request, Cost::Read, move |model| model.file_metadata(handle))
+        self.env.operate_file(request, Cost::Read, 0, move |model, _| model.file_metadata(handle))
     }
 }
 

@@ -28,11 +28,13 @@ pub enum PlanError {
         /// The fault's place in the plan, from 0.
         fault: usize,
     },
-    /// A CPU cannot be 0 times slower.
-    #[error("faults[{fault}].what.throttle.factor is 0, but 1 is full speed")]
+    /// A CPU or a disk cannot be 0 times slower.
+    #[error("faults[{fault}].what.{kind}.factor is 0, but 1 is full speed")]
     FactorIsZero {
         /// The fault's place in the plan, from 0.
         fault: usize,
+        /// `throttle` or `slow_disk`.
+        kind: &'static str,
     },
     /// A partition needs nodes on both sides.
     #[error("faults[{fault}].what.partition.{side} names no node, so nothing is cut")]
@@ -145,7 +147,9 @@ impl State {
 /// Checks what names alone do not show.
 fn check(fault: usize, what: &Action) -> Result<(), PlanError> {
     match what {
-        Action::Throttle { factor: 0, .. } => Err(PlanError::FactorIsZero { fault }),
+        Action::Throttle { factor: 0, .. } | Action::SlowDisk { factor: 0, .. } => {
+            Err(PlanError::FactorIsZero { fault, kind: what.kind() })
+        }
         Action::Partition { from, to, .. } => {
             for (side, nodes) in [("from", from), ("to", to)] {
                 if nodes.is_empty() {
@@ -163,6 +167,9 @@ fn check(fault: usize, what: &Action) -> Result<(), PlanError> {
         | Action::Throttle { .. }
         | Action::ClockStep { .. }
         | Action::DiskLoss { .. }
-        | Action::BitRot { .. } => Ok(()),
+        | Action::DiskFault { .. }
+        | Action::DiskFull { .. }
+        | Action::SlowDisk { .. }
+        | Action::DiskStall { .. } => Ok(()),
     }
 }

@@ -53,7 +53,10 @@ impl State {
             | Action::Throttle { .. }
             | Action::Partition { .. }
             | Action::ClockStep { .. }
-            | Action::BitRot { .. } => unreachable!("it ends no process"),
+            | Action::DiskFault { .. }
+            | Action::DiskFull { .. }
+            | Action::SlowDisk { .. }
+            | Action::DiskStall { .. } => unreachable!("it ends no process"),
         };
         let (at_ns, kind) = (self.now_ns, self.supply.plan.faults[fault].what.kind());
         let mut back_ns = 0;
@@ -126,6 +129,7 @@ impl State {
         }
         node.boot += 1;
         node.power = Power::On;
+        node.disk.evict();
         let (entity, boot) = (u64::from(id.0), node.boot);
         node.stream = Stream::new(seed, "node", entity, u64::from(boot));
         node.clock.origin_ns = Stream::new(seed, "clock", entity, u64::from(boot)).below(1 << 40);

@@ -1,14 +1,16 @@
 //! The world's state between two polls, and the rule that every effect passes: it is numbered,
 //! may be the crash point of a fault, and counts only while its node's boot lives.
 
-use std::{cell::Cell, collections::BTreeMap, rc::Rc, task::Context};
+use std::{collections::BTreeMap, rc::Rc, task::Context};
 
 use crate::{
     clock::Clock,
     config::{Site, WorldConfig},
     disk::{Disk, Sync},
+    disk_trouble::DiskTrouble,
     disturbance::Throttle,
     env::NodeId,
+    machine_disk::Ending,
     net::{InFlight, Links, Sockets},
     pause::Pause,
     plan::Supply,
@@ -34,7 +36,7 @@ pub(crate) enum Event {
         node: NodeId,
         boot: u32,
         sync: Sync,
-        done: Rc<Cell<bool>>,
+        done: Rc<Ending>,
     },
     /// A fault's time has come.
     Arm(usize),
@@ -61,6 +63,7 @@ pub(crate) struct Node {
     pub(crate) sockets: Sockets,
     pub(crate) disk: Disk,
     pub(crate) disk_stream: Stream,
+    pub(crate) disk_trouble: DiskTrouble,
     pub(crate) stream: Stream,
     pub(crate) clock: Clock,
     pub(crate) cpu_free_ns: u64,

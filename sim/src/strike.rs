@@ -30,7 +30,10 @@ impl State {
             | Action::Kill { target, .. }
             | Action::Pause { target, .. }
             | Action::Throttle { target, .. }
-            | Action::ClockStep { target, .. } => match target {
+            | Action::ClockStep { target, .. }
+            | Action::DiskFull { target, .. }
+            | Action::SlowDisk { target, .. }
+            | Action::DiskStall { target, .. } => match target {
                 Target::Node(name) => one(name),
                 Target::DataCentre => {
                     let all = self.nodes.iter().zip(0..);
@@ -38,7 +41,7 @@ impl State {
                     inside.map(|(_, id)| NodeId(id)).collect()
                 }
             },
-            Action::DiskLoss { node, .. } | Action::BitRot { node, .. } => one(node),
+            Action::DiskLoss { node, .. } | Action::DiskFault { node, .. } => one(node),
             Action::Partition { .. } => Vec::new(),
         }
     }
@@ -86,7 +89,10 @@ impl State {
             Action::Throttle { .. }
             | Action::Partition { .. }
             | Action::ClockStep { .. }
-            | Action::BitRot { .. } => false,
+            | Action::DiskFault { .. }
+            | Action::DiskFull { .. }
+            | Action::SlowDisk { .. }
+            | Action::DiskStall { .. } => false,
         };
         stops && self.targets(fault).contains(&id)
     }
@@ -117,7 +123,10 @@ impl State {
             | Action::Throttle { .. }
             | Action::Partition { .. }
             | Action::ClockStep { .. }
-            | Action::BitRot { .. } => self.begin(fault),
+            | Action::DiskFault { .. }
+            | Action::DiskFull { .. }
+            | Action::SlowDisk { .. }
+            | Action::DiskStall { .. } => self.begin(fault),
         }
     }
 }

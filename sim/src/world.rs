@@ -18,6 +18,7 @@ use crate::{
     clock::Clock,
     config::{Site, WorldConfig},
     disk::Disk,
+    disk_trouble::DiskTrouble,
     env::{Exit, NodeId},
     fault::Plan,
     fired::{Crash, End, Ended, Fired},
@@ -101,6 +102,7 @@ impl World {
             sockets: Sockets::default(),
             disk: Disk::new(),
             disk_stream: Stream::new(seed, "disk", entity, 0),
+            disk_trouble: DiskTrouble::default(),
             stream: Stream::new(seed, "node", entity, 0),
             clock,
             cpu_free_ns: 0,
@@ -274,13 +276,7 @@ impl World {
                     state.scheduler.wake(wakeup);
                 }
             }
-            Event::EndSync { node, boot, sync, done } => {
-                if state.end_of_sync((node, boot)) {
-                    state.node(node).disk.end_sync(sync);
-                    done.set(true);
-                    state.strike_after();
-                }
-            }
+            Event::EndSync { node, boot, sync, done } => state.end_sync((node, boot), sync, done),
             Event::Arm(fault) => state.arm(fault),
             Event::Over(fault) => state.over(fault),
             Event::Boot { node, ticket } => {

@@ -146,14 +146,14 @@ fn replaced_by_the_book(profile: Profile) -> (Vec<Disk>, usize) {
     moments.push(disk.clone());
     let sync = disk.begin_sync_file(file).expect("it is open");
     moments.push(disk.clone());
-    disk.end_sync(sync);
+    disk.end_sync(sync).expect("no fault");
     moments.push(disk.clone());
     disk.rename("tmp", "old").expect("both are files");
     moments.push(disk.clone());
     let sync = disk.begin_sync_dir("/").expect("the root");
     moments.push(disk.clone());
     let committed = moments.len();
-    disk.end_sync(sync);
+    disk.end_sync(sync).expect("no fault");
     moments.push(disk.clone());
     disk.close(file);
     moments.push(disk);

@@ -103,6 +103,9 @@ fn images_agree(disk: &Disk) -> Result<(), TestCaseError> {
     prop_assert_eq!(kept.tree(), live.clone(), "a crash that keeps all");
     prop_assert_eq!(kept.image_hash(), disk.image_hash());
     prop_assert_eq!(kept.pending(), 0);
+    let mut killed = disk.clone();
+    killed.kill();
+    prop_assert_eq!(kept.used(), killed.used(), "space counted anew, and step by step");
     let mut synced = disk.clone();
     sync_all(&mut synced);
     prop_assert_eq!(synced.durable_tree(), live, "a crash after all was synced");
@@ -111,7 +114,7 @@ fn images_agree(disk: &Disk) -> Result<(), TestCaseError> {
 
 fn sync_all(disk: &mut Disk) {
     let sync = disk.begin_sync_dir("/").expect("the root");
-    disk.end_sync(sync);
+    disk.end_sync(sync).expect("no fault");
     for (path, (kind, _)) in disk.tree() {
         let sync = match kind {
             FileKind::Directory => disk.begin_sync_dir(&path).expect("a directory of the tree"),
@@ -120,7 +123,7 @@ fn sync_all(disk: &mut Disk) {
                 disk.begin_sync_file(handle).expect("it is open")
             }
         };
-        disk.end_sync(sync);
+        disk.end_sync(sync).expect("no fault");
     }
 }
 
@@ -152,7 +155,7 @@ impl Model {
             Operation::Metadata { path } => disk.metadata(path).map(Outcome::Metadata),
             Operation::SyncDir { path } => {
                 let sync = disk.begin_sync_dir(path)?;
-                disk.end_sync(sync);
+                disk.end_sync(sync).expect("no fault");
                 Ok(Outcome::Done)
             }
             Operation::OnFile { slot, operation } => match handles[*slot] {
@@ -186,7 +189,7 @@ impl Model {
             FileOperation::Metadata => disk.file_metadata(handle).map(Outcome::Metadata),
             FileOperation::Sync => {
                 let sync = disk.begin_sync_file(handle)?;
-                disk.end_sync(sync);
+                disk.end_sync(sync).expect("no fault");
                 Ok(Outcome::Done)
             }
         }

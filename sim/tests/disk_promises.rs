@@ -122,14 +122,14 @@ impl Debtor {
             Step::SyncFile { path } => {
                 self.with_file(*path, OpenMode::Read, |disk, file| {
                     let sync = disk.begin_sync_file(file).expect("it is open");
-                    disk.end_sync(sync);
+                    disk.end_sync(sync).expect("no fault");
                 });
                 self.written.insert(*path);
             }
             Step::SyncDir { directory } => {
                 let directory = DIRECTORIES[*directory];
                 let sync = self.disk.begin_sync_dir(directory).expect("it is there");
-                self.disk.end_sync(sync);
+                self.disk.end_sync(sync).expect("no fault");
                 self.named
                     .extend((0..PATHS.len()).filter(|path| parent(PATHS[*path]) == directory));
             }

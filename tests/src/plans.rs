@@ -244,6 +244,9 @@ fn at_node(what: Action, node: &str) -> Action {
         other @ (Action::Partition { .. }
         | Action::ClockStep { .. }
         | Action::DiskLoss { .. }
-        | Action::BitRot { .. }) => other,
+        | Action::DiskFault { .. }
+        | Action::DiskFull { .. }
+        | Action::SlowDisk { .. }
+        | Action::DiskStall { .. }) => other,
     }
 }

@@ -42,8 +42,7 @@ fn format(disk: &mut Disk, store: u16, config: &Config) {
         let formatted = match path.strip_suffix('/') {
             Some(directory) => disk.create_dir(directory).and_then(|()| {
                 let sync = disk.begin_sync_dir("/")?;
-                disk.end_sync(sync);
-                Ok(())
+                disk.end_sync(sync)
             }),
             None => disk.put_durable(&path, &bytes),
         };

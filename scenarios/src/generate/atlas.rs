@@ -12,7 +12,7 @@
 //!
 //! Never: a disk of the broker or of a sink lost or rotten, for there is no other copy of it yet;
 //! a disk of a driver or an executor, on which nothing is kept; the clock of a producer, which is
-//! the run's own: by it tuples fall due; a reader struck, for readers are
+//! the run's own: by it tuples fall due; any other fault of a disk; a reader struck, for readers are
 //! the oracle's eyes, and only the network comes between them and the sinks.
 //!
 //! A store whose disk was lost, or rots, counts as harmed from then on, whether it was rebuilt or
@@ -20,7 +20,7 @@
 
 use std::collections::BTreeSet;
 
-use unplug_sim::fault::{Action, Plan};
+use unplug_sim::fault::{Action, DiskFault, Plan};
 
 use crate::{
     input::Invalid,
@@ -57,17 +57,25 @@ pub fn within_promise(plan: &Plan, cluster: &Cluster) -> Result<(), Invalid> {
             Action::DiskLoss { node, .. } => store(node, cluster).map(|()| {
                 harmed.insert(node);
             }),
-            Action::BitRot { node, directory } => {
+            Action::DiskFault { node, directory, what: DiskFault::BitRot } => {
                 store(node, cluster).and_then(|()| rotting(directory)).map(|()| {
                     harmed.insert(node);
                 })
             }
+            Action::DiskFault { .. }
+            | Action::DiskFull { .. }
+            | Action::SlowDisk { .. }
+            | Action::DiskStall { .. } => Err(not_yet(fault.what.kind())),
         };
         checked.and_then(|()| minority(&harmed, cluster)).map_err(|error| {
             error.within(&format!("faults[{index}] is outside of what the engine promises"))
         })?;
     }
     Ok(())
+}
+
+fn not_yet(kind: &str) -> Invalid {
+    Invalid::new(format!("of the faults of disks only their loss and bit rot are, not {kind}"))
 }
 
 fn not_readers(what: &Action, cluster: &Cluster) -> Result<(), Invalid> {
@@ -130,7 +138,8 @@ mod tests {
     }
 
     fn rot(node: &str, directory: &str) -> Action {
-        Action::BitRot { node: node.to_owned(), directory: directory.to_owned() }
+        let (node, directory) = (node.to_owned(), directory.to_owned());
+        Action::DiskFault { node, directory, what: DiskFault::BitRot }
     }
 
     fn judge(stores: u32, actions: &[Action]) -> Result<(), String> {
@@ -178,6 +187,18 @@ mod tests {
         refused(Action::Pause { target: reader(), for_ns: 1 }, why);
         refused(Action::Throttle { target: reader(), factor: 2, for_ns: 1 }, why);
         refused(Action::ClockStep { target: reader(), by_ns: 1 }, why);
+        let store = || Target::Node("store-0".to_owned());
+        let phantom = Action::DiskFault {
+            node: "store-0".to_owned(),
+            directory: "/blobs".to_owned(),
+            what: DiskFault::PhantomWrite,
+        };
+        let only =
+            |kind| format!("of the faults of disks only their loss and bit rot are, not {kind}");
+        refused(phantom, &only("phantom_write"));
+        refused(Action::DiskFull { target: store(), for_ns: 1 }, &only("disk_full"));
+        refused(Action::SlowDisk { target: store(), factor: 2, for_ns: 1 }, &only("slow_disk"));
+        refused(Action::DiskStall { target: store(), for_ns: 1 }, &only("disk_stall"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The classes of faults: which a seed draws from, and what each does to whom.
 
-use unplug_sim::fault::{Action, EffectFilter, Point, Target};
+use unplug_sim::fault::{Action, DiskFault, EffectFilter, Point, Target};
 
 use super::{Generator, RECOVERY_NS_MAX, Victim, atlas};
 use crate::{
@@ -261,7 +261,11 @@ impl Generator<'_> {
         let victim = Victim::Node(Role::Store, self.harmed);
         let directory = self.pick(&atlas::ROTTING).to_owned();
         Blow {
-            what: Action::BitRot { node: Role::Store.node(self.harmed), directory },
+            what: Action::DiskFault {
+                node: Role::Store.node(self.harmed),
+                directory,
+                what: DiskFault::BitRot,
+            },
             on: self.loose_point(victim),
             victim: Some(victim),
             lasts_ns: 0,

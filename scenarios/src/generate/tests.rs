@@ -98,7 +98,10 @@ fn in_range(fault: &Fault, faults: &Generate) {
         }
         Action::Partition { for_ns, .. } => within(for_ns, faults.partition_ns),
         Action::ClockStep { by_ns, .. } => within(by_ns.unsigned_abs(), faults.clock_step_ns),
-        Action::BitRot { .. } => {}
+        Action::DiskFault { .. } => {}
+        Action::DiskFull { .. } | Action::SlowDisk { .. } | Action::DiskStall { .. } => {
+            panic!("no class draws it: {fault:?}")
+        }
     }
 }
 

@@ -30,8 +30,11 @@ pub(super) fn over_ns(fault: &Fault) -> u64 {
         | Action::DiskLoss { down_ns, .. } => down_ns,
         Action::Pause { for_ns, .. }
         | Action::Throttle { for_ns, .. }
-        | Action::Partition { for_ns, .. } => for_ns,
-        Action::ClockStep { .. } | Action::BitRot { .. } => 0,
+        | Action::Partition { for_ns, .. }
+        | Action::DiskFull { for_ns, .. }
+        | Action::SlowDisk { for_ns, .. }
+        | Action::DiskStall { for_ns, .. } => for_ns,
+        Action::ClockStep { .. } | Action::DiskFault { .. } => 0,
     };
     fault.when.from_ns.saturating_add(lasts_ns)
 }
@@ -71,8 +74,10 @@ fn action(what: &Action) -> Result<(), Invalid> {
         Action::PowerLoss { down_ns, .. }
         | Action::Kill { down_ns, .. }
         | Action::DiskLoss { down_ns, .. } => within("down_ns", *down_ns, 0..=HOUR),
-        Action::Pause { for_ns, .. } => within("for_ns", *for_ns, 0..=HOUR),
-        Action::Throttle { factor, for_ns, .. } => {
+        Action::Pause { for_ns, .. }
+        | Action::DiskFull { for_ns, .. }
+        | Action::DiskStall { for_ns, .. } => within("for_ns", *for_ns, 0..=HOUR),
+        Action::Throttle { factor, for_ns, .. } | Action::SlowDisk { factor, for_ns, .. } => {
             within("factor", *factor, 1..=1_000_000)?;
             within("for_ns", *for_ns, 0..=HOUR)
         }
@@ -81,7 +86,7 @@ fn action(what: &Action) -> Result<(), Invalid> {
             within("for_ns", *for_ns, 0..=HOUR)
         }
         Action::ClockStep { by_ns, .. } => within("by_ns", *by_ns, -DAY..=DAY),
-        Action::BitRot { directory, .. } => absolute(directory),
+        Action::DiskFault { directory, .. } => absolute(directory),
     }
 }
 
@@ -116,7 +121,7 @@ fn absolute(directory: &str) -> Result<(), Invalid> {
 
 #[cfg(test)]
 mod tests {
-    use unplug_sim::fault::{Target, Trigger};
+    use unplug_sim::fault::{DiskFault, SyncFault, Target, Trigger};
 
     use super::*;
 
@@ -138,8 +143,12 @@ mod tests {
         Action::Partition { from: names(from), to: names(to), one_way: false, for_ns }
     }
 
+    fn harm(node: &str, directory: &str, what: DiskFault) -> Action {
+        Action::DiskFault { node: node.to_owned(), directory: directory.to_owned(), what }
+    }
+
     fn rot(node: &str, directory: &str) -> Action {
-        Action::BitRot { node: node.to_owned(), directory: directory.to_owned() }
+        harm(node, directory, DiskFault::BitRot)
     }
 
     #[test]
@@ -154,6 +163,10 @@ mod tests {
             rot("store-1", "/blobs"),
             rot("sink-0", "/"),
             rot("sink-0", "/a/b"),
+            harm("broker", "/", DiskFault::Sync(SyncFault::KeepDirty)),
+            Action::DiskFull { target: node("broker"), for_ns: HOUR },
+            Action::SlowDisk { target: node("broker"), factor: 1_000_000, for_ns: HOUR },
+            Action::DiskStall { target: Target::DataCentre, for_ns: HOUR },
         ] {
             assert_eq!(judge(what.clone()), Ok(()), "{what:?}");
         }
@@ -177,9 +190,19 @@ mod tests {
             &too_long("for_ns"),
         );
         refused(cut(&["store-0"], &["store-1"], over), &too_long("for_ns"));
+        refused(Action::DiskFull { target: target(), for_ns: over }, &too_long("for_ns"));
+        refused(Action::DiskStall { target: target(), for_ns: over }, &too_long("for_ns"));
+        refused(
+            Action::SlowDisk { target: target(), factor: 2, for_ns: over },
+            &too_long("for_ns"),
+        );
         for factor in [0, 1_000_001] {
             refused(
                 Action::Throttle { target: target(), factor, for_ns: 1 },
+                &format!("what: factor: {factor} is out of range; it must be 1 to 1000000"),
+            );
+            refused(
+                Action::SlowDisk { target: target(), factor, for_ns: 1 },
                 &format!("what: factor: {factor} is out of range; it must be 1 to 1000000"),
             );
         }

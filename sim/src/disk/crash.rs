@@ -57,6 +57,9 @@ impl Disk {
         let reachable = self.reachable();
         self.inodes.retain(|number, _| reachable.contains(number));
         self.recount_names();
+        self.account_all();
+        self.evict();
+        self.end_read_only();
         report
     }
 

@@ -1,6 +1,7 @@
 //! A file's content: what programs see, what is on the platter, and the way from one to the other.
 //!
-//! Invariant: the durable bytes with all pending changes applied in order are the live bytes.
+//! Invariant: the durable bytes with all pending changes applied in order are the live bytes, but
+//! for bytes that a fault lost on their way, which are live until the cache is evicted.
 
 use std::{
     collections::VecDeque,

@@ -36,12 +36,12 @@ impl Disk {
         let inode = match (place.inode, mode) {
             (None, OpenMode::Read | OpenMode::Write) => return Err(DiskError::NotFound),
             (None, OpenMode::Create | OpenMode::CreateNew | OpenMode::Truncate) => {
-                self.create(place, Content::File(FileContent::default()))
+                self.create(place, Content::File(FileContent::default()))?
             }
             (Some(_), OpenMode::CreateNew) => return Err(taken),
             (Some(inode), _) if self.inode(inode).is_directory() => return Err(taken),
             (Some(inode), OpenMode::Truncate) => {
-                self.resize(inode, 0);
+                self.resize(inode, 0)?;
                 inode
             }
             (Some(inode), OpenMode::Read | OpenMode::Write | OpenMode::Create) => inode,
@@ -50,6 +50,9 @@ impl Disk {
         let handle = Handle(self.handle_next);
         self.handle_next += 1;
         self.handles.insert(handle, Opened { inode, writable: mode != OpenMode::Read });
+        if let Some(faults) = &mut self.faults {
+            faults.opened(inode, handle);
+        }
         Ok(handle)
     }
 
@@ -69,20 +72,27 @@ impl Disk {
     /// Reads up to `len` bytes at `offset`; fewer at the end of the file, none past it.
     ///
     /// # Errors
-    /// [`DiskError::InvalidInput`] if the handle is not open.
+    /// [`DiskError::InvalidInput`] if the handle is not open, [`DiskError::Io`] where a sector
+    /// cannot be read.
     pub fn read_at(&self, handle: Handle, offset: u64, len: usize) -> DiskResult<Bytes> {
-        let bytes = self.file(self.opened(handle)?.inode).bytes();
+        let inode = self.opened(handle)?.inode;
+        let bytes = self.file(inode).bytes();
         let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
         let end = start.saturating_add(len).min(bytes.len());
-        Ok(Bytes::copy_from_slice(&bytes[start..end]))
+        match &self.faults {
+            Some(faults) => faults.read(inode, &bytes[..end], start),
+            None => Ok(Bytes::copy_from_slice(&bytes[start..end])),
+        }
     }
 
-    /// Writes all of `bytes` at `offset`, beyond the end if need be (the gap reads as zeros), and
-    /// tells how many there were. No bytes change nothing, not even the length.
+    /// Writes `bytes` at `offset`, beyond the end if need be (the gap reads as zeros), and tells
+    /// how many: all, unless the disk is full with less. No bytes change nothing, not even the
+    /// length.
     ///
     /// # Errors
     /// [`DiskError::InvalidInput`] if the handle is not open, [`DiskError::ReadOnly`] if it was
-    /// opened for reading, [`DiskError::NoSpace`] beyond [`FILE_BYTES_MAX`].
+    /// opened for reading or the disk went read-only, [`DiskError::NoSpace`] beyond
+    /// [`FILE_BYTES_MAX`] or if the disk takes no byte more, [`DiskError::Io`] if a fault strikes.
     pub fn write_at(&mut self, handle: Handle, offset: u64, bytes: &[u8]) -> DiskResult<usize> {
         self.write_bytes_at(handle, offset, Bytes::copy_from_slice(bytes))
     }
@@ -95,7 +105,7 @@ impl Disk {
         &mut self,
         handle: Handle,
         offset: u64,
-        bytes: Bytes,
+        mut bytes: Bytes,
     ) -> DiskResult<usize> {
         let inode = self.writable(handle)?;
         let taken = bytes.len();
@@ -104,13 +114,28 @@ impl Disk {
         }
         let end = offset.checked_add(taken as u64).ok_or(DiskError::NoSpace)?;
         let offset = length(end)? - taken;
-        let UnitId { operation, .. } = self.next_operation();
-        self.file_mut(inode).write(operation, offset, bytes);
-        self.changed(inode);
+        let taken = self.room_for(inode, offset, taken)?;
+        bytes.truncate(taken);
+        if self.faults.is_some() {
+            self.write_or_strike(inode, offset, bytes)?;
+        } else {
+            self.write(inode, offset, bytes);
+        }
         Ok(taken)
     }
 
-    /// Writes all of `bytes` at the end, and tells how many there were.
+    /// Writes all of `bytes`, of which there are some.
+    pub(super) fn write(&mut self, number: InodeNumber, offset: usize, bytes: Bytes) {
+        let UnitId { operation, .. } = self.next_operation();
+        if let Some(faults) = &mut self.faults {
+            faults.written(number, offset..offset + bytes.len());
+        }
+        self.file_mut(number).write(operation, offset, bytes);
+        self.changed(number);
+        self.account(number);
+    }
+
+    /// Writes `bytes` at the end, and tells how many.
     ///
     /// # Errors
     /// As [`Disk::write_at`].
@@ -133,8 +158,11 @@ impl Disk {
     /// As [`Disk::write_at`].
     pub fn set_len(&mut self, handle: Handle, len: u64) -> DiskResult<()> {
         let inode = self.writable(handle)?;
-        self.resize(inode, length(len)?);
-        Ok(())
+        let len = length(len)?;
+        if len > self.file(inode).len() {
+            self.check_room_to(inode, len)?;
+        }
+        self.resize(inode, len)
     }
 
     /// The file's metadata; without a name it has 0 links.
@@ -145,12 +173,18 @@ impl Disk {
         Ok(self.describe(self.opened(handle)?.inode))
     }
 
-    fn resize(&mut self, number: InodeNumber, len: usize) {
+    pub(super) fn resize(&mut self, number: InodeNumber, len: usize) -> DiskResult<()> {
+        self.check_writable()?;
         if self.file(number).len() != len {
             let UnitId { operation, .. } = self.next_operation();
             self.file_mut(number).resize(operation, len);
             self.changed(number);
+            self.account(number);
+            if let Some(faults) = &mut self.faults {
+                faults.cut(number, len);
+            }
         }
+        Ok(())
     }
 
     pub(super) fn opened(&self, handle: Handle) -> DiskResult<Opened> {
@@ -162,7 +196,7 @@ impl Disk {
         if writable { Ok(inode) } else { Err(DiskError::ReadOnly) }
     }
 
-    fn file(&self, number: InodeNumber) -> &FileContent {
+    pub(super) fn file(&self, number: InodeNumber) -> &FileContent {
         match &self.inode(number).content {
             Content::File(file) => file,
             Content::Directory(_) => unreachable!("only files are opened"),

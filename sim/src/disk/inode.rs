@@ -18,6 +18,8 @@ pub(super) struct Inode {
     pub(super) handles: u32,
     /// Durable names, and pending changes that make a name: after a crash it may be wanted again.
     pub(super) claims: u32,
+    /// What it takes of the disk's space, as last counted.
+    pub(super) space: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -39,7 +41,7 @@ impl fmt::Display for InodeNumber {
 
 impl Inode {
     pub(super) fn new(content: Content) -> Self {
-        Self { content, names: 0, handles: 0, claims: 0 }
+        Self { content, names: 0, handles: 0, claims: 0, space: 0 }
     }
 
     pub(super) fn root() -> Self {
@@ -53,6 +55,13 @@ impl Inode {
 
     pub(super) const fn is_directory(&self) -> bool {
         self.directory().is_some()
+    }
+
+    pub(super) const fn file(&self) -> Option<&FileContent> {
+        match &self.content {
+            Content::File(file) => Some(file),
+            Content::Directory(_) => None,
+        }
     }
 
     pub(super) const fn directory(&self) -> Option<&Directory> {

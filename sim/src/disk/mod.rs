@@ -14,9 +14,11 @@
 //! The names of two directories are synced apart too. Of a rename between two directories of which
 //! one was synced, the other half may be lost: sync the new directory first, then the old one.
 //!
-//! Not modelled: time stamps, permissions, symbolic links, the space that is left, damage to
-//! synced data other than one bit at a time ([`Disk::rot`]), and errors of the device. The last three
-//! are faults that others lay over this.
+//! Beyond the power cut: faults of the device ([`Disk::harm`]), a limit to its space
+//! ([`Disk::set_capacity`]), and a page cache that may be dropped ([`Disk::evict`]). A disk on which
+//! none is used pays nothing for them.
+//!
+//! Not modelled: time stamps, permissions and symbolic links.
 //!
 //! ```
 //! use unplug_sim::{disk::Disk, env::OpenMode, random::Stream};
@@ -25,21 +27,25 @@
 //! let file = disk.open("log", OpenMode::CreateNew)?;
 //! disk.append(file, b"record")?;
 //! let sync = disk.begin_sync_file(file)?;
-//! disk.end_sync(sync);
+//! disk.end_sync(sync)?;
 //! // The record is durable, but not the file's name: both outcomes are possible.
 //! let report = disk.crash(&mut Stream::new(1, "disk", 0, 0));
 //! assert_eq!(disk.metadata("log").is_ok(), report.kept == 1);
 //! # Ok::<(), unplug_sim::env::DiskError>(())
 //! ```
 
+mod cache;
 mod crash;
 mod directory;
 mod draw;
 mod enumerate;
+mod errors;
+mod fault;
 mod file;
 mod handle;
 mod image;
 mod inode;
+mod media;
 mod names;
 mod order;
 mod path;
@@ -47,6 +53,7 @@ mod profile;
 mod report;
 mod rot;
 mod settle;
+mod space;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -61,6 +68,7 @@ use bytes::Bytes;
 
 pub use self::{
     draw::CrashMode,
+    fault::{DiskFault, SyncFault},
     handle::{FILE_BYTES_MAX, Handle},
     image::Tree,
     inode::InodeNumber,
@@ -71,8 +79,10 @@ pub use self::{
     unit::{Fate, NameChange, Unit, UnitId, UnitKind},
 };
 use self::{
+    fault::Faults,
     handle::Opened,
     inode::{Content, Inode},
+    space::Space,
 };
 
 /// A disk. A copy is independent of the original, and cheap: bytes are shared until written.
@@ -90,6 +100,9 @@ pub struct Disk {
     dirty: BTreeSet<InodeNumber>,
     /// What was last on the platter of a file, and is no part of it any more.
     stale: Bytes,
+    space: Space,
+    /// Boxed, so that a disk without faults pays one word.
+    faults: Option<Box<Faults>>,
 }
 
 impl Disk {
@@ -112,6 +125,8 @@ impl Disk {
             pending: 0,
             dirty: BTreeSet::new(),
             stale: Bytes::new(),
+            space: Space::default(),
+            faults: None,
         }
     }
 
@@ -128,6 +143,7 @@ impl Disk {
             self.inode_mut(inode).handles -= 1;
             self.free_if_unused(inode);
         }
+        self.end_read_only();
     }
 
     /// The number of changes that are not durable: writes, changes of length and changes of names
@@ -183,6 +199,7 @@ impl Disk {
 
     /// Forgets an inode that nothing refers to, and what only its durable names kept.
     fn free_if_unused(&mut self, number: InodeNumber) {
+        self.account(number);
         if !self.inode(number).is_unused() {
             return;
         }

@@ -1,7 +1,9 @@
 //! Operations by path: lookup, and every way to make, move and remove a name.
 //!
 //! Which error comes first where several apply follows Linux, so that a run here and one on a
-//! real machine fail alike.
+//! real machine fail alike. Besides what each tells, all that change something are
+//! [`DiskError::ReadOnly`] once a fault made the disk so, and those that make a name are
+//! [`DiskError::NoSpace`] when nothing is free.
 
 use std::sync::Arc;
 
@@ -35,7 +37,7 @@ impl Disk {
         if place.inode.is_some() {
             return Err(DiskError::AlreadyExists);
         }
-        self.create(place, Content::Directory(Directory::default()));
+        self.create(place, Content::Directory(Directory::default()))?;
         Ok(())
     }
 
@@ -51,8 +53,7 @@ impl Disk {
         if !directory.is_empty() {
             return Err(DiskError::DirectoryNotEmpty);
         }
-        self.unlink(place);
-        Ok(())
+        self.unlink(place)
     }
 
     /// Removes the name of a file; open handles go on.
@@ -65,8 +66,7 @@ impl Disk {
         if self.inode(number).is_directory() {
             return Err(DiskError::IsADirectory);
         }
-        self.unlink(place);
-        Ok(())
+        self.unlink(place)
     }
 
     /// Renames a file or directory and replaces what stands at `to`. Where both are names of one
@@ -112,6 +112,7 @@ impl Disk {
         if self.inode(number).is_directory() {
             return Err(DiskError::IsADirectory);
         }
+        self.check_room_for_a_name()?;
         let id = self.next_operation();
         self.set_name(id, target, Some(number));
         self.names_changed([target.directory]);
@@ -153,14 +154,15 @@ impl Disk {
     }
 
     /// Makes a file or directory where nothing stands.
-    pub(super) fn create(&mut self, place: Place<'_>, content: Content) -> InodeNumber {
+    pub(super) fn create(&mut self, place: Place<'_>, content: Content) -> DiskResult<InodeNumber> {
+        self.check_room_for_a_name()?;
         let number = InodeNumber(self.inode_next);
         self.inode_next += 1;
         self.inodes.insert(number, Inode::new(content));
         let id = self.next_operation();
         self.set_name(id, place, Some(number));
         self.names_changed([place.directory]);
-        number
+        Ok(number)
     }
 
     pub(super) fn describe(&self, number: InodeNumber) -> Metadata {
@@ -184,6 +186,7 @@ impl Disk {
         if let Some(replaced) = target.inode {
             self.check_replace(source, number, replaced)?;
         }
+        self.check_writable()?;
         let id = self.next_operation();
         if self.profile.replace_flushes && target.inode.is_some() {
             self.flush(number, id.operation);
@@ -227,10 +230,12 @@ impl Disk {
         })
     }
 
-    fn unlink(&mut self, place: Place<'_>) {
+    fn unlink(&mut self, place: Place<'_>) -> DiskResult<()> {
+        self.check_writable()?;
         let id = self.next_operation();
         self.set_name(id, place, None);
         self.names_changed([place.directory]);
+        Ok(())
     }
 
     /// An operation on names is done: where the profile says so, it is durable.

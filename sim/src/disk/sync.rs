@@ -15,12 +15,14 @@ use crate::env::{DiskError, DiskResult};
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a sync takes effect when it ends"]
 pub struct Sync {
-    inode: InodeNumber,
+    pub(super) inode: InodeNumber,
+    /// What was synced through; none for a directory.
+    pub(super) handle: Option<Handle>,
     /// Of the metadata only the length is asked for.
     data_only: bool,
     /// The last operation before the sync. Operations are numbered over the whole life of the
     /// disk, so that a sync from before a crash covers nothing after it.
-    covers: u64,
+    pub(super) covers: u64,
 }
 
 impl Disk {
@@ -31,7 +33,8 @@ impl Disk {
     /// [`DiskError::InvalidInput`] if the handle is not open.
     pub fn begin_sync_file(&mut self, handle: Handle) -> DiskResult<Sync> {
         let inode = self.opened(handle)?.inode;
-        Ok(Sync { inode, data_only: false, covers: self.operation_last })
+        let covers = self.operation_last;
+        Ok(Sync { inode, handle: Some(handle), data_only: false, covers })
     }
 
     /// The same without time stamps.
@@ -52,13 +55,24 @@ impl Disk {
         if !self.inode(inode).is_directory() {
             return Err(DiskError::NotADirectory);
         }
-        Ok(Sync { inode, data_only: false, covers: self.operation_last })
+        Ok(Sync { inode, handle: None, data_only: false, covers: self.operation_last })
     }
 
     /// Ends a sync: what it covers is durable from here on. Harmless after a crash, and after the
     /// end of the file.
-    pub fn end_sync(&mut self, sync: Sync) {
-        let Sync { inode, covers, .. } = sync;
+    ///
+    /// # Errors
+    /// [`DiskError::Io`] if a fault struck this sync, or bytes of the file before it: see
+    /// [`super::SyncFault`]. [`DiskError::ReadOnly`] after one that made the disk so.
+    pub fn end_sync(&mut self, sync: Sync) -> DiskResult<()> {
+        self.strike_sync(&sync)?;
+        self.cover(&sync);
+        self.tell(&sync)
+    }
+
+    /// Makes durable what a sync covers.
+    fn cover(&mut self, sync: &Sync) {
+        let Sync { inode, covers, .. } = *sync;
         if !self.inodes.contains_key(&inode) {
             return;
         }
@@ -70,7 +84,7 @@ impl Disk {
                 self.harden_way(inode, covers);
             }
             SyncCovers::Journal => {
-                let commits = self.commits(&sync);
+                let commits = self.commits(sync);
                 self.harden(inode, covers);
                 if commits {
                     self.commit(covers);
@@ -82,36 +96,33 @@ impl Disk {
     /// A sync of an open file, from begin to end.
     ///
     /// # Errors
-    /// As [`Disk::begin_sync_file`].
+    /// As [`Disk::begin_sync_file`] and [`Disk::end_sync`].
     pub fn sync_file(&mut self, handle: Handle) -> DiskResult<()> {
         let sync = self.begin_sync_file(handle)?;
-        self.end_sync(sync);
-        Ok(())
+        self.end_sync(sync)
     }
 
     /// A sync of an open file's bytes and length, from begin to end.
     ///
     /// # Errors
-    /// As [`Disk::begin_sync_data`].
+    /// As [`Disk::begin_sync_data`] and [`Disk::end_sync`].
     pub fn sync_data(&mut self, handle: Handle) -> DiskResult<()> {
         let sync = self.begin_sync_data(handle)?;
-        self.end_sync(sync);
-        Ok(())
+        self.end_sync(sync)
     }
 
     /// A sync of a directory, from begin to end.
     ///
     /// # Errors
-    /// As [`Disk::begin_sync_dir`].
+    /// As [`Disk::begin_sync_dir`] and [`Disk::end_sync`].
     pub fn sync_dir(&mut self, path: &str) -> DiskResult<()> {
         let sync = self.begin_sync_dir(path)?;
-        self.end_sync(sync);
-        Ok(())
+        self.end_sync(sync)
     }
 
     /// Everything that is pending becomes durable, as by `sync(2)`; on a drive that lies, nothing.
     pub fn sync_everything(&mut self) {
-        if self.profile.sync != SyncCovers::Nothing {
+        if self.profile.sync != SyncCovers::Nothing && self.check_writable().is_ok() {
             self.make_durable();
         }
     }
@@ -144,7 +155,7 @@ impl Disk {
     }
 
     /// What is pending at `number` has changed, and durable names no longer stand for `released`.
-    fn hardened(&mut self, number: InodeNumber, released: Vec<InodeNumber>) {
+    pub(super) fn hardened(&mut self, number: InodeNumber, released: Vec<InodeNumber>) {
         if self.inode(number).pending() == 0 {
             self.dirty.remove(&number);
         }

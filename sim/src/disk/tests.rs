@@ -4,14 +4,17 @@
 //! `.` a zero byte, `x*512` a long run.
 
 mod content;
+mod errors;
 mod lifecycle;
+mod media;
 mod names;
 mod rot;
+mod space;
 
 use std::collections::BTreeSet;
 
 use super::{Disk, Fate, Profile};
-use crate::env::{DiskError, FileKind, OpenMode};
+use crate::env::{DiskError, DiskResult, FileKind, OpenMode};
 
 /// The states that a power cut may leave are exactly `expected`.
 #[track_caller]
@@ -65,11 +68,11 @@ fn write(disk: &mut Disk, path: &str, content: &str) {
 fn sync_file(disk: &mut Disk, path: &str) {
     let file = disk.open(path, OpenMode::Read).unwrap();
     let sync = disk.begin_sync_file(file).unwrap();
-    disk.end_sync(sync);
+    disk.end_sync(sync).unwrap();
     disk.close(file);
 }
 
 fn sync_dir(disk: &mut Disk, path: &str) {
     let sync = disk.begin_sync_dir(path).unwrap();
-    disk.end_sync(sync);
+    disk.end_sync(sync).unwrap();
 }

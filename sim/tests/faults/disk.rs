@@ -6,7 +6,7 @@ use crate::machine::{Log, MILLI, SECOND, add, at, exact, fired, load, node, on};
 use unplug_sim::{
     SimEnv, World,
     env::{Disk, Env, Exit, File, NodeId, OpenMode},
-    fault::{Action, Edge, EffectFilter},
+    fault::{Action, DiskFault, Edge, EffectFilter},
 };
 
 const SOUND: &str = "a disk without errors";
@@ -16,7 +16,8 @@ fn disk_loss(down_ms: u64) -> Action {
 }
 
 fn bit_rot(directory: &str) -> Action {
-    Action::BitRot { node: "keeper".to_owned(), directory: directory.to_owned() }
+    let (node, directory) = ("keeper".to_owned(), directory.to_owned());
+    Action::DiskFault { node, directory, what: DiskFault::BitRot }
 }
 
 /// Notes what it finds, and leaves a durable file.

@@ -22,7 +22,7 @@ pub(crate) fn exact(seed: u64) -> WorldConfig {
         tail: (0, 1),
         ..NetworkConfig::default()
     };
-    let disk = DiskTiming { read_ns: once, write_ns: once, sync_ns: once };
+    let disk = DiskTiming { read_ns: once, write_ns: once, sync_ns: once, glitches: (0, 1) };
     WorldConfig { network, disk, boot_ns: once, ..WorldConfig::new(seed) }
 }
 

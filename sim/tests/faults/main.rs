@@ -2,6 +2,9 @@
 
 mod clocks;
 mod disk;
+mod disk_faults;
+mod disk_trouble;
+mod glitches;
 mod machine;
 mod partition;
 mod pause;

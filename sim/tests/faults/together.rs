@@ -24,7 +24,17 @@ const PLAN: &str = r#"{"faults": [
     {"when": {"from_ns": 1500000000, "on": {"node": "b", "effect": "sync", "nth": 2, "edge": "after"}},
      "what": {"disk_loss": {"node": "b", "down_ns": 100000000}}},
     {"when": {"from_ns": 1600000000},
-     "what": {"bit_rot": {"node": "a", "directory": "/"}}},
+     "what": {"disk_fault": {"node": "a", "directory": "/", "what": "bit_rot"}}},
+    {"when": {"from_ns": 300000000},
+     "what": {"disk_fault": {"node": "c", "directory": "/", "what": {"sync": "keep_dirty"}}}},
+    {"when": {"from_ns": 400000000},
+     "what": {"disk_fault": {"node": "b", "directory": "/", "what": "phantom_write"}}},
+    {"when": {"from_ns": 500000000},
+     "what": {"disk_stall": {"target": "data_centre", "for_ns": 50000000}}},
+    {"when": {"from_ns": 600000000},
+     "what": {"slow_disk": {"target": {"node": "a"}, "factor": 3, "for_ns": 50000000}}},
+    {"when": {"from_ns": 700000000, "on": {"node": "a", "effect": "write", "nth": 1, "edge": "after"}},
+     "what": {"disk_full": {"target": {"node": "a"}, "for_ns": 50000000}}},
     {"when": {"from_ns": 1700000000, "on": {"node": "c", "effect": "write", "nth": 2, "edge": "before"}},
      "what": {"pause": {"target": "data_centre", "for_ns": 200000000}}},
     {"when": {"from_ns": 1800000000},
@@ -50,8 +60,9 @@ async fn live(env: SimEnv) -> Exit {
     });
     loop {
         let heard = socket.recv().await;
-        file.write_at(u64::from(heard.payload[0]), heard.payload).await.expect("no faults");
-        file.sync_data().await.expect("no faults");
+        let written = file.write_at(u64::from(heard.payload[0]), heard.payload).await;
+        let synced = file.sync_data().await;
+        env.observe("results", u64::from(written.is_ok()) << 1 | u64::from(synced.is_ok()), |_| {});
         env.mark("heard");
     }
 }

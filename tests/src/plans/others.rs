@@ -8,7 +8,7 @@ use proptest::{
     sample::{Index, select, subsequence},
 };
 use unplug::generate::atlas;
-use unplug_sim::fault::{Action, Target};
+use unplug_sim::fault::{Action, DiskFault, Target};
 
 use super::{MS, SECOND, down_ns, node_target};
 
@@ -53,8 +53,11 @@ pub fn partition(nodes: &[String]) -> impl Strategy<Value = Action> + use<> {
 /// A bit of a file of this store that turns over.
 pub fn bit_rot(store: &str) -> impl Strategy<Value = Action> + use<> {
     let directory = select(atlas::ROTTING.map(str::to_owned).to_vec());
-    (Just(store.to_owned()), directory)
-        .prop_map(|(node, directory)| Action::BitRot { node, directory })
+    (Just(store.to_owned()), directory).prop_map(|(node, directory)| Action::DiskFault {
+        node,
+        directory,
+        what: DiskFault::BitRot,
+    })
 }
 
 /// The disk of this store, lost for good.

@@ -86,7 +86,7 @@ fn a_sync_covers_what_was_pending_when_it_began() {
     disk.write_at(file, 0, b"2").unwrap();
     disk.write_at(file, 1, b"2").unwrap();
     check(&disk, &["a=oo", "a=1o", "a=2o", "a=o2", "a=12", "a=22"]);
-    disk.end_sync(sync);
+    disk.end_sync(sync).unwrap();
     check(&disk, &["a=1o", "a=2o", "a=12", "a=22"]);
 }
 
@@ -99,9 +99,9 @@ fn syncs_may_overlap_and_end_in_any_order() {
     disk.write_at(file, 0, b"2").unwrap();
     let second = disk.begin_sync_file(file).unwrap();
     disk.write_at(file, 0, b"3").unwrap();
-    disk.end_sync(second);
+    disk.end_sync(second).unwrap();
     check(&disk, &["a=2", "a=3"]);
-    disk.end_sync(first);
+    disk.end_sync(first).unwrap();
     check(&disk, &["a=2", "a=3"]);
 }
 
@@ -114,7 +114,7 @@ fn a_sync_cut_short_by_a_crash_leaves_everything_pending_and_covers_nothing_late
     check(&disk, &["a=o", "a=1"]);
     disk.crash_with(&mut |_| Fate::Lost);
     write(&mut disk, "a", "2");
-    disk.end_sync(sync);
+    disk.end_sync(sync).unwrap();
     check(&disk, &["a=o", "a=2"]);
 }
 
@@ -136,6 +136,6 @@ fn a_synced_write_to_a_removed_file_counts_if_the_removal_is_lost() {
     disk.write_at(file, 0, b"n").unwrap();
     check(&disk, &["", "a=o", "a=n"]);
     let sync = disk.begin_sync_file(file).unwrap();
-    disk.end_sync(sync);
+    disk.end_sync(sync).unwrap();
     check(&disk, &["", "a=n"]);
 }

@@ -48,7 +48,7 @@ fn a_kill_closes_handles_and_keeps_what_is_pending() {
     check(&disk, &["a=o", "a=n"]);
     assert_eq!(disk.inodes.len(), 2, "the root and the file with a name");
     // The kernel carries a sync on to its end, whoever asked for it.
-    disk.end_sync(sync);
+    disk.end_sync(sync).unwrap();
     check(&disk, &["a=n"]);
 }
 

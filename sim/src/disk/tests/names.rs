@@ -26,7 +26,7 @@ fn a_directory_sync_covers_what_was_pending_when_it_began() {
     let sync = disk.begin_sync_dir("/").unwrap();
     disk.rename("a", "b").unwrap();
     check(&disk, &["", "a=", "b="]);
-    disk.end_sync(sync);
+    disk.end_sync(sync).unwrap();
     check(&disk, &["a=", "b="]);
 }
 
@@ -37,7 +37,7 @@ fn the_end_of_a_sync_of_a_directory_that_is_gone_is_harmless() {
     let sync = disk.begin_sync_dir("d").unwrap();
     disk.remove_dir("d").unwrap();
     sync_dir(&mut disk, "/");
-    disk.end_sync(sync);
+    disk.end_sync(sync).unwrap();
     check(&disk, &[""]);
 }
 

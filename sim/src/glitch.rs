@@ -1,0 +1,44 @@
+//! Glitches: operations on open files that do less than they were asked to, as any system call may.
+
+use crate::{
+    env::{DiskError, DiskResult, NodeId},
+    machine_disk::Request,
+    state::State,
+};
+
+impl State {
+    /// What an operation on an open file does of the `asked` bytes: all, mostly; some of them, at
+    /// least one; or nothing at all, for it is interrupted.
+    #[inline]
+    pub(crate) fn glitch(
+        &mut self,
+        id: NodeId,
+        request: &Request,
+        asked: usize,
+    ) -> DiskResult<usize> {
+        if request.on_file && self.config.disk.glitches.0 > 0 {
+            self.maybe_glitch(id, request.name, asked)
+        } else {
+            Ok(asked)
+        }
+    }
+
+    fn maybe_glitch(&mut self, id: NodeId, operation: &str, asked: usize) -> DiskResult<usize> {
+        let (cases, of) = self.config.disk.glitches;
+        let at_ns = self.now_ns;
+        let node = &mut self.nodes[usize::from(id.0)];
+        let (stream, name) = (&mut node.disk_stream, &node.name);
+        if !stream.chance(cases.into(), of.into()) {
+            return Ok(asked);
+        }
+        if asked < 2 || stream.chance(1, 2) {
+            self.trace.world(at_ns, 0, || format!("{operation} of {name} interrupted"));
+            return Err(DiskError::Interrupted);
+        }
+        let taken = 1 + stream.index(asked - 1);
+        self.trace.world(at_ns, taken as u64, || {
+            format!("{operation} of {name} short: {taken} of {asked} bytes")
+        });
+        Ok(taken)
+    }
+}
