@@ -9,7 +9,7 @@ use unplug_engine::{
     pipeline::{Pipeline, Spec},
 };
 use unplug_sim::{
-    SimEnv, Site, World, WorldConfig,
+    DiskTiming, SimEnv, Site, World, WorldConfig,
     disk::{Disk, Profile},
     env::NodeId,
 };
@@ -85,6 +85,7 @@ pub fn build(
     let mut world = World::new(WorldConfig {
         network: scenario.network,
         clocks: scenario.clocks,
+        disk: DiskTiming { glitches: scenario.disk.glitches, ..DiskTiming::default() },
         events_max: scenario.bounds.events_max,
         ..WorldConfig::new(seed)
     });

@@ -63,7 +63,7 @@ struct Generator<'a> {
     random: Stream,
     /// The classes that this seed draws from.
     classes: Vec<(u32, Class)>,
-    /// The one store whose disk may be lost or rot.
+    /// The one store whose disk may be lost or damaged.
     harmed: u32,
 }
 
@@ -133,7 +133,10 @@ impl<'a> Generator<'a> {
                 return last.expect("several faults");
             }
             Class::StoreDiskLoss => self.store_disk_loss(),
-            Class::StoreBitRot => self.store_bit_rot(),
+            Class::StoreMedia => self.store_media(),
+            Class::DiskError => self.disk_error(),
+            Class::DiskFull => self.disk_full(),
+            Class::SlowDisk => self.slow_disk(),
         };
         push(faults, from_ns, blow)
     }

@@ -14,13 +14,14 @@ use crate::{
 /// The name of the suite that runs if none is named.
 pub const DEFAULT: &str = "default";
 
-const EMBEDDED: [(&str, &str); 11] = [
+const EMBEDDED: [(&str, &str); 12] = [
     ("power-loss", include_str!("../suite/power-loss.json")),
     ("node-crash", include_str!("../suite/node-crash.json")),
     ("zombie", include_str!("../suite/zombie.json")),
     ("straggler", include_str!("../suite/straggler.json")),
     ("partitions", include_str!("../suite/partitions.json")),
     ("store-lost", include_str!("../suite/store-lost.json")),
+    ("disks", include_str!("../suite/disks.json")),
     ("clocks", include_str!("../suite/clocks.json")),
     ("swarm", include_str!("../suite/swarm.json")),
     ("swarm-generated", include_str!("../suite/swarm-generated.json")),

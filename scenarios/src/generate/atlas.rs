@@ -7,10 +7,16 @@
 //! | pause, throttle            | any, all at once too        | always: it ends                    |
 //! | partition, of both sorts   | any two groups, readers too | always: it heals                   |
 //! | clock step                 | the data centre's nodes     | by at most an hour                 |
-//! | disk loss                  | stores                      | a minority of them, with bit rot   |
-//! | bit rot                    | stores: blobs and registers | a minority of them, with disk loss |
+//! | error of a sync or a write | broker, stores, sinks       | always: the program starts again   |
+//! | full, slow, stalled disk   | any, all at once too        | always: it ends                    |
+//! | disk loss                  | stores                      | a minority of them, with damage    |
+//! | damage to what is kept     | stores: blobs and registers | a minority of them, with disk loss |
+//! | a drive that lies          | drivers, executors          | always: they keep nothing          |
 //!
-//! Never: a disk of the broker or of a sink lost or rotten, for there is no other copy of it yet;
+//! Damage is a bit that turns over, a sector that cannot be read, a read or a write at a wrong
+//! place, and a write that is lost.
+//!
+//! Never: a disk of the broker or of a sink lost or damaged, for there is no other copy of it yet;
 //! a disk of a driver or an executor, on which nothing is kept; the clock of a producer, which is
 //! the run's own: by it tuples fall due; any other fault of a disk; a reader struck, for readers are
 //! the oracle's eyes, and only the network comes between them and the sinks.
@@ -27,12 +33,12 @@ use crate::{
     topology::{Cluster, Role, reader},
 };
 
-/// The directories of a store in which bits may turn over.
-pub const ROTTING: [&str; 2] = ["/blobs", "/registers"];
+/// The directories of a store in which what is kept may be damaged.
+pub const HARMED: [&str; 2] = ["/blobs", "/registers"];
 /// The furthest that a wall clock may be set at once.
 pub const CLOCK_STEP_NS_MAX: u64 = 3_600_000_000_000;
 
-/// How many of the stores may lose a disk, or have one that rots.
+/// How many of the stores may lose a disk, or have one damaged.
 #[must_use]
 pub fn harmed_max(cluster: &Cluster) -> u32 {
     cluster.stores.saturating_sub(1) / 2
@@ -57,25 +63,23 @@ pub fn within_promise(plan: &Plan, cluster: &Cluster) -> Result<(), Invalid> {
             Action::DiskLoss { node, .. } => store(node, cluster).map(|()| {
                 harmed.insert(node);
             }),
-            Action::DiskFault { node, directory, what: DiskFault::BitRot } => {
-                store(node, cluster).and_then(|()| rotting(directory)).map(|()| {
+            Action::DiskFault {
+                node, what: DiskFault::WriteError | DiskFault::Sync(_), ..
+            } => keeper(node, cluster),
+            Action::DiskFault { node, directory, .. } => {
+                store(node, cluster).and_then(|()| harmable(directory)).map(|()| {
                     harmed.insert(node);
                 })
             }
-            Action::DiskFault { .. }
-            | Action::DiskFull { .. }
-            | Action::SlowDisk { .. }
-            | Action::DiskStall { .. } => Err(not_yet(fault.what.kind())),
+            Action::DiskFull { .. } | Action::SlowDisk { .. } | Action::DiskStall { .. } => {
+                not_readers(&fault.what, cluster)
+            }
         };
         checked.and_then(|()| minority(&harmed, cluster)).map_err(|error| {
             error.within(&format!("faults[{index}] is outside of what the engine promises"))
         })?;
     }
     Ok(())
-}
-
-fn not_yet(kind: &str) -> Invalid {
-    Invalid::new(format!("of the faults of disks only their loss and bit rot are, not {kind}"))
 }
 
 fn not_readers(what: &Action, cluster: &Cluster) -> Result<(), Invalid> {
@@ -108,15 +112,24 @@ fn store(node: &str, cluster: &Cluster) -> Result<(), Invalid> {
     if (0..cluster.stores).any(|index| Role::Store.node(index) == node) {
         return Ok(());
     }
-    Err(Invalid::new(format!("only stores may lose a disk or have one that rots, not {node}")))
+    Err(Invalid::new(format!("only stores may lose a disk or have one damaged, not {node}")))
 }
 
-fn rotting(directory: &str) -> Result<(), Invalid> {
-    if ROTTING.contains(&directory) {
+fn keeper(node: &str, cluster: &Cluster) -> Result<(), Invalid> {
+    let of = |role: Role| (0..role.count(cluster)).any(|index| role.node(index) == node);
+    if Role::DURABLE.into_iter().any(of) {
         return Ok(());
     }
-    let known = ROTTING.join(" and ");
-    Err(Invalid::new(format!("a store's disk may rot in {known}, not in {directory}")))
+    let what = "calls fail only on the disks of nodes that keep something: broker, stores, sinks";
+    Err(Invalid::new(format!("{what}; not {node}")))
+}
+
+fn harmable(directory: &str) -> Result<(), Invalid> {
+    if HARMED.contains(&directory) {
+        return Ok(());
+    }
+    let known = HARMED.join(" and ");
+    Err(Invalid::new(format!("a store's disk may be damaged in {known}, not in {directory}")))
 }
 
 fn minority(harmed: &BTreeSet<&String>, cluster: &Cluster) -> Result<(), Invalid> {
@@ -129,7 +142,7 @@ fn minority(harmed: &BTreeSet<&String>, cluster: &Cluster) -> Result<(), Invalid
 
 #[cfg(test)]
 mod tests {
-    use unplug_sim::fault::{Fault, Target, Trigger};
+    use unplug_sim::fault::{Fault, SyncFault, Target, Trigger};
 
     use super::*;
 
@@ -140,6 +153,10 @@ mod tests {
     fn rot(node: &str, directory: &str) -> Action {
         let (node, directory) = (node.to_owned(), directory.to_owned());
         Action::DiskFault { node, directory, what: DiskFault::BitRot }
+    }
+
+    fn fault(node: &str, what: DiskFault) -> Action {
+        Action::DiskFault { node: node.to_owned(), directory: "/blobs".to_owned(), what }
     }
 
     fn judge(stores: u32, actions: &[Action]) -> Result<(), String> {
@@ -173,12 +190,12 @@ mod tests {
         let refused = |what: Action, why: &str| {
             assert_eq!(judge(3, &[what]), Err(format!("{place}{why}")));
         };
-        let only = |node| format!("only stores may lose a disk or have one that rots, not {node}");
+        let only = |node| format!("only stores may lose a disk or have one damaged, not {node}");
         refused(loss("broker"), &only("broker"));
         refused(rot("sink-0", "/blobs"), &only("sink-0"));
         refused(
             rot("store-0", "/identity"),
-            "a store's disk may rot in /blobs and /registers, not in /identity",
+            "a store's disk may be damaged in /blobs and /registers, not in /identity",
         );
         let reader = || Target::Node("reader-1".to_owned());
         let why = "readers are not struck, and reader-1 is one";
@@ -187,18 +204,30 @@ mod tests {
         refused(Action::Pause { target: reader(), for_ns: 1 }, why);
         refused(Action::Throttle { target: reader(), factor: 2, for_ns: 1 }, why);
         refused(Action::ClockStep { target: reader(), by_ns: 1 }, why);
-        let store = || Target::Node("store-0".to_owned());
-        let phantom = Action::DiskFault {
-            node: "store-0".to_owned(),
-            directory: "/blobs".to_owned(),
-            what: DiskFault::PhantomWrite,
-        };
-        let only =
-            |kind| format!("of the faults of disks only their loss and bit rot are, not {kind}");
-        refused(phantom, &only("phantom_write"));
-        refused(Action::DiskFull { target: store(), for_ns: 1 }, &only("disk_full"));
-        refused(Action::SlowDisk { target: store(), factor: 2, for_ns: 1 }, &only("slow_disk"));
-        refused(Action::DiskStall { target: store(), for_ns: 1 }, &only("disk_stall"));
+        refused(Action::DiskFull { target: reader(), for_ns: 1 }, why);
+        refused(Action::SlowDisk { target: reader(), factor: 2, for_ns: 1 }, why);
+        refused(Action::DiskStall { target: reader(), for_ns: 1 }, why);
+        let what =
+            "calls fail only on the disks of nodes that keep something: broker, stores, sinks";
+        refused(fault("driver-0", DiskFault::WriteError), &format!("{what}; not driver-0"));
+        refused(fault("sink-0", DiskFault::PhantomWrite), &only("sink-0"));
+    }
+
+    #[test]
+    fn calls_may_fail_where_something_is_kept_and_disks_be_full_slow_and_stalled() {
+        let all = ["broker", "store-0", "store-1", "store-2", "sink-0"];
+        let failing = all.map(|node| fault(node, DiskFault::Sync(SyncFault::DropAfterEvict)));
+        assert_eq!(judge(3, &failing), Ok(()));
+        let target = || Target::DataCentre;
+        let trouble = [
+            Action::DiskFull { target: target(), for_ns: 1 },
+            Action::SlowDisk { target: target(), factor: 2, for_ns: 1 },
+            Action::DiskStall { target: target(), for_ns: 1 },
+        ];
+        assert_eq!(judge(3, &trouble), Ok(()));
+        let astray = fault("store-0", DiskFault::MisdirectedWrite);
+        assert!(judge(3, &[astray.clone()]).is_ok());
+        assert!(judge(3, &[astray, fault("store-1", DiskFault::LatentError)]).is_err());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The classes of faults: which a seed draws from, and what each does to whom.
 
-use unplug_sim::fault::{Action, DiskFault, EffectFilter, Point, Target};
+use unplug_sim::fault::{Action, DiskFault, EffectFilter, Point, SyncFault, Target};
 
 use super::{Generator, RECOVERY_NS_MAX, Victim, atlas};
 use crate::{
@@ -27,11 +27,34 @@ pub(super) enum Class {
     OneWayPartition,
     ClockStep,
     StoreDiskLoss,
-    StoreBitRot,
+    StoreMedia,
+    DiskError,
+    DiskFull,
+    SlowDisk,
 }
 
+/// What may go wrong with what a store keeps.
+const MEDIA: [DiskFault; 5] = [
+    DiskFault::BitRot,
+    DiskFault::LatentError,
+    DiskFault::MisdirectedRead,
+    DiskFault::MisdirectedWrite,
+    DiskFault::PhantomWrite,
+];
+
+/// What may go wrong with a call, so that the program that made it starts again.
+const ERRORS: [DiskFault; 7] = [
+    DiskFault::WriteError,
+    DiskFault::Sync(SyncFault::DropAfterEvict),
+    DiskFault::Sync(SyncFault::RevertNow),
+    DiskFault::Sync(SyncFault::KeepDirty),
+    DiskFault::Sync(SyncFault::LateReport),
+    DiskFault::Sync(SyncFault::AlreadyConsumed),
+    DiskFault::Sync(SyncFault::GoesReadOnly),
+];
+
 /// Each class with its weight.
-pub(super) fn weights(classes: &Classes) -> [(u32, Class); 11] {
+pub(super) fn weights(classes: &Classes) -> [(u32, Class); 14] {
     [
         (classes.data_centre_power_loss, Class::DataCentrePowerLoss),
         (classes.node_power_loss, Class::NodePowerLoss),
@@ -43,7 +66,10 @@ pub(super) fn weights(classes: &Classes) -> [(u32, Class); 11] {
         (classes.one_way_partition, Class::OneWayPartition),
         (classes.clock_step, Class::ClockStep),
         (classes.store_disk_loss, Class::StoreDiskLoss),
-        (classes.store_bit_rot, Class::StoreBitRot),
+        (classes.store_media, Class::StoreMedia),
+        (classes.disk_error, Class::DiskError),
+        (classes.disk_full, Class::DiskFull),
+        (classes.slow_disk, Class::SlowDisk),
     ]
 }
 
@@ -56,12 +82,15 @@ impl Class {
             | Self::KillThenPowerLoss
             | Self::Pause
             | Self::Throttle
-            | Self::ClockStep => true,
+            | Self::ClockStep
+            | Self::DiskError
+            | Self::DiskFull
+            | Self::SlowDisk => true,
             Self::DataCentrePowerLoss
             | Self::Partition
             | Self::OneWayPartition
             | Self::StoreDiskLoss
-            | Self::StoreBitRot => false,
+            | Self::StoreMedia => false,
         }
     }
 }
@@ -257,19 +286,55 @@ impl Generator<'_> {
         blows
     }
 
-    pub(super) fn store_bit_rot(&mut self) -> Blow {
+    pub(super) fn store_media(&mut self) -> Blow {
         let victim = Victim::Node(Role::Store, self.harmed);
-        let directory = self.pick(&atlas::ROTTING).to_owned();
+        let directory = self.pick(&atlas::HARMED).to_owned();
+        let what = self.pick(&MEDIA);
         Blow {
-            what: Action::DiskFault {
-                node: Role::Store.node(self.harmed),
-                directory,
-                what: DiskFault::BitRot,
-            },
+            what: Action::DiskFault { node: Role::Store.node(self.harmed), directory, what },
             on: self.loose_point(victim),
             victim: Some(victim),
             lasts_ns: 0,
         }
+    }
+
+    /// An error of a disk on which something is kept.
+    pub(super) fn disk_error(&mut self) -> Blow {
+        let victim = self.mostly(&Role::DURABLE, (1, 1));
+        let Victim::Node(role, index) = victim else { unreachable!("a node of a role") };
+        let what = self.pick(&ERRORS);
+        Blow {
+            what: Action::DiskFault { node: role.node(index), directory: "/".to_owned(), what },
+            on: self.point(victim),
+            victim: Some(victim),
+            lasts_ns: 0,
+        }
+    }
+
+    pub(super) fn disk_full(&mut self) -> Blow {
+        let victim = self.mostly(&Role::DURABLE, (1, 1));
+        let for_ns = self.duration_ns(self.faults.disk_trouble_ns);
+        Blow {
+            what: Action::DiskFull { target: victim.target(), for_ns },
+            on: self.loose_point(victim),
+            victim: Some(victim),
+            lasts_ns: for_ns,
+        }
+    }
+
+    /// A disk that is slow, or stands still.
+    pub(super) fn slow_disk(&mut self) -> Blow {
+        let victim = self.mostly(&Role::DURABLE, (1, 1));
+        let for_ns = self.duration_ns(self.faults.disk_trouble_ns);
+        let (low, high) = self.faults.slow_disk_factor;
+        let factor = u32::try_from(self.doubled(low.into(), high.into())).expect("at most a u32");
+        let target = victim.target();
+        let what = if self.random.chance(1, 2) {
+            Action::SlowDisk { target, factor, for_ns }
+        } else {
+            Action::DiskStall { target, for_ns }
+        };
+        Blow { what, on: self.loose_point(victim), victim: Some(victim), lasts_ns: for_ns }
     }
 
     /// A node of the roles that are struck: with this probability of one of `wanted`, if they

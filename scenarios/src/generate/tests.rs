@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use unplug_engine::steps::Step;
-use unplug_sim::fault::{Action, EffectFilter, Fault, Plan, Point, Target};
+use unplug_sim::fault::{Action, DiskFault, EffectFilter, Fault, Plan, Point, Target};
 
 use super::{atlas, plan};
 use crate::{
@@ -19,7 +19,8 @@ fn all_classes(fields: &str) -> Scenario {
         r#"{{"name": "all", "cluster": {{"drivers": 3, "stores": 5}}, "faults": {{"generate": {{
             "classes": {{"data_centre_power_loss": 1, "node_power_loss": 1, "node_kill": 1,
                 "kill_then_power_loss": 1, "pause": 1, "throttle": 1, "partition": 1,
-                "one_way_partition": 1, "clock_step": 1, "store_disk_loss": 1, "store_bit_rot": 1}}
+                "one_way_partition": 1, "clock_step": 1, "store_disk_loss": 1, "store_media": 1,
+                "disk_error": 1, "disk_full": 1, "slow_disk": 1}}
             {fields}}}}}}}"#
     );
     Scenario::parse("all", &text).expect("parses")
@@ -99,8 +100,13 @@ fn in_range(fault: &Fault, faults: &Generate) {
         Action::Partition { for_ns, .. } => within(for_ns, faults.partition_ns),
         Action::ClockStep { by_ns, .. } => within(by_ns.unsigned_abs(), faults.clock_step_ns),
         Action::DiskFault { .. } => {}
-        Action::DiskFull { .. } | Action::SlowDisk { .. } | Action::DiskStall { .. } => {
-            panic!("no class draws it: {fault:?}")
+        Action::DiskFull { for_ns, .. } | Action::DiskStall { for_ns, .. } => {
+            within(for_ns, faults.disk_trouble_ns);
+        }
+        Action::SlowDisk { factor, for_ns, .. } => {
+            within(for_ns, faults.disk_trouble_ns);
+            let (low, high) = faults.slow_disk_factor;
+            within(factor.into(), (low.into(), high.into()));
         }
     }
 }
@@ -139,6 +145,16 @@ fn every_class_role_and_step_comes_up() {
         "one_way_partition some",
         "disk_loss store",
         "bit_rot store",
+        "latent_error store",
+        "misdirected_read store",
+        "misdirected_write store",
+        "phantom_write store",
+        "write_error broker",
+        "sync_error store",
+        "sync_error sink",
+        "disk_full broker",
+        "slow_disk store",
+        "disk_stall sink",
         "commit.decided",
         "offsets.decided",
     ] {
@@ -301,7 +317,13 @@ fn one_store_is_harmed_in_a_plan_and_each_in_some() {
         let nodes: BTreeSet<_> = plan(&scenario, seed)
             .faults
             .iter()
-            .filter(|fault| matches!(fault.what.kind(), "disk_loss" | "bit_rot"))
+            .filter(|fault| match fault.what {
+                Action::DiskLoss { .. } => true,
+                Action::DiskFault { what, .. } => {
+                    !matches!(what, DiskFault::WriteError | DiskFault::Sync(_))
+                }
+                _ => false,
+            })
             .flat_map(|fault| fault.what.nodes().into_iter().map(str::to_owned))
             .collect();
         assert!(nodes.len() <= 1, "{nodes:?}");

@@ -47,6 +47,10 @@ pub struct Generate {
     pub throttle_ns: (u64, u64),
     /// How long a cut in the network lasts.
     pub partition_ns: (u64, u64),
+    /// How long a disk is full, slow, or stands still.
+    pub disk_trouble_ns: (u64, u64),
+    /// How many times slower a disk gets, as `throttle_factor`.
+    pub slow_disk_factor: (u32, u32),
     /// By how much wall clocks are set, forward or back; each order of magnitude is as likely.
     pub clock_step_ns: (u64, u64),
 }
@@ -76,8 +80,15 @@ pub struct Classes {
     pub clock_step: u32,
     /// The disk of one store is lost for good.
     pub store_disk_loss: u32,
-    /// A bit of a file of that same store turns over.
-    pub store_bit_rot: u32,
+    /// What that same store keeps is damaged: a bit turns over, a sector cannot be read, or a read
+    /// or a write goes to a wrong place or nowhere.
+    pub store_media: u32,
+    /// A sync or a write fails, in one of the ways in which they do.
+    pub disk_error: u32,
+    /// A disk is full for a time.
+    pub disk_full: u32,
+    /// A disk is slow, or stands still, for a time.
+    pub slow_disk: u32,
 }
 
 impl Default for Faults {
@@ -106,6 +117,8 @@ impl Default for Generate {
             throttle_factor: (2, 1_000),
             throttle_ns: (SECOND, 6 * SECOND),
             partition_ns: (200 * MS, 4 * SECOND),
+            disk_trouble_ns: (100 * MS, 4 * SECOND),
+            slow_disk_factor: (2, 128),
             clock_step_ns: (MS, 3_600 * SECOND),
         }
     }

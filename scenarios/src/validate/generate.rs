@@ -25,12 +25,14 @@ pub(super) fn check(faults: &Generate, cluster: &Cluster) -> Result<(), Invalid>
         ("pause_ns", faults.pause_ns),
         ("throttle_ns", faults.throttle_ns),
         ("partition_ns", faults.partition_ns),
+        ("disk_trouble_ns", faults.disk_trouble_ns),
     ] {
         within(place, range.1, 0..=HOUR)?;
         ordered(place, range)?;
     }
     both_within("clock_step_ns", faults.clock_step_ns, 1..=atlas::CLOCK_STEP_NS_MAX)?;
     both_within("throttle_factor", faults.throttle_factor, 1..=1_000_000)?;
+    both_within("slow_disk_factor", faults.slow_disk_factor, 1..=1_000_000)?;
     classes(faults, cluster)
 }
 
@@ -43,7 +45,7 @@ fn classes(faults: &Generate, cluster: &Cluster) -> Result<(), Invalid> {
     }
     for (name, weight) in [
         ("classes.store_disk_loss", faults.classes.store_disk_loss),
-        ("classes.store_bit_rot", faults.classes.store_bit_rot),
+        ("classes.store_media", faults.classes.store_media),
     ] {
         if weight > 0 && atlas::harmed_max(cluster) == 0 {
             let what = format!(

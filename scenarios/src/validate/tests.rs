@@ -97,7 +97,7 @@ fn classes_have_their_parameters_within_bounds() {
 
 #[test]
 fn a_single_store_keeps_its_disk() {
-    for class in ["store_disk_loss", "store_bit_rot"] {
+    for class in ["store_disk_loss", "store_media"] {
         check(
             &format!(
                 r#", "cluster": {{"stores": 1}},

@@ -52,7 +52,7 @@ pub fn partition(nodes: &[String]) -> impl Strategy<Value = Action> + use<> {
 
 /// A bit of a file of this store that turns over.
 pub fn bit_rot(store: &str) -> impl Strategy<Value = Action> + use<> {
-    let directory = select(atlas::ROTTING.map(str::to_owned).to_vec());
+    let directory = select(atlas::HARMED.map(str::to_owned).to_vec());
     (Just(store.to_owned()), directory).prop_map(|(node, directory)| Action::DiskFault {
         node,
         directory,
