@@ -53,6 +53,17 @@ pub struct Plan {
     pub faults: Vec<Fault>,
 }
 
+impl Plan {
+    /// The whole data centre loses its power at a time, in virtual nanoseconds from the start of
+    /// the run. It is back a moment later, and the nodes boot.
+    #[must_use]
+    pub fn power_loss(from_ns: u64) -> Self {
+        let when = Trigger { from_ns, on: None };
+        let what = Action::PowerLoss { target: Target::DataCentre, down_ns: 1 };
+        Self { faults: vec![Fault { when, what }] }
+    }
+}
+
 /// One fault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
