@@ -16,7 +16,7 @@ use unplug_sim::{
     env::{Address, Env as _, Exit, Instant, Net as _, Port, Socket as _},
 };
 
-use crate::stream::{Endpoint, Stream};
+use crate::stream::{Listener, Stream};
 
 fn main() -> std::process::ExitCode {
     measure::run(&[
@@ -165,9 +165,9 @@ fn streams(workload: RoundTrips) -> u64 {
 }
 
 async fn echo_streams(env: SimEnv) -> Exit {
-    let endpoint = Endpoint::open(&env, Port(SERVER_PORT));
+    let mut listener = Listener::open(&env, Port(SERVER_PORT));
     loop {
-        let stream = endpoint.accept().await;
+        let stream = listener.accept().await;
         env.spawn("connection", echo(stream));
     }
 }
@@ -183,11 +183,10 @@ async fn echo(stream: Stream) {
 async fn ask_by_streams(env: SimEnv, to: Address, workload: RoundTrips, done: Count) -> Exit {
     env.sleep(Duration::from_millis(1)).await;
     for number in 0..workload.conversations {
-        let endpoint = Endpoint::open(&env, Port(CLIENT_PORT + number));
         let (clock, done) = (env.clone(), done.clone());
         env.spawn("conversation", async move {
             let start = clock.now();
-            let stream = endpoint.connect(to).await;
+            let stream = Stream::connect(&clock, Port(CLIENT_PORT + number), to).await;
             let mut buffer = [0; MESSAGE_BYTES];
             for _ in 0..workload.each {
                 stream.write(&[7; MESSAGE_BYTES]);

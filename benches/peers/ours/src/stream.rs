@@ -2,24 +2,28 @@
 //! as in TCP there are sequence numbers, cumulative acknowledgements that ride on data where they
 //! can, a timer that resends, and an orderly open and close. There is neither flow control, nor
 //! congestion control, nor a checksum, as the peers' streams have none.
+//!
+//! A stream has no task that receives: who reads takes segments in, and so does the timer while
+//! nobody reads. A sender whose reader is away meanwhile repeats itself.
 
 mod segment;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    cell::RefCell,
-    collections::{BTreeMap, VecDeque},
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     future::poll_fn,
     io::Read as _,
+    pin::pin,
     rc::Rc,
-    task::{Context, Poll, Waker},
+    task::Poll,
     time::Duration,
 };
 
 use unplug_sim::{
     SimEnv, SimSocket,
-    env::{Address, Env as _, Net as _, Port, Socket as _},
+    env::{Address, Datagram, Env as _, Net as _, Port, Socket as _},
 };
 
 use segment::{Kind, Segment};
@@ -27,105 +31,49 @@ use segment::{Kind, Segment};
 /// The longest payload of a segment.
 const PAYLOAD_BYTES_MAX: usize = 1400;
 
-/// One timer for both, as in BSD: what is to be acknowledged at one tick and still is at the next
-/// gets a segment of its own.
-const TICK: Duration = Duration::from_millis(50);
+/// BSD's: what has to be acknowledged, and was not along with data, is at the next tick.
+const TICK: Duration = Duration::from_millis(200);
 
-/// A segment that is not acknowledged after so many ticks is sent again.
-const RESEND_TICKS: u64 = 4;
+/// A segment is sent again if it is not acknowledged after so many ticks: the second that RFC 6298
+/// gives at least.
+const RESEND_TICKS: u64 = 5;
 
-/// A port, and the streams that go through it. Clones share it.
-#[derive(Clone)]
-pub(crate) struct Endpoint {
-    shared: Rc<Shared>,
-}
+/// A closing is sent so often: then the other end is taken for gone.
+const CLOSINGS_MAX: u32 = 16;
 
-struct Shared {
-    link: Rc<Link>,
-    connections: RefCell<BTreeMap<Address, Rc<Connection>>>,
-    accepting: RefCell<Accepting>,
-}
+/// The first of the ports that accepted streams get.
+const ACCEPTED_PORT: u16 = 10_000;
 
-/// What each connection needs of its endpoint.
-struct Link {
+/// A port that streams can be opened to: one from each address, ever.
+pub(crate) struct Listener {
     env: SimEnv,
     socket: SimSocket,
+    accepted: BTreeSet<Address>,
+    next_port: u16,
 }
 
-#[derive(Default)]
-struct Accepting {
-    opened: VecDeque<Rc<Connection>>,
-    waker: Option<Waker>,
-}
-
-impl Endpoint {
+impl Listener {
     /// Opens a port of a node, which must be free.
     pub(crate) fn open(env: &SimEnv, port: Port) -> Self {
         let socket = env.net().bind(port).expect("the port is free");
-        let shared = Rc::new(Shared {
-            link: Rc::new(Link { env: env.clone(), socket }),
-            connections: RefCell::default(),
-            accepting: RefCell::default(),
-        });
-        env.spawn("segments", receive(Rc::clone(&shared)));
-        Self { shared }
+        let next_port = ACCEPTED_PORT;
+        Self { env: env.clone(), socket, accepted: BTreeSet::new(), next_port }
     }
 
-    /// Opens a stream to another endpoint. It takes a round trip.
-    pub(crate) async fn connect(&self, peer: Address) -> Stream {
-        let connection = self.shared.connection(peer);
-        connection.send(Kind::Open, &[0]);
-        poll_fn(|context| connection.poll_open(context)).await;
-        Stream { connection }
-    }
-
-    /// Waits for the next stream that another endpoint opens.
-    pub(crate) async fn accept(&self) -> Stream {
-        poll_fn(|context| {
-            let accepting = &mut *self.shared.accepting.borrow_mut();
-            if let Some(connection) = accepting.opened.pop_front() {
-                return Poll::Ready(Stream { connection });
+    /// Waits for the next stream, which gets a port of its own.
+    pub(crate) async fn accept(&mut self) -> Stream {
+        loop {
+            let datagram = self.socket.recv().await;
+            let opens = Segment::decode(&datagram.payload)
+                .is_some_and(|segment| segment.kind == Kind::Open);
+            // Copies need no answer: the first one is repeated until it has arrived.
+            if opens && self.accepted.insert(datagram.from) {
+                let stream = Stream::new(&self.env, Port(self.next_port), datagram.from);
+                self.next_port += 1;
+                stream.end.receive(&datagram);
+                stream.end.send(Kind::Open, &[0]);
+                return stream;
             }
-            accepting.waker = Some(context.waker().clone());
-            Poll::Pending
-        })
-        .await
-    }
-}
-
-impl Shared {
-    fn connection(&self, peer: Address) -> Rc<Connection> {
-        let (link, state) = (Rc::clone(&self.link), RefCell::default());
-        let connection = Rc::new(Connection { link, peer, state });
-        self.connections.borrow_mut().insert(peer, Rc::clone(&connection));
-        connection
-    }
-
-    fn accept(&self, peer: Address) -> Rc<Connection> {
-        let connection = self.connection(peer);
-        let accepting = &mut *self.accepting.borrow_mut();
-        accepting.opened.push_back(Rc::clone(&connection));
-        if let Some(waker) = accepting.waker.take() {
-            waker.wake();
-        }
-        connection
-    }
-}
-
-async fn receive(shared: Rc<Shared>) {
-    loop {
-        let datagram = shared.link.socket.recv().await;
-        let Some(segment) = Segment::decode(&datagram.payload) else { continue };
-        let known = shared.connections.borrow().get(&datagram.from).cloned();
-        match known {
-            Some(connection) => connection.receive(&segment),
-            None if segment.kind == Kind::Open => {
-                let connection = shared.accept(datagram.from);
-                connection.receive(&segment);
-                connection.send(Kind::Open, &[0]);
-            }
-            // It overtook the opening, and will be sent again.
-            None => {}
         }
     }
 }
@@ -136,41 +84,64 @@ pub(crate) struct Closed;
 
 /// One end of an open stream. Dropped, it is closed: what was written still arrives.
 pub(crate) struct Stream {
-    connection: Rc<Connection>,
+    end: Rc<End>,
 }
 
 impl Stream {
+    fn new(env: &SimEnv, port: Port, peer: Address) -> Self {
+        let socket = env.net().bind(port).expect("the port is free");
+        let state = RefCell::new(State::new(peer));
+        let reading = Cell::new(false);
+        Self { end: Rc::new(End { env: env.clone(), socket, state, reading }) }
+    }
+
+    /// Opens a stream from a free port of a node to a listener. It takes a round trip.
+    pub(crate) async fn connect(env: &SimEnv, port: Port, listener: Address) -> Self {
+        let stream = Self::new(env, port, listener);
+        stream.end.send(Kind::Open, &[0]);
+        while stream.end.state.borrow().received == 0 {
+            stream.end.receive_next().await;
+        }
+        stream
+    }
+
     /// Sends bytes, and does not wait for them to arrive.
     pub(crate) fn write(&self, bytes: &[u8]) {
         for part in bytes.chunks(PAYLOAD_BYTES_MAX) {
-            self.connection.send(Kind::Data, part);
+            self.end.send(Kind::Data, part);
         }
     }
 
-    /// Waits for as many bytes as `buffer` holds.
+    /// Waits for as many bytes as `buffer` holds. One task at a time may read.
     pub(crate) async fn read_exact(&self, buffer: &mut [u8]) -> Result<(), Closed> {
-        poll_fn(|context| self.connection.poll_read(context, buffer)).await
+        loop {
+            if let Some(read) = self.end.state.borrow_mut().read(buffer) {
+                return read;
+            }
+            self.end.receive_next().await;
+        }
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.connection.send(Kind::Close, &[0]);
+        self.end.send(Kind::Close, &[0]);
     }
 }
 
-struct Connection {
-    link: Rc<Link>,
-    peer: Address,
+struct End {
+    env: SimEnv,
+    socket: SimSocket,
     state: RefCell<State>,
+    /// Whether a reader waits for the next datagram.
+    reading: Cell<bool>,
 }
 
 /// Positions count bytes from the opening, which takes one byte itself, as closing does.
-#[derive(Default)]
 struct State {
+    peer: Address,
     sent: u64,
-    acked: u64,
-    /// The bytes from `acked` to `sent`, and the segments that they were sent in.
+    /// The bytes that are not acknowledged, and the segments that they were sent in.
     unacked: VecDeque<u8>,
     segments: VecDeque<Sent>,
     received: u64,
@@ -178,11 +149,9 @@ struct State {
     early: BTreeMap<u64, (Kind, Vec<u8>)>,
     ready: VecDeque<u8>,
     closed: bool,
-    /// The tick at which an acknowledgement came due.
-    ack_due: Option<u64>,
+    ack_due: bool,
     ticks: u64,
     ticking: bool,
-    waker: Option<Waker>,
 }
 
 #[derive(Clone, Copy)]
@@ -191,34 +160,51 @@ struct Sent {
     start: u64,
     len: usize,
     at_tick: u64,
+    times: u32,
 }
 
-impl Connection {
+impl End {
     fn send(self: &Rc<Self>, kind: Kind, payload: &[u8]) {
-        let mut state = self.state.borrow_mut();
+        let state = &mut *self.state.borrow_mut();
         let (start, len, at_tick) = (state.sent, payload.len(), state.ticks);
         state.sent += len as u64;
         state.unacked.extend(payload);
-        state.segments.push_back(Sent { kind, start, len, at_tick });
-        state.ack_due = None;
-        let segment = Segment { kind, start, acked: state.received, payload };
-        self.link.send(self.peer, &segment);
-        self.tick_on(&mut state);
+        state.segments.push_back(Sent { kind, start, len, at_tick, times: 1 });
+        state.ack_due = false;
+        self.put(state.peer, &Segment { kind, start, acked: state.received, payload });
+        self.tick_on(state);
     }
 
-    fn receive(self: &Rc<Self>, segment: &Segment<'_>) {
-        let mut state = self.state.borrow_mut();
+    fn put(&self, to: Address, segment: &Segment<'_>) {
+        let datagram = segment.encode();
+        self.socket.send(to, datagram).expect("a segment is shorter than a datagram may be");
+    }
+
+    async fn receive_next(self: &Rc<Self>) {
+        let datagram = {
+            let _reading = Reading::begin(&self.reading);
+            self.socket.recv().await
+        };
+        self.receive(&datagram);
+    }
+
+    fn receive(self: &Rc<Self>, datagram: &Datagram) {
+        let Some(segment) = Segment::decode(&datagram.payload) else { return };
+        let state = &mut *self.state.borrow_mut();
+        if datagram.from != state.peer {
+            // Only the answer to an opening comes from a port that is not known yet.
+            let opens = state.received == 0 && segment.kind == Kind::Open;
+            if !opens || datagram.from.node != state.peer.node {
+                return;
+            }
+            state.peer = datagram.from;
+        }
         state.acknowledged(segment.acked);
         if segment.kind != Kind::Ack {
             // Of a copy, too: the first acknowledgement may have been lost.
-            if state.ack_due.is_none() {
-                state.ack_due = Some(state.ticks);
-            }
-            self.tick_on(&mut state);
-            state.take(segment);
-        }
-        if let Some(waker) = &state.waker {
-            waker.wake_by_ref();
+            state.ack_due = true;
+            state.take(&segment);
+            self.tick_on(state);
         }
     }
 
@@ -226,27 +212,38 @@ impl Connection {
     fn tick_on(self: &Rc<Self>, state: &mut State) {
         if !state.ticking {
             state.ticking = true;
-            self.link.env.spawn("ticks", Rc::clone(self).tick());
+            self.env.spawn("ticks", Rc::clone(self).tick());
         }
     }
 
     async fn tick(self: Rc<Self>) {
         loop {
-            self.link.env.sleep(TICK).await;
+            self.env.sleep(TICK).await;
+            if !self.reading.get() {
+                self.receive_what_came().await;
+            }
             let state = &mut *self.state.borrow_mut();
             state.ticks += 1;
             self.resend(state);
-            if state.ack_due.is_some_and(|since| since + 1 < state.ticks) {
-                state.ack_due = None;
+            if std::mem::take(&mut state.ack_due) {
                 let (start, acked) = (state.sent, state.received);
-                let ack = Segment { kind: Kind::Ack, start, acked, payload: &[] };
-                self.link.send(self.peer, &ack);
+                self.put(state.peer, &Segment { kind: Kind::Ack, start, acked, payload: &[] });
             }
-            if state.segments.is_empty() && state.ack_due.is_none() {
+            if state.segments.is_empty() {
                 state.ticking = false;
                 return;
             }
         }
+    }
+
+    async fn receive_what_came(self: &Rc<Self>) {
+        poll_fn(|context| {
+            while let Poll::Ready(datagram) = pin!(self.socket.recv()).poll(context) {
+                self.receive(&datagram);
+            }
+            Poll::Ready(())
+        })
+        .await;
     }
 
     /// Sends again what has not been acknowledged for too long.
@@ -256,44 +253,56 @@ impl Connection {
             let payload = &bytes[offset..offset + sent.len];
             offset += sent.len;
             if sent.at_tick + RESEND_TICKS <= state.ticks {
-                sent.at_tick = state.ticks;
+                (sent.at_tick, sent.times) = (state.ticks, sent.times + 1);
                 let Sent { kind, start, .. } = *sent;
-                let segment = Segment { kind, start, acked: state.received, payload };
-                self.link.send(self.peer, &segment);
+                self.put(state.peer, &Segment { kind, start, acked: state.received, payload });
             }
         }
+        if state.segments.back().is_some_and(Sent::is_hopeless) {
+            state.segments.clear();
+        }
     }
+}
 
-    fn poll_open(&self, context: &Context<'_>) -> Poll<()> {
-        let state = &mut *self.state.borrow_mut();
-        if state.acked > 0 && state.received > 0 {
-            return Poll::Ready(());
-        }
-        state.wait(context)
-    }
-
-    fn poll_read(&self, context: &Context<'_>, buffer: &mut [u8]) -> Poll<Result<(), Closed>> {
-        let state = &mut *self.state.borrow_mut();
-        if state.ready.len() >= buffer.len() {
-            state.ready.read_exact(buffer).expect("there are as many");
-            return Poll::Ready(Ok(()));
-        }
-        if state.closed {
-            return Poll::Ready(Err(Closed));
-        }
-        state.wait(context)
+impl Sent {
+    fn is_hopeless(&self) -> bool {
+        self.kind == Kind::Close && self.times >= CLOSINGS_MAX
     }
 }
 
 impl State {
+    fn new(peer: Address) -> Self {
+        Self {
+            peer,
+            sent: 0,
+            unacked: VecDeque::new(),
+            segments: VecDeque::new(),
+            received: 0,
+            early: BTreeMap::new(),
+            ready: VecDeque::new(),
+            closed: false,
+            ack_due: false,
+            ticks: 0,
+            ticking: false,
+        }
+    }
+
+    /// None if the bytes that are there do not fill `buffer`, and more may come.
+    fn read(&mut self, buffer: &mut [u8]) -> Option<Result<(), Closed>> {
+        if self.ready.len() >= buffer.len() {
+            self.ready.read_exact(buffer).expect("there are as many");
+            return Some(Ok(()));
+        }
+        self.closed.then_some(Err(Closed))
+    }
+
     /// All before the position `acked` has arrived: a segment has, or has not, as a whole.
     fn acknowledged(&mut self, acked: u64) {
-        while let Some(oldest) = self.segments.front().copied()
+        while let Some(oldest) = self.segments.front()
             && oldest.start + oldest.len as u64 <= acked
         {
-            self.segments.pop_front();
             self.unacked.drain(..oldest.len);
-            self.acked += oldest.len as u64;
+            self.segments.pop_front();
         }
     }
 
@@ -318,20 +327,20 @@ impl State {
             Kind::Open | Kind::Ack => {}
         }
     }
+}
 
-    /// Has the task that is being polled woken by the next segment.
-    fn wait<T>(&mut self, context: &Context<'_>) -> Poll<T> {
-        match &mut self.waker {
-            Some(waker) => waker.clone_from(context.waker()),
-            None => self.waker = Some(context.waker().clone()),
-        }
-        Poll::Pending
+/// Says that a reader waits, until it is dropped.
+struct Reading<'a>(&'a Cell<bool>);
+
+impl<'a> Reading<'a> {
+    fn begin(reading: &'a Cell<bool>) -> Self {
+        reading.set(true);
+        Self(reading)
     }
 }
 
-impl Link {
-    fn send(&self, to: Address, segment: &Segment<'_>) {
-        let datagram = segment.encode();
-        self.socket.send(to, datagram).expect("a segment is shorter than a datagram may be");
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
     }
 }

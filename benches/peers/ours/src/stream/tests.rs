@@ -16,7 +16,7 @@ fn bytes() -> Vec<u8> {
 }
 
 async fn echo(env: SimEnv) -> Exit {
-    let stream = Endpoint::open(&env, PORT).accept().await;
+    let stream = Listener::open(&env, PORT).accept().await;
     let mut buffer = [0; 1_000];
     while stream.read_exact(&mut buffer).await.is_ok() {
         stream.write(&buffer);
@@ -29,7 +29,7 @@ type Got = Rc<RefCell<(Vec<u8>, Duration)>>;
 
 async fn ask(env: SimEnv, peer: Address, got: Got) -> Exit {
     let start = env.now();
-    let stream = Rc::new(Endpoint::open(&env, PORT).connect(peer).await);
+    let stream = Rc::new(Stream::connect(&env, PORT, peer).await);
     let writer = Rc::clone(&stream);
     let clock = env.clone();
     env.spawn("writer", async move {
@@ -81,5 +81,5 @@ fn nothing_waits_for_a_resend_where_nothing_is_lost() {
     let (got, elapsed) = run(SOUND);
     assert!(got == bytes(), "the bytes that came back differ");
     let writing = Duration::from_millis(3 * 120);
-    assert!(elapsed < writing + Duration::from_millis(300), "{elapsed:?}");
+    assert!(elapsed < writing + Duration::from_millis(100), "{elapsed:?}");
 }
