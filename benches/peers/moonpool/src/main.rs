@@ -109,7 +109,7 @@ fn streams(workload: RoundTrips) -> u64 {
             let mut ends = Vec::new();
             for pair in 0..PAIRS {
                 for _ in 0..conversations {
-                    // One after the other: where many connect at once, some never get through.
+                    // One after the other: where 128 connect at once, the run stalls.
                     let stream = network.connect(&server(pair)).await.expect("no faults");
                     time.sleep(Duration::from_millis(1)).await.expect("no faults");
                     ends.push(tasks.spawn_task("client", ask_by_stream(stream, each)));

@@ -1,7 +1,7 @@
 //! A reliable, ordered stream of bytes over datagrams, so that streams are compared with streams:
 //! as in TCP there are sequence numbers, cumulative acknowledgements that ride on data where they
 //! can, a timer that resends, and an orderly open and close. There is neither flow control, nor
-//! congestion control, nor a checksum, as the peers' streams have none.
+//! congestion control, nor a checksum.
 //!
 //! A stream has no task that receives: who reads takes segments in, and so does the timer while
 //! nobody reads. A sender whose reader is away meanwhile repeats itself.
