@@ -7,14 +7,14 @@
 //! nobody reads. A sender whose reader is away meanwhile repeats itself.
 
 mod segment;
+mod state;
 #[cfg(test)]
 mod tests;
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::BTreeSet,
     future::poll_fn,
-    io::Read as _,
     pin::pin,
     rc::Rc,
     task::Poll,
@@ -27,19 +27,13 @@ use unplug_sim::{
 };
 
 use segment::{Kind, Segment};
+use state::State;
 
 /// The longest payload of a segment.
 const PAYLOAD_BYTES_MAX: usize = 1400;
 
 /// BSD's: what has to be acknowledged, and was not along with data, is at the next tick.
 const TICK: Duration = Duration::from_millis(200);
-
-/// A segment is sent again if it is not acknowledged after so many ticks: the second that RFC 6298
-/// gives at least.
-const RESEND_TICKS: u64 = 5;
-
-/// A closing is sent so often: then the other end is taken for gone.
-const CLOSINGS_MAX: u32 = 16;
 
 /// The first of the ports that accepted streams get.
 const ACCEPTED_PORT: u16 = 10_000;
@@ -137,41 +131,10 @@ struct End {
     reading: Cell<bool>,
 }
 
-/// Positions count bytes from the opening, which takes one byte itself, as closing does.
-struct State {
-    peer: Address,
-    sent: u64,
-    /// The bytes that are not acknowledged, and the segments that they were sent in.
-    unacked: VecDeque<u8>,
-    segments: VecDeque<Sent>,
-    received: u64,
-    /// Segments behind a gap, by their position.
-    early: BTreeMap<u64, (Kind, Vec<u8>)>,
-    ready: VecDeque<u8>,
-    closed: bool,
-    ack_due: bool,
-    ticks: u64,
-    ticking: bool,
-}
-
-#[derive(Clone, Copy)]
-struct Sent {
-    kind: Kind,
-    start: u64,
-    len: usize,
-    at_tick: u64,
-    times: u32,
-}
-
 impl End {
     fn send(self: &Rc<Self>, kind: Kind, payload: &[u8]) {
         let state = &mut *self.state.borrow_mut();
-        let (start, len, at_tick) = (state.sent, payload.len(), state.ticks);
-        state.sent += len as u64;
-        state.unacked.extend(payload);
-        state.segments.push_back(Sent { kind, start, len, at_tick, times: 1 });
-        state.ack_due = false;
-        self.put(state.peer, &Segment { kind, start, acked: state.received, payload });
+        self.put(state.peer, &state.send(kind, payload));
         self.tick_on(state);
     }
 
@@ -199,16 +162,13 @@ impl End {
             }
             state.peer = datagram.from;
         }
-        state.acknowledged(segment.acked);
-        if segment.kind != Kind::Ack {
-            // Of a copy, too: the first acknowledgement may have been lost.
-            state.ack_due = true;
-            state.take(&segment);
+        state.receive(&segment);
+        if state.ack_due {
             self.tick_on(state);
         }
     }
 
-    /// Goes on ticking for as long as something is not acknowledged.
+    /// Ticks until all that was sent has arrived, and all that came is acknowledged.
     fn tick_on(self: &Rc<Self>, state: &mut State) {
         if !state.ticking {
             state.ticking = true;
@@ -223,13 +183,9 @@ impl End {
                 self.receive_what_came().await;
             }
             let state = &mut *self.state.borrow_mut();
-            state.ticks += 1;
-            self.resend(state);
-            if std::mem::take(&mut state.ack_due) {
-                let (start, acked) = (state.sent, state.received);
-                self.put(state.peer, &Segment { kind: Kind::Ack, start, acked, payload: &[] });
-            }
-            if state.segments.is_empty() {
+            let peer = state.peer;
+            state.tick(|segment| self.put(peer, segment));
+            if state.is_settled() {
                 state.ticking = false;
                 return;
             }
@@ -244,88 +200,6 @@ impl End {
             Poll::Ready(())
         })
         .await;
-    }
-
-    /// Sends again what has not been acknowledged for too long.
-    fn resend(&self, state: &mut State) {
-        let (mut offset, bytes) = (0, state.unacked.make_contiguous());
-        for sent in &mut state.segments {
-            let payload = &bytes[offset..offset + sent.len];
-            offset += sent.len;
-            if sent.at_tick + RESEND_TICKS <= state.ticks {
-                (sent.at_tick, sent.times) = (state.ticks, sent.times + 1);
-                let Sent { kind, start, .. } = *sent;
-                self.put(state.peer, &Segment { kind, start, acked: state.received, payload });
-            }
-        }
-        if state.segments.back().is_some_and(Sent::is_hopeless) {
-            state.segments.clear();
-        }
-    }
-}
-
-impl Sent {
-    fn is_hopeless(&self) -> bool {
-        self.kind == Kind::Close && self.times >= CLOSINGS_MAX
-    }
-}
-
-impl State {
-    fn new(peer: Address) -> Self {
-        Self {
-            peer,
-            sent: 0,
-            unacked: VecDeque::new(),
-            segments: VecDeque::new(),
-            received: 0,
-            early: BTreeMap::new(),
-            ready: VecDeque::new(),
-            closed: false,
-            ack_due: false,
-            ticks: 0,
-            ticking: false,
-        }
-    }
-
-    /// None if the bytes that are there do not fill `buffer`, and more may come.
-    fn read(&mut self, buffer: &mut [u8]) -> Option<Result<(), Closed>> {
-        if self.ready.len() >= buffer.len() {
-            self.ready.read_exact(buffer).expect("there are as many");
-            return Some(Ok(()));
-        }
-        self.closed.then_some(Err(Closed))
-    }
-
-    /// All before the position `acked` has arrived: a segment has, or has not, as a whole.
-    fn acknowledged(&mut self, acked: u64) {
-        while let Some(oldest) = self.segments.front()
-            && oldest.start + oldest.len as u64 <= acked
-        {
-            self.unacked.drain(..oldest.len);
-            self.segments.pop_front();
-        }
-    }
-
-    /// Takes in a segment, and those that waited behind it. Segments never overlap in part, since
-    /// what is sent again is the same segment.
-    fn take(&mut self, segment: &Segment<'_>) {
-        if segment.start > self.received {
-            self.early.insert(segment.start, (segment.kind, segment.payload.to_vec()));
-        } else if segment.start == self.received {
-            self.append(segment.kind, segment.payload);
-            while let Some((kind, payload)) = self.early.remove(&self.received) {
-                self.append(kind, &payload);
-            }
-        }
-    }
-
-    fn append(&mut self, kind: Kind, payload: &[u8]) {
-        self.received += payload.len() as u64;
-        match kind {
-            Kind::Data => self.ready.extend(payload),
-            Kind::Close => self.closed = true,
-            Kind::Open | Kind::Ack => {}
-        }
     }
 }
 
