@@ -46,7 +46,7 @@ pub(crate) fn at_once(n: u64) -> u64 {
         let offset = number % BLOCKS * WRITE_BYTES as u64;
         assert_eq!(disk.write_at(file, offset, &block), Ok(WRITE_BYTES));
         let sync = disk.begin_sync_file(file).expect("no faults");
-        disk.end_sync(sync);
+        disk.end_sync(sync).expect("no faults");
     }
     n
 }
