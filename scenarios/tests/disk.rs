@@ -64,11 +64,11 @@ state 4: 2 choices
 
 state 5: 1 choice
   /d/
-  /log        10 B  a\.b .*7
+  /log       10 B  a\.b .*7
 
 state 6: 1 choice
   /d/
-  /log        10 B  a\.b x*7
+  /log       10 B  a\.b x*7
 
 strict: 6 operations, 3 units, 8 choices, 6 distinct states
 ";
@@ -131,7 +131,7 @@ fn what_cannot_be_enumerated_or_done_is_refused_in_one_line() {
     refused(
         r#"[{"fsync": "/a"}, {"fsnyc": "/a"}]"#,
         &[],
-        "ops.json: line 1 column 27: [1]: unknown name \"fsnyc\"; did you mean \"fsync\"?",
+        "ops.json: line 1 column 26: [1]: unknown name \"fsnyc\"; did you mean \"fsync\"?",
     );
     refused("{}", &[], "ops.json: line 1 column 0: invalid type: map, expected a sequence");
     refused(

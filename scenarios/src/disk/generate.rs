@@ -54,8 +54,8 @@ const WEIGHTS: [(u64, Kind); 13] = [
     (3, Kind::Syncdir),
 ];
 
-/// The list of a seed. All its operations succeed, and under `profile` it leaves at most
-/// [`CHOICES_MAX`] choices.
+/// The list of a seed. All its operations succeed, and under `profile`, unless a sync does nothing
+/// there, it leaves at most [`CHOICES_MAX`] choices.
 #[must_use]
 pub fn ops(seed: u64, profile: Profile) -> Vec<Op> {
     let mut list = List {
@@ -74,6 +74,7 @@ pub fn ops(seed: u64, profile: Profile) -> Vec<Op> {
         // Most of what a crash leaves in between comes from a sync of something else.
         let kind = list.pick([Kind::Fsync, Kind::Fdatasync, Kind::Syncdir]);
         list.push(kind);
+        list.bound();
     }
     list.ops
 }
@@ -162,20 +163,25 @@ impl List {
             && self.apply(Op::Rename { from, to: old.to_owned() })
     }
 
-    /// Syncs until what is pending can be enumerated: the file that was changed last, else all.
+    /// Syncs if too much is pending to be enumerated: the file that was changed last, else all.
     fn bound(&mut self) {
-        while self.disk.outcome_count(CHOICES_MAX) > CHOICES_MAX {
-            let sync = match self.ops.last() {
-                Some(Op::Write { path, .. } | Op::Append { path, .. }) => Op::Fsync(path.clone()),
-                _ => Op::Sync,
-            };
-            self.apply(sync);
+        if self.is_bounded() {
+            return;
         }
+        if let Some(Op::Write { path, .. } | Op::Append { path, .. }) = self.ops.last() {
+            self.apply(Op::Fsync(path.clone()));
+        }
+        if !self.is_bounded() {
+            self.apply(Op::Sync);
+        }
+    }
+
+    fn is_bounded(&self) -> bool {
+        self.disk.outcome_count(CHOICES_MAX) <= CHOICES_MAX
     }
 
     /// Adds an operation if it succeeds.
     fn apply(&mut self, op: Op) -> bool {
-        // A profile may count more units in some order: the list is what the model takes.
         let applied = op.apply(&mut self.disk).is_ok();
         if applied {
             self.ops.push(op);
@@ -236,7 +242,8 @@ mod tests {
 
     #[test]
     fn every_list_succeeds_and_can_be_enumerated() {
-        for profile in Profile::ALL {
+        let honest = |profile: &Profile| profile.name() != "lying-drive";
+        for profile in Profile::ALL.into_iter().filter(honest) {
             for seed in 0..300 {
                 let list = ops(seed, profile);
                 let disks = disks("list", profile, &list).expect("they succeed");

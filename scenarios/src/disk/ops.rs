@@ -260,7 +260,7 @@ mod tests {
         };
         check(
             r#"[{"create": "/a"}, {"fsnyc": "/a"}]"#,
-            "28: [1]: unknown name \"fsnyc\"; did you mean \"fsync\"?",
+            "27: [1]: unknown name \"fsnyc\"; did you mean \"fsync\"?",
         );
         check(
             r#"[{"write": {"path": "/a", "ofset": 3}}]"#,

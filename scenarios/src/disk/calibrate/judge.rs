@@ -95,6 +95,12 @@ impl<'a> Judge<'a> {
         let ops = generate::ops(seed, self.profile);
         let mut disks = ops::disks("the generated list", self.profile, &ops)?;
         let model = disks.pop().expect("one more than operations");
+        if model.outcome_count(generate::CHOICES_MAX) > generate::CHOICES_MAX {
+            let profile = self.profile.name();
+            return Err(Invalid::new(format!(
+                "seed {seed}: too many states to enumerate under {profile}; choose another profile"
+            )));
+        }
         let Left { before, after, written_back } = self.crash(seed, &ops)?;
 
         let problem = if before.image_hash() != model.image_hash() {
