@@ -116,12 +116,11 @@ strict, anywhere: 3 operations, 2 units, 6 choices, 3 distinct states
 #[test]
 fn what_cannot_be_enumerated_or_done_is_refused_in_one_line() {
     let big = r#"[{"write": {"path": "/a", "bytes": {"fill": "x", "len": 5120}}}]"#;
-    // Its name, ten sectors, and eleven lengths.
     refused(
         big,
         &["--limit", "1000"],
-        "ops.json: 22528 choices of fates, over the limit of 1000; sync more of it before the \
-         end, write fewer sectors of 512 bytes, or raise --limit",
+        "ops.json: more than 1000 choices of fates; sync more of it before the end, write less, \
+         or raise --limit",
     );
     refused(
         r#"[{"create": "/a"}, {"unlink": "/b"}]"#,

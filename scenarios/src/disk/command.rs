@@ -48,20 +48,14 @@ fn report(
     let points: Vec<_> = disks.iter().enumerate().skip(first).collect();
     let choices = states::count(&points, args.limit);
     if choices > args.limit {
-        let many = if choices == u64::MAX {
-            "more choices of fates than can be counted".to_owned()
-        } else {
-            format!("{choices} choices of fates")
-        };
         return Err(Invalid::new(format!(
-            "{source}: {many}, over the limit of {}; sync more of it before the end, write fewer \
-             sectors of {} bytes, or raise --limit",
-            args.limit,
-            unplug_sim::disk::SECTOR_BYTES
+            "{source}: more than {} choices of fates; sync more of it before the end, write less, \
+             or raise --limit",
+            args.limit
         )));
     }
     let found = states::enumerate(&points);
-    Ok(Report { profile: profile.name(), operations: ops.len(), anywhere: args.anywhere, found })
+    Ok(Report { profile: profile.name, operations: ops.len(), anywhere: args.anywhere, found })
 }
 
 impl Report<'_> {

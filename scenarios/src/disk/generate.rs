@@ -13,7 +13,7 @@ use unplug_sim::{
 use super::{content::Content, ops::Op};
 
 /// The most choices of fates that a list leaves.
-pub const CHOICES_MAX: u64 = 50_000;
+pub const CHOICES_MAX: u64 = 10_000;
 const DIRECTORIES: [&str; 3] = ["/a", "/b", "/a/d"];
 const NAMES: [&str; 4] = ["v", "w", "x", "y"];
 /// Lengths around the boundaries of sectors and pages.
@@ -177,7 +177,7 @@ impl List {
     }
 
     fn is_bounded(&self) -> bool {
-        self.disk.outcome_count(CHOICES_MAX) <= CHOICES_MAX
+        self.disk.outcome_count(CHOICES_MAX + 1) <= CHOICES_MAX
     }
 
     /// Adds an operation if it succeeds.
@@ -242,13 +242,13 @@ mod tests {
 
     #[test]
     fn every_list_succeeds_and_can_be_enumerated() {
-        let honest = |profile: &Profile| profile.name() != "lying-drive";
+        let honest = |profile: &Profile| profile.name != "lying-drive";
         for profile in Profile::ALL.into_iter().filter(honest) {
-            for seed in 0..300 {
+            for seed in 0..60 {
                 let list = ops(seed, profile);
                 let disks = disks("list", profile, &list).expect("they succeed");
                 let last = disks.last().expect("one more than operations");
-                assert!(last.outcome_count(CHOICES_MAX) <= CHOICES_MAX, "seed {seed}");
+                assert!(last.outcome_count(CHOICES_MAX + 1) <= CHOICES_MAX, "seed {seed}");
             }
         }
     }
@@ -261,7 +261,7 @@ mod tests {
         assert_eq!(names.len(), 12, "{names:?}");
         let open = |list: &&Vec<Op>| {
             let disks = disks("list", Profile::strict(), list).expect("they succeed");
-            disks.last().is_some_and(|disk| disk.outcome_count(u64::MAX) > 1)
+            disks.last().is_some_and(|disk| disk.outcome_count(2) > 1)
         };
         assert!(lists.iter().filter(open).count() > 80);
     }

@@ -89,8 +89,18 @@ impl Command {
     }
 }
 
+/// ext4 without its heuristic for programs that do not sync what they replace.
+const EXT4_NOAUTO: Profile = Profile {
+    name: "ext4-noauto",
+    replace_flushes: false,
+    rewrite_flushes: false,
+    ..Profile::ext4_ordered()
+};
+
 /// The profile of this name.
 fn profile(name: &str) -> Result<Profile, Invalid> {
-    let known = || Profile::ALL.iter().map(Profile::name);
-    Profile::named(name).ok_or_else(|| Invalid::new(unknown("profile", name, known())))
+    let known = || Profile::ALL.into_iter().chain([EXT4_NOAUTO]);
+    let found = known().find(|profile| profile.name == name);
+    let names = known().map(|profile| profile.name);
+    found.ok_or_else(|| Invalid::new(unknown("profile", name, names)))
 }

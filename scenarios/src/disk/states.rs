@@ -64,10 +64,18 @@ pub enum What {
     },
 }
 
-/// How many choices of fates there are at these points; more than `limit` may be any such number.
+/// How many choices of fates there are at these points; if there are more than `limit`, some number
+/// above it.
 #[must_use]
 pub fn count(points: &[(usize, &Disk)], limit: u64) -> u64 {
-    points.iter().map(|(_, disk)| disk.outcome_count(limit)).fold(0, u64::saturating_add)
+    let mut count = 0;
+    for (_, disk) in points {
+        if count > limit {
+            break;
+        }
+        count += disk.outcome_count(limit - count + 1);
+    }
+    count
 }
 
 /// Goes through all choices at these points, each the number of operations before it and the disk

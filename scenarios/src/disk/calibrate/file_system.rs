@@ -2,14 +2,19 @@
 
 use std::path::Path;
 
-use crate::input::{Invalid, unknown};
+use unplug_sim::disk::Profile;
+
+use crate::{
+    disk::EXT4_NOAUTO,
+    input::{Invalid, unknown},
+};
 
 /// A file system with the options that it is mounted with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileSystem {
     pub(super) name: &'static str,
     /// The profile that has to allow what it leaves.
-    pub(super) profile: &'static str,
+    pub(super) profile: Profile,
     /// The type, as `mount` knows it.
     kind: &'static str,
     image_bytes: u64,
@@ -20,7 +25,7 @@ pub(super) struct FileSystem {
 
 const EXT4: FileSystem = FileSystem {
     name: "ext4",
-    profile: "ext4-ordered",
+    profile: Profile::ext4_ordered(),
     kind: "ext4",
     image_bytes: 64 << 20,
     options: "data=ordered",
@@ -29,22 +34,21 @@ const EXT4: FileSystem = FileSystem {
 
 pub(super) const ALL: [FileSystem; 5] = [
     EXT4,
-    // Without its heuristic, a file that replaces another may be there without its bytes.
     FileSystem {
         name: "ext4-noauto",
-        profile: "ext4-writeback",
+        profile: EXT4_NOAUTO,
         options: "data=ordered,noauto_da_alloc",
         ..EXT4
     },
     FileSystem {
         name: "ext4-writeback",
-        profile: "ext4-writeback",
+        profile: Profile::ext4_writeback(),
         options: "data=writeback,nodelalloc",
         ..EXT4
     },
     FileSystem {
         name: "xfs",
-        profile: "xfs",
+        profile: Profile::xfs(),
         kind: "xfs",
         image_bytes: 320 << 20,
         options: "rw",
@@ -52,7 +56,7 @@ pub(super) const ALL: [FileSystem; 5] = [
     },
     FileSystem {
         name: "btrfs",
-        profile: "btrfs",
+        profile: Profile::btrfs(),
         kind: "btrfs",
         image_bytes: 128 << 20,
         options: "rw",

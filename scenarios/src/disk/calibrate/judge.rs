@@ -95,8 +95,8 @@ impl<'a> Judge<'a> {
         let ops = generate::ops(seed, self.profile);
         let mut disks = ops::disks("the generated list", self.profile, &ops)?;
         let model = disks.pop().expect("one more than operations");
-        if model.outcome_count(generate::CHOICES_MAX) > generate::CHOICES_MAX {
-            let profile = self.profile.name();
+        if model.outcome_count(generate::CHOICES_MAX + 1) > generate::CHOICES_MAX {
+            let profile = self.profile.name;
             return Err(Invalid::new(format!(
                 "seed {seed}: too many states to enumerate under {profile}; choose another profile"
             )));

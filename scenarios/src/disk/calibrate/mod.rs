@@ -38,16 +38,15 @@ pub(super) fn calibrate(
     err: &mut dyn Write,
 ) -> anyhow::Result<Status> {
     let chosen = file_system::chosen(&args.file_systems)?;
-    let profile = args.profile.as_deref();
-    let profile_of = |one: &FileSystem| super::profile(profile.unwrap_or(one.profile));
-    let profiles: Vec<_> = chosen.iter().map(profile_of).collect::<Result<_, _>>()?;
+    let profile = args.profile.as_deref().map(super::profile).transpose()?;
     tools::check(&chosen, &args.work)?;
     if !args.apart {
         return Err(start_apart(args).into());
     }
     let memory = Mount::new(&["-t", "tmpfs", "-o", "mode=700"], Path::new("unplug"), &args.work)?;
     let mut report = Report { file_systems: Vec::new() };
-    for (file_system, profile) in chosen.iter().zip(profiles) {
+    for file_system in &chosen {
+        let profile = profile.unwrap_or(file_system.profile);
         let (found, wall) = timed(|| compare(file_system, profile, args));
         let found = found?;
         writeln!(err, "{}: {} lists in {:.1} s", found.name, found.lists, wall.as_secs_f64())?;
@@ -98,7 +97,7 @@ fn compare(
     args: &CalibrateArgs,
 ) -> Result<FileSystemReport, Invalid> {
     let judge = Judge::new(file_system, profile, &args.work)?;
-    let mut report = FileSystemReport::new(file_system.name, profile.name());
+    let mut report = FileSystemReport::new(file_system.name, profile.name);
     for seed in args.seeds.clone() {
         report.add(judge.judge(seed)?);
     }
