@@ -60,7 +60,7 @@ state 3: 1 choice
 
 state 4: 2 choices
   /d/
-  /log         3 B  a\.b
+  /log        3 B  a\.b
 
 state 5: 1 choice
   /d/
