@@ -25,6 +25,9 @@ use crate::{
 /// Where the lists run, below the root of the file system.
 const FOLDER: &str = "files";
 
+/// So often at most an image is copied until it was not written to meanwhile.
+const COPIES_MAX: usize = 50;
+
 /// How one list ended.
 #[derive(Debug)]
 pub(super) struct Judged {
@@ -129,7 +132,7 @@ impl<'a> Judge<'a> {
             .and_then(|()| real::sync_everything(&root))
             .map_err(|error| failed("make a folder", &error))?;
         let written_back = self.run(seed, ops, &root)?;
-        copy(&self.used, &self.crashed)?;
+        self.copy_at_rest()?;
         let before = real::read(&root).map_err(|error| failed("read the files", &error))?;
         live.end()?;
 
@@ -138,6 +141,20 @@ impl<'a> Judge<'a> {
             .map_err(|error| failed("read what the crash left", &error))?;
         left.end()?;
         Ok(Left { before, after, written_back })
+    }
+
+    /// Copies the image as it is at one moment: again, if the kernel wrote to it meanwhile.
+    fn copy_at_rest(&self) -> Result<(), Invalid> {
+        for _ in 0..COPIES_MAX {
+            let written = || fs::metadata(&self.used).and_then(|metadata| metadata.modified());
+            let before = written().map_err(|error| failed("see the image", &error))?;
+            copy(&self.used, &self.crashed)?;
+            if written().is_ok_and(|after| after == before) {
+                return Ok(());
+            }
+        }
+        let name = self.file_system.name;
+        Err(Invalid::new(format!("{name} was written to during all of {COPIES_MAX} copies")))
     }
 
     fn mount(&self, image: &Path) -> Result<Mount, Invalid> {
