@@ -10,7 +10,7 @@ use std::{
 
 use clap::{Args, Parser, Subcommand, error::ErrorKind};
 
-use crate::{command, hunt, replay, suite};
+use crate::{command, disk, hunt, replay, suite};
 
 /// How the command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +51,9 @@ enum Command {
     Hunt(HuntArgs),
     /// Show the scenarios and the defects there are
     List,
+    /// Show what a power cut may leave on a disk, or compare that with real file systems
+    #[command(subcommand)]
+    Disk(disk::Command),
 }
 
 /// The arguments of `run`.
@@ -143,6 +146,7 @@ pub fn main(
         Ok(Cli { command: Command::Replay(args) }) => replay::replay(&args, out),
         Ok(Cli { command: Command::Hunt(args) }) => hunt::hunt(&args, out),
         Ok(Cli { command: Command::List }) => command::list(out),
+        Ok(Cli { command: Command::Disk(command) }) => command.run(out, err),
     };
     let status = status.unwrap_or_else(|error| {
         // Where no one reads what went wrong, the status still says it.
@@ -154,10 +158,15 @@ pub fn main(
 
 /// clap's message without its usage page.
 fn one_line(error: &clap::Error) -> String {
-    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        return "no command; it must be run, replay, hunt or list; see unplug --help".to_owned();
-    }
     let text = error.render().to_string();
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let line = if text.contains("Usage: unplug disk") {
+            "no command; it must be states or calibrate; see unplug disk --help"
+        } else {
+            "no command; it must be run, replay, hunt, list or disk; see unplug --help"
+        };
+        return line.to_owned();
+    }
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let lines: Vec<_> = lines
         .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
@@ -166,7 +175,8 @@ fn one_line(error: &clap::Error) -> String {
     line.strip_prefix("error: ").unwrap_or(&line).to_owned()
 }
 
-fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
+/// A range of seeds with something in it.
+pub(crate) fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
     let number = |part: &str| part.parse::<u64>().ok();
     let range = text.split_once("..").and_then(|(a, b)| Some(number(a)?..number(b)?));
     match range {

@@ -43,8 +43,9 @@ impl Invalid {
 pub fn parse<T: DeserializeOwned>(source: &str, text: &str) -> Result<T, Invalid> {
     let mut json = serde_json::Deserializer::from_str(text);
     let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        // A name that is none of an enum's is not yet a place of its own.
         let path = error.path().to_string();
-        describe(error.inner(), &path)
+        describe(error.inner(), path.strip_suffix(".?").unwrap_or(&path))
     });
     parsed
         .and_then(|value| json.end().map(|()| value).map_err(|error| describe(&error, ".")))

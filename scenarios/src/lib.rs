@@ -4,6 +4,8 @@
 //! The way of a campaign: [`suite`] finds the [`scenario`]s, [`campaign`] takes each through its
 //! seeds, [`generate`] makes the fault plan of a seed, [`run`] runs it and gives an [`outcome`],
 //! [`report`] adds the outcomes up, and [`failure`] keeps what must be replayed.
+//!
+//! Beside it, [`disk`] shows the disk model itself and compares it with real file systems.
 
 pub mod campaign;
 pub mod cli;
@@ -12,6 +14,7 @@ pub mod cluster;
 pub mod command;
 pub mod defects;
 pub mod determinism;
+pub mod disk;
 pub mod failure;
 pub mod files;
 pub mod generate;

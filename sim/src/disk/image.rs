@@ -59,6 +59,14 @@ impl Disk {
         hash.digest128()
     }
 
+    /// The number of the file or directory at `path`, by which the names of one file are told.
+    ///
+    /// # Errors
+    /// As [`Disk::metadata`].
+    pub fn inode_number(&self, path: &str) -> DiskResult<InodeNumber> {
+        self.lookup(path)
+    }
+
     /// Writes a whole file, and the directories on its way where they are missing, all durable.
     /// For formatting: whatever else is pending in those directories and in that file becomes
     /// durable as well.
