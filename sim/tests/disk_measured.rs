@@ -84,7 +84,7 @@ const ROWS: &[Row] = &[
             (HONEST, &[("/other", Absent)]),
             (HONEST, &[("/old", Absent)]),
             (&[EXT4, NOAUTO, WRITEBACK, XFS, FDB], &[("/new", Absent)]),
-            (&[EXT4, NOAUTO, XFS, BTRFS], &[("/new", ZEROS)]),
+            (&[XFS, BTRFS], &[("/new", ZEROS)]),
             (&[EXT4, NOAUTO, XFS, BTRFS], &[("/new", STALE)]),
         ],
     },
@@ -104,7 +104,8 @@ const ROWS: &[Row] = &[
             (HONEST, &[("/old", Absent)]),
             (&[EXT4], &[("/old", EMPTY)]),
             (&[EXT4, NOAUTO, WRITEBACK, XFS, FDB], &[("/old", OLD)]),
-            (&[EXT4, NOAUTO, XFS, BTRFS], &[("/old", ZEROS)]),
+            (&[XFS, BTRFS], &[("/old", ZEROS)]),
+            (&[EXT4, NOAUTO, XFS, BTRFS], &[("/old", STALE)]),
             (
                 &[EXT4, NOAUTO, WRITEBACK, XFS, STRICT, NO_PSOW, FDB],
                 &[("/old", NEW), ("/tmp", NEW)],
@@ -143,7 +144,7 @@ const ROWS: &[Row] = &[
             (HONEST, &[("/old", Absent)]),
             (HONEST, &[("/old", EMPTY)]),
             (HONEST, &[("/old", NEW)]),
-            (&[EXT4, NOAUTO, XFS, BTRFS], &[("/old", OldThenZeros(500))]),
+            (&[XFS, BTRFS], &[("/old", OldThenZeros(500))]),
         ],
     },
     Row {
@@ -162,7 +163,8 @@ const ROWS: &[Row] = &[
             (HONEST, &[("/old", Absent)]),
             (&[EXT4], &[("/old", EMPTY)]),
             (&[EXT4, NOAUTO, WRITEBACK, XFS], &[("/old", OLD)]),
-            (&[EXT4, NOAUTO, XFS, BTRFS], &[("/old", ZEROS)]),
+            (&[XFS, BTRFS], &[("/old", ZEROS)]),
+            (&[EXT4, NOAUTO, XFS, BTRFS], &[("/old", STALE)]),
         ],
     },
     Row {

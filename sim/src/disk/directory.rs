@@ -3,7 +3,7 @@
 //! Invariant: the durable names with all pending changes applied in order are the live names.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
 };
 
@@ -35,6 +35,8 @@ struct Change {
     name: Arc<str>,
     target: Option<InodeNumber>,
     replaced: Option<InodeNumber>,
+    /// A sync covered the name.
+    pinned: bool,
 }
 
 impl Directory {
@@ -79,7 +81,13 @@ impl Directory {
             Some(inode) => self.live.insert(Arc::clone(name), inode),
             None => self.live.remove(name),
         };
-        self.pending.push_back(Change { id, name: Arc::clone(name), target, replaced });
+        self.pending.push_back(Change {
+            id,
+            name: Arc::clone(name),
+            target,
+            replaced,
+            pinned: false,
+        });
         replaced
     }
 
@@ -93,55 +101,41 @@ impl Directory {
         before - self.pending.len()
     }
 
-    /// Whether a change up to the operation `covers` is pending.
-    pub(super) fn changes(&self, covers: u64) -> bool {
-        self.pending.front().is_some_and(|change| change.id.operation <= covers)
+    /// The last pending change up to the operation `covers`; 0 if there is none.
+    pub(super) fn last_change(&self, covers: u64) -> u64 {
+        self.last(covers, |_| true)
     }
 
-    /// The operations up to `covers` that change what a name says of `inode`.
-    pub(super) fn operations_on(
-        &self,
-        inode: InodeNumber,
-        covers: u64,
-    ) -> impl Iterator<Item = u64> {
-        let pending = self.pending.iter().filter(move |change| {
-            let is = |it| it == Some(inode);
-            change.id.operation <= covers && (is(change.target) || is(change.replaced))
-        });
-        pending.map(|change| change.id.operation)
+    /// The same, of changes of what a name says of `inode`.
+    pub(super) fn last_change_of(&self, inode: InodeNumber, covers: u64) -> u64 {
+        self.last(covers, |it| it.target == Some(inode) || it.replaced == Some(inode))
     }
 
-    /// Makes the changes of `operations` durable, with all earlier changes of the same names;
-    /// counts and releases as [`Directory::harden`].
-    pub(super) fn harden_operations(
-        &mut self,
-        operations: &BTreeSet<u64>,
-        released: &mut Vec<InodeNumber>,
-    ) -> usize {
-        let mut until: BTreeMap<Arc<str>, usize> = BTreeMap::new();
-        for (at, change) in self.pending.iter().enumerate() {
-            if operations.contains(&change.id.operation) {
-                until.insert(Arc::clone(&change.name), at);
-            }
+    fn last(&self, covers: u64, counts: impl Fn(&Change) -> bool) -> u64 {
+        let pending = self.pending.iter().map(|change| (change.id.operation, change));
+        let counting = pending.filter(|(operation, it)| *operation <= covers && counts(it));
+        counting.map(|(operation, _)| operation).max().unwrap_or(0)
+    }
+
+    /// The names of `inode`, as far as they were made up to the operation `covers`, are kept until
+    /// they change.
+    pub(super) fn pin(&mut self, inode: InodeNumber, covers: u64) {
+        for change in &mut self.pending {
+            change.pinned |= change.target == Some(inode) && change.id.operation <= covers;
         }
-        let before = self.pending.len();
-        for (at, change) in std::mem::take(&mut self.pending).into_iter().enumerate() {
-            if until.get(&change.name).is_some_and(|last| at <= *last) {
-                released.extend(self.make_durable(change).map(|link| link.inode));
-            } else {
-                self.pending.push_back(change);
-            }
-        }
-        before - self.pending.len()
     }
 
     /// The units of all pending changes, in order. A rename's halves come apart here.
     pub(super) fn units(&self, directory: InodeNumber) -> impl Iterator<Item = Unit> {
-        self.pending.iter().map(move |Change { id, name, target, replaced }| {
-            let (name, target, replaced) = (Arc::clone(name), *target, *replaced);
-            let change = NameChange { directory, name, target, replaced };
-            Unit { id: *id, kind: UnitKind::Names(vec![change]) }
-        })
+        self.pending.iter().enumerate().map(
+            move |(at, Change { id, name, target, replaced, pinned })| {
+                let pinned =
+                    *pinned && self.pending.range(at + 1..).all(|later| later.name != *name);
+                let (name, target, replaced) = (Arc::clone(name), *target, *replaced);
+                let change = NameChange { directory, name, target, replaced, pinned };
+                Unit { id: *id, kind: UnitKind::Names(vec![change]) }
+            },
+        )
     }
 
     /// The power is cut: applies what `fate` keeps of the pending changes to the durable names.

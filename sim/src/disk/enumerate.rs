@@ -103,7 +103,7 @@ impl Choices {
             let allowed = unit.fates().filter(|fate| order.allows(unit, *fate));
             let mut fates: Vec<Fate> = allowed.collect();
             fates.reverse();
-            let first = fates.pop().expect("everything may be lost");
+            let first = fates.pop().expect("everything may be kept or lost");
             order.note(unit, first);
             self.chosen.push(first);
             self.open.push(fates);

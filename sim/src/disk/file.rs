@@ -120,26 +120,32 @@ impl FileContent {
         Hardened { changes: before - self.pending.len(), freed }
     }
 
-    /// The metadata up to the operation `covers` is committed: truncates become durable, and what
-    /// is to be flushed. Of a write before a truncate only the bytes stay pending, as far as they
-    /// still belong to the file.
+    /// The metadata up to the operation `covers` is committed: lengths become durable that were
+    /// set by a truncate or are flushed. Of a write before that only the bytes stay pending, as far
+    /// as they still belong to the file.
     pub(super) fn commit(&mut self, covers: u64) -> Hardened {
         let before = self.pending.len();
-        let mut freed = self.harden(covers.min(self.flush_to)).freed;
-        let is_cut = |change: &Change| {
-            change.operation <= covers && matches!(change.kind, ChangeKind::Resize { .. })
+        let mut freed = None;
+        let flush_to = covers.min(self.flush_to);
+        let commits = |Change { operation, kind }: &Change| match kind {
+            ChangeKind::Write { grown_from, .. } => grown_from.is_some() && *operation <= flush_to,
+            ChangeKind::Resize { .. } => *operation <= covers,
         };
-        if let Some(last) = self.pending.iter().rposition(is_cut) {
+        if let Some(last) = self.pending.iter().rposition(commits) {
             let mut rest = self.pending.split_off(last + 1);
             let mut bytes_only = VecDeque::new();
+            let durable = Arc::make_mut(&mut self.durable);
             for Change { operation, kind } in self.pending.drain(..) {
                 match kind {
-                    ChangeKind::Write { offset, bytes, .. } => {
+                    ChangeKind::Write { offset, bytes, grown_from } => {
+                        if grown_from.is_some() && operation <= flush_to {
+                            durable.resize(durable.len().max(offset + bytes.len()), 0);
+                        }
                         let kind = ChangeKind::Write { offset, bytes, grown_from: None };
                         bytes_only.push_back(Change { operation, kind });
                     }
                     ChangeKind::Resize { to, .. } => {
-                        freed = cut(Arc::make_mut(&mut self.durable), to).or(freed);
+                        freed = cut(durable, to).or(freed);
                         bytes_only.retain_mut(|change: &mut Change| change.shorten(to));
                     }
                 }
@@ -150,13 +156,14 @@ impl FileContent {
         Hardened { changes: before - self.pending.len(), freed }
     }
 
-    /// Whether a change up to the operation `covers` changes the length.
-    pub(super) fn length_changes(&self, covers: u64) -> bool {
-        let mut pending = self.pending.iter().take_while(|change| change.operation <= covers);
-        pending.any(|change| match change.kind {
+    /// The last pending change of the length up to the operation `covers`; 0 if there is none.
+    pub(super) fn last_length_change(&self, covers: u64) -> u64 {
+        let changes_length = |change: &&Change| match change.kind {
             ChangeKind::Write { grown_from, .. } => grown_from.is_some(),
             ChangeKind::Resize { .. } => true,
-        })
+        };
+        let pending = self.pending.iter().take_while(|change| change.operation <= covers);
+        pending.filter(changes_length).map(|change| change.operation).last().unwrap_or(0)
     }
 
     /// Turns bits of one byte over, in every layer that holds it: at `from`, or at the next place

@@ -23,8 +23,8 @@ struct FileSoFar {
     truncate_lost: Option<u64>,
     /// Where the first bytes are that are lost, of those that need a new block.
     lost_from: Option<u64>,
-    /// Something is not as it was written.
-    incomplete: bool,
+    /// Its length is not what it was set to.
+    too_short: bool,
 }
 
 /// Turns fates into the nearest ones that the profile's order allows.
@@ -43,6 +43,9 @@ impl<'a> Order<'a> {
 
     /// Whether the next unit may have this fate.
     pub(super) fn allows(&self, unit: &Unit, fate: Fate) -> bool {
+        if unit.is_pinned() {
+            return fate == Fate::Kept;
+        }
         if fate == Fate::Lost {
             return true;
         }
@@ -61,8 +64,8 @@ impl<'a> Order<'a> {
             UnitKind::Truncate { inode, .. } => after_all && self.truncate_lost(*inode).is_none(),
             UnitKind::Names(changes) => {
                 let mut replacing = changes.iter().filter(|change| change.replaced.is_some());
-                let incomplete = |inode| self.files.get(&inode).is_some_and(|file| file.incomplete);
-                let waits = replacing.any(|change| change.target.is_some_and(incomplete));
+                let too_short = |inode| self.files.get(&inode).is_some_and(|file| file.too_short);
+                let waits = replacing.any(|change| change.target.is_some_and(too_short));
                 after_all && !(self.profile.replace_flushes && waits)
             }
         }
@@ -73,6 +76,9 @@ impl<'a> Order<'a> {
         if self.allows(unit, fate) {
             return fate;
         }
+        if unit.is_pinned() {
+            return Fate::Kept;
+        }
         // Of a growth as much as there are bytes for.
         let shorter = unit.fates().filter(|fate| matches!(fate, Fate::Short(_)));
         shorter.filter(|fate| self.allows(unit, *fate)).max().unwrap_or(Fate::Lost)
@@ -82,26 +88,23 @@ impl<'a> Order<'a> {
     pub(super) fn note(&mut self, unit: &Unit, fate: Fate) {
         let journal = self.profile.order == Ordering::Journal;
         match &unit.kind {
-            UnitKind::Sector { inode, offset, fresh, .. } if fate != Fate::Kept => {
+            UnitKind::Sector { inode, offset, fresh: true, .. } if fate != Fate::Kept => {
                 let file = self.files.entry(*inode).or_default();
-                file.incomplete = true;
-                if *fresh {
-                    file.lost_from = Some(file.lost_from.map_or(*offset, |at| at.min(*offset)));
-                }
+                file.lost_from = Some(file.lost_from.map_or(*offset, |at| at.min(*offset)));
             }
             UnitKind::Size { inode, .. } if fate != Fate::Kept => {
-                self.files.entry(*inode).or_default().incomplete = true;
+                self.files.entry(*inode).or_default().too_short = true;
             }
             UnitKind::Truncate { inode, to, .. } => {
                 let file = self.files.entry(*inode).or_default();
                 if fate == Fate::Lost {
                     let end = file.truncate_lost.map_or(*to, |end| end.min(*to));
-                    (file.truncate_lost, file.incomplete) = (Some(end), true);
+                    (file.truncate_lost, file.too_short) = (Some(end), true);
                     self.metadata_lost = journal;
                 } else {
                     // What is missing before the end is a hole from here on.
                     file.lost_from = None;
-                    file.incomplete &= *to > 0;
+                    file.too_short &= *to > 0;
                 }
             }
             UnitKind::Names(_) if fate == Fate::Lost => self.metadata_lost = journal,

@@ -10,10 +10,11 @@
 /// | profile | allows | after |
 /// |---|---|---|
 /// | `strict` | any subset, sector by sector, with stale bytes in new sectors; names only through a sync of their directory | the default model of ALICE (Pillai et al., OSDI 2014) |
-/// | `ext4-ordered` | metadata in one order, which any sync of something changed commits; sizes lag behind, and wait for the data of new blocks; replacing by rename and rewriting after a truncate flush | Linux 6.18, measured |
-/// | `ext4-writeback` | the same, but sizes wait for nothing (zeros, or stale bytes), and nothing flushes | Linux 6.18, measured (`data=writeback,nodelalloc`) |
+/// | `ext4-ordered` | metadata in one order, which a sync commits up to the last change of what is synced; sizes lag behind, and where write-back is under way they are ahead of the data (zeros, never stale bytes); replacing by rename and rewriting after a truncate flush the size | Linux 6.18, measured |
+/// | `ext4-noauto` | the same, and nothing flushes | Linux 6.18, measured (`noauto_da_alloc`) |
+/// | `ext4-writeback` | the same, and new blocks may show stale bytes | Linux 6.18, measured (`data=writeback,nodelalloc`) |
 /// | `xfs` | metadata in one order; sizes wait for all of their data; replacing by rename flushes nothing | Linux 6.18, measured |
-/// | `btrfs` | names in any order, a rename's halves apart; 4 KiB blocks are old or new; a sync of a file covers its names | Linux 6.18, measured |
+/// | `btrfs` | names in any order, a rename's halves apart; 4 KiB blocks are old or new; a sync of a file covers its names, until they change | Linux 6.18, measured |
 /// | `lying-drive` | a sync does nothing: everything since the boot may vanish or be reordered | SQLite's model of a device |
 /// | `no-psow` | a sector that a write touches may be trash, with the bytes beside the written ones | SQLite's documentation of power-safe overwrite |
 /// | `fdb` | names at once; pages of 4 KiB are kept, dropped or damaged, sector by sector and half by half; one power cut in ten keeps everything | FoundationDB's non-durable file |
@@ -31,9 +32,9 @@ pub struct Profile {
     pub data_before_size: bool,
     /// A size may grow within a block that the file has already, ahead of the bytes.
     pub size_within_block: bool,
-    /// A rename over an existing file waits for the bytes of the file that it renames.
+    /// A rename over an existing file waits for the length of the file that it renames.
     pub replace_flushes: bool,
-    /// The bytes of a file that was cut to nothing, written and closed are committed with the
+    /// The length of a file that was cut to nothing, written and closed is committed with the
     /// metadata.
     pub rewrite_flushes: bool,
     /// What a sync that returned has made durable.
@@ -71,11 +72,11 @@ pub enum SyncCovers {
     Nothing,
     /// A file's bytes and length; a directory's names.
     Itself,
-    /// The same, and the names that lead there.
+    /// The same, and the names that lead there, until they change.
     ItsNamesToo,
-    /// The same as [`SyncCovers::Itself`], and all earlier changes of names, with every length
-    /// that was set by a truncate, if a change of metadata of the synced thing is among what was
-    /// pending. Of a sync of the data alone the lengths of that file count only.
+    /// The same as [`SyncCovers::Itself`]; and all changes of names, with every length that was set
+    /// by a truncate, up to the last pending change of metadata of the synced thing. Of a sync of
+    /// the data alone the lengths of that file count only.
     Journal,
 }
 
@@ -145,7 +146,6 @@ impl Profile {
         Self {
             name: "ext4-ordered",
             order: Ordering::Journal,
-            data_before_size: true,
             replace_flushes: true,
             rewrite_flushes: true,
             sync: SyncCovers::Journal,
@@ -160,7 +160,6 @@ impl Profile {
     pub const fn ext4_writeback() -> Self {
         Self {
             name: "ext4-writeback",
-            data_before_size: false,
             replace_flushes: false,
             rewrite_flushes: false,
             damage: Damage { stale: true, ..Damage::NONE },
@@ -173,6 +172,7 @@ impl Profile {
     pub const fn xfs() -> Self {
         Self {
             name: "xfs",
+            data_before_size: true,
             size_within_block: false,
             replace_flushes: false,
             rewrite_flushes: false,

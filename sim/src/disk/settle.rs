@@ -11,6 +11,9 @@ use super::{
     unit::{Fate, Unit, UnitId, UnitKind},
 };
 
+/// What a file system writes back as one piece.
+const PAGE_BYTES: usize = 4096;
+
 impl FileContent {
     /// The units of all pending changes, in order.
     pub(super) fn units(&self, inode: InodeNumber, profile: &Profile) -> Vec<Unit> {
@@ -43,8 +46,15 @@ impl FileContent {
                 }
                 ChangeKind::Resize { from, to } => {
                     allocated = allocated.min(to.next_multiple_of(within));
+                    let tail = tail(*from, *to);
                     let (from, to) = (*from as u64, *to as u64);
-                    units.push(unit(0, UnitKind::Truncate { inode, from, to }));
+                    if let Some(Range { start, end }) = tail.clone() {
+                        let (offset, len) = (start as u64, (end - start) as u64);
+                        let (fresh, damage) = (false, Damage::NONE);
+                        let kind = UnitKind::Sector { inode, offset, len, fresh, damage };
+                        units.push(unit(0, kind));
+                    }
+                    units.push(unit(tail.map_or(0, |_| 1), UnitKind::Truncate { inode, from, to }));
                 }
             }
         }
@@ -83,8 +93,15 @@ impl FileContent {
                         len = length_after(fate(id(parts)), len, offset + bytes.len());
                     }
                 }
-                ChangeKind::Resize { to, .. } => {
-                    let fate = fate(id(0));
+                ChangeKind::Resize { from, to } => {
+                    let mut part = 0;
+                    if let Some(tail) = tail(from, to) {
+                        if fate(id(part)) == Fate::Kept {
+                            put(durable, tail.start, &vec![0; tail.len()]);
+                        }
+                        part += 1;
+                    }
+                    let fate = fate(id(part));
                     if fate == Fate::Kept {
                         durable.truncate(to);
                     }
@@ -107,6 +124,12 @@ fn length_after(fate: Fate, before: usize, to: usize) -> usize {
             unreachable!("no length is damaged")
         }
     }
+}
+
+/// What a cut within a page overwrites with zeros, which may reach the disk without the cut.
+fn tail(from: usize, to: usize) -> Option<Range<usize>> {
+    let end = from.min(to.next_multiple_of(PAGE_BYTES));
+    (to < end).then_some(to..end)
 }
 
 /// The pieces of a write that are kept or lost on their own.

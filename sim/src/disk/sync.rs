@@ -81,14 +81,12 @@ impl Disk {
             SyncCovers::Itself => self.harden(inode, covers),
             SyncCovers::ItsNamesToo => {
                 self.harden(inode, covers);
-                self.harden_way(inode, covers);
+                self.pin_way(inode, covers);
             }
             SyncCovers::Journal => {
-                let commits = self.commits(sync);
+                let last = self.last_metadata(sync);
                 self.harden(inode, covers);
-                if commits {
-                    self.commit(covers);
-                }
+                self.commit(last);
             }
         }
     }
@@ -180,40 +178,30 @@ impl Disk {
         }
     }
 
-    /// Whether changes of metadata are pending that a sync must commit.
-    fn commits(&self, sync: &Sync) -> bool {
+    /// The last pending change of metadata of the synced thing, which the sync must commit, with
+    /// all before it: 0 if there is none.
+    fn last_metadata(&self, sync: &Sync) -> u64 {
         let Sync { inode, covers, .. } = *sync;
         let own = match &self.inode(inode).content {
-            Content::File(file) => file.length_changes(covers),
-            Content::Directory(directory) => directory.changes(covers),
+            Content::File(file) => file.last_length_change(covers),
+            Content::Directory(directory) => directory.last_change(covers),
         };
-        own || (!sync.data_only && !self.operations_on(inode, covers).is_empty())
-    }
-
-    /// The pending operations that change a name of `number`.
-    fn operations_on(&self, number: InodeNumber, covers: u64) -> BTreeSet<u64> {
         let directories = self.dirty.iter().filter_map(|dirty| self.inode(*dirty).directory());
-        directories.flat_map(|directory| directory.operations_on(number, covers)).collect()
+        let named = directories.map(|directory| directory.last_change_of(inode, covers)).max();
+        own.max(named.filter(|_| !sync.data_only).unwrap_or(0))
     }
 
-    /// Makes the names durable that lead to `number`.
-    fn harden_way(&mut self, number: InodeNumber, covers: u64) {
+    /// From here on the names that lead to `number` are kept, until they change.
+    fn pin_way(&mut self, number: InodeNumber, covers: u64) {
         let (mut open, mut seen) = (vec![number], BTreeSet::new());
         while let Some(number) = open.pop() {
             if number == InodeNumber::ROOT || !seen.insert(number) {
                 continue;
             }
-            let operations = self.operations_on(number, covers);
             for dirty in self.dirty.clone() {
-                let Some(inode) = self.inodes.get_mut(&dirty) else { continue };
-                let Content::Directory(directory) = &mut inode.content else { continue };
-                let mut released = Vec::new();
-                let changes = directory.harden_operations(&operations, &mut released);
-                self.pending -= changes;
-                if changes > 0 {
-                    open.push(dirty);
+                if let Content::Directory(directory) = &mut self.inode_mut(dirty).content {
+                    directory.pin(number, covers);
                 }
-                self.hardened(dirty, released);
             }
             open.extend(self.parents(number));
         }

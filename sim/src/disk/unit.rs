@@ -59,7 +59,8 @@ pub enum UnitKind {
         /// The distance of boundaries, in bytes: [`Profile::block_bytes`].
         cut_step: u64,
     },
-    /// A file is cut, or grown with zeros, by a call of its own.
+    /// A file is cut, or grown with zeros, by a call of its own. Before a cut within a page stands
+    /// a [`UnitKind::Sector`]: the zeros with which the rest of the page is overwritten.
     Truncate {
         /// The file.
         inode: InodeNumber,
@@ -83,6 +84,8 @@ pub struct NameChange {
     pub target: Option<InodeNumber>,
     /// What the name stood for before, as programs saw it.
     pub replaced: Option<InodeNumber>,
+    /// A sync covered the name, which was not changed since: it is kept.
+    pub pinned: bool,
 }
 
 /// What a power cut makes of a unit.
@@ -156,6 +159,14 @@ impl Unit {
             (..) => unreachable!("only names change in two places at once"),
         }
         true
+    }
+
+    /// Whether a sync has covered it, so that it is kept whatever becomes of others.
+    pub(super) fn is_pinned(&self) -> bool {
+        match &self.kind {
+            UnitKind::Names(changes) => changes.iter().any(|change| change.pinned),
+            UnitKind::Sector { .. } | UnitKind::Size { .. } | UnitKind::Truncate { .. } => false,
+        }
     }
 
     /// The file that the unit changes; none for names.
