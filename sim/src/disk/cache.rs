@@ -22,7 +22,7 @@ impl FileContent {
                 change.kind = ChangeKind::Resize { from: *from, to: offset + bytes.len() };
                 true
             }
-            ChangeKind::Resize { .. } => true,
+            ChangeKind::Resize { .. } | ChangeKind::Zero { .. } => true,
         });
         before - self.pending.len()
     }
@@ -36,6 +36,8 @@ impl FileContent {
             match &change.kind {
                 ChangeKind::Write { offset, bytes, .. } => put(live, *offset, bytes),
                 ChangeKind::Resize { to, .. } => live.resize(*to, 0),
+                // Programs never see anything else behind the end.
+                ChangeKind::Zero { .. } => {}
             }
         }
     }

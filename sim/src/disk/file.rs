@@ -5,11 +5,17 @@
 
 use std::{
     collections::VecDeque,
+    ops::Range,
     sync::{Arc, OnceLock},
 };
 
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_128;
+
+use super::Profile;
+
+/// What a file system writes back as one piece.
+const PAGE_BYTES: usize = 4096;
 
 /// So many bytes of a removed file are remembered, for a sector that shows stale bytes.
 const STALE_BYTES_MAX: usize = 4096;
@@ -20,6 +26,8 @@ pub(super) struct FileContent {
     pub(super) live: Arc<Vec<u8>>,
     pub(super) durable: Arc<Vec<u8>>,
     pub(super) pending: VecDeque<Change>,
+    /// Bytes on the platter behind the end, until they are overwritten with zeros.
+    pub(super) slack: Bytes,
     /// Changes up to this operation are committed with the metadata.
     pub(super) flush_to: u64,
     /// It was cut to nothing, and no handle was closed since.
@@ -41,6 +49,8 @@ pub(super) enum ChangeKind {
     Write { offset: usize, bytes: Bytes, grown_from: Option<usize> },
     /// Longer or shorter, without bytes of its own.
     Resize { from: usize, to: usize },
+    /// What is left of a cut that is durable: the rest of the page is overwritten with zeros.
+    Zero { place: Range<usize> },
 }
 
 /// What became durable.
@@ -115,6 +125,10 @@ impl FileContent {
             match change.kind {
                 ChangeKind::Write { offset, bytes, .. } => put(durable, offset, &bytes),
                 ChangeKind::Resize { to, .. } => freed = cut(durable, to).or(freed),
+                ChangeKind::Zero { place } => {
+                    self.slack.clear();
+                    zero(durable, place);
+                }
             }
         }
         Hardened { changes: before - self.pending.len(), freed }
@@ -123,13 +137,14 @@ impl FileContent {
     /// The metadata up to the operation `covers` is committed: lengths become durable that were
     /// set by a truncate or are flushed. Of a write before that only the bytes stay pending, as far
     /// as they still belong to the file.
-    pub(super) fn commit(&mut self, covers: u64) -> Hardened {
+    pub(super) fn commit(&mut self, covers: u64, profile: &Profile) -> Hardened {
         let before = self.pending.len();
         let mut freed = None;
         let flush_to = covers.min(self.flush_to);
         let commits = |Change { operation, kind }: &Change| match kind {
             ChangeKind::Write { grown_from, .. } => grown_from.is_some() && *operation <= flush_to,
             ChangeKind::Resize { .. } => *operation <= covers,
+            ChangeKind::Zero { .. } => false,
         };
         if let Some(last) = self.pending.iter().rposition(commits) {
             let mut rest = self.pending.split_off(last + 1);
@@ -145,9 +160,16 @@ impl FileContent {
                         bytes_only.push_back(Change { operation, kind });
                     }
                     ChangeKind::Resize { to, .. } => {
+                        let tail = tail(durable.len(), to).filter(|_| profile.damage.stale);
+                        if let Some(place) = &tail {
+                            self.slack = Bytes::copy_from_slice(&durable[place.clone()]);
+                        }
                         freed = cut(durable, to).or(freed);
                         bytes_only.retain_mut(|change: &mut Change| change.shorten(to));
+                        let zero = |place| Change { operation, kind: ChangeKind::Zero { place } };
+                        bytes_only.extend(tail.map(zero));
                     }
+                    ChangeKind::Zero { .. } => bytes_only.push_back(Change { operation, kind }),
                 }
             }
             bytes_only.append(&mut rest);
@@ -161,6 +183,7 @@ impl FileContent {
         let changes_length = |change: &&Change| match change.kind {
             ChangeKind::Write { grown_from, .. } => grown_from.is_some(),
             ChangeKind::Resize { .. } => true,
+            ChangeKind::Zero { .. } => false,
         };
         let pending = self.pending.iter().take_while(|change| change.operation <= covers);
         pending.filter(changes_length).map(|change| change.operation).last().unwrap_or(0)
@@ -208,6 +231,7 @@ impl FileContent {
                         return true;
                     }
                 }
+                ChangeKind::Zero { .. } => {}
             }
         }
         false
@@ -223,8 +247,22 @@ impl Change {
                 !bytes.is_empty()
             }
             ChangeKind::Resize { .. } => true,
+            ChangeKind::Zero { place } => place.start < end,
         }
     }
+}
+
+/// What a cut within a page overwrites with zeros, which may reach the disk without the cut, or
+/// after it.
+pub(super) fn tail(from: usize, to: usize) -> Option<Range<usize>> {
+    let end = from.min(to.next_multiple_of(PAGE_BYTES));
+    (to < end).then_some(to..end)
+}
+
+/// Overwrites with zeros what there is of a place.
+pub(super) fn zero(content: &mut [u8], place: Range<usize>) {
+    let len = content.len();
+    content[place.start.min(len)..place.end.min(len)].fill(0);
 }
 
 /// Sets the length on the platter; tells what was there behind it.

@@ -6,13 +6,14 @@
 //! returned covers ([`Profile::sync`]).
 
 /// What a power cut may do to operations that no sync covered, and which a sync covers.
+/// With `noauto_da_alloc`, ext4 is `ext4-ordered` without [`Profile::replace_flushes`] and
+/// [`Profile::rewrite_flushes`].
 ///
 /// | profile | allows | after |
 /// |---|---|---|
 /// | `strict` | any subset, sector by sector, with stale bytes in new sectors; names only through a sync of their directory | the default model of ALICE (Pillai et al., OSDI 2014) |
 /// | `ext4-ordered` | metadata in one order, which a sync commits up to the last change of what is synced; sizes lag behind, and where write-back is under way they are ahead of the data (zeros, never stale bytes); replacing by rename and rewriting after a truncate flush the size | Linux 6.18, measured |
-/// | `ext4-noauto` | the same, and nothing flushes | Linux 6.18, measured (`noauto_da_alloc`) |
-/// | `ext4-writeback` | the same, and new blocks may show stale bytes | Linux 6.18, measured (`data=writeback,nodelalloc`) |
+/// | `ext4-writeback` | the same, but nothing flushes, and what is new in a file may show stale bytes | Linux 6.18, measured (`data=writeback,nodelalloc`) |
 /// | `xfs` | metadata in one order; sizes wait for all of their data; replacing by rename flushes nothing | Linux 6.18, measured |
 /// | `btrfs` | names in any order, a rename's halves apart; 4 KiB blocks are old or new; a sync of a file covers its names, until they change | Linux 6.18, measured |
 /// | `lying-drive` | a sync does nothing: everything since the boot may vanish or be reordered | SQLite's model of a device |
@@ -83,7 +84,7 @@ pub enum SyncCovers {
 /// What may become of a sector whose write was under way, besides being old or new.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Damage {
-    /// In a new block: bytes of a file that was removed.
+    /// In a new block, bytes of a file that was removed; behind an end that was cut, what was there.
     pub stale: bool,
     /// The whole sector is zeros, with the bytes beside the written ones.
     pub zero: bool,

@@ -7,12 +7,9 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::{
     Damage, InodeNumber, Profile,
-    file::{Change, ChangeKind, FileContent, put},
+    file::{Change, ChangeKind, FileContent, put, tail, zero},
     unit::{Fate, Unit, UnitId, UnitKind},
 };
-
-/// What a file system writes back as one piece.
-const PAGE_BYTES: usize = 4096;
 
 impl FileContent {
     /// The units of all pending changes, in order.
@@ -48,14 +45,10 @@ impl FileContent {
                     allocated = allocated.min(to.next_multiple_of(within));
                     let tail = tail(*from, *to);
                     let (from, to) = (*from as u64, *to as u64);
-                    if let Some(Range { start, end }) = tail.clone() {
-                        let (offset, len) = (start as u64, (end - start) as u64);
-                        let (fresh, damage) = (false, Damage::NONE);
-                        let kind = UnitKind::Sector { inode, offset, len, fresh, damage };
-                        units.push(unit(0, kind));
-                    }
+                    units.extend(tail.iter().map(|place| unit(0, zeros(inode, place))));
                     units.push(unit(tail.map_or(0, |_| 1), UnitKind::Truncate { inode, from, to }));
                 }
+                ChangeKind::Zero { place } => units.push(unit(0, zeros(inode, place))),
             }
         }
         units
@@ -77,6 +70,7 @@ impl FileContent {
         // Bytes past the end stay until all is applied: a later growth may uncover them.
         let durable = Arc::make_mut(&mut self.durable);
         let mut len = durable.len();
+        durable.extend_from_slice(&std::mem::take(&mut self.slack));
         for Change { operation, kind } in self.pending.drain(..) {
             let id = |part| UnitId { operation, part };
             match kind {
@@ -94,18 +88,23 @@ impl FileContent {
                     }
                 }
                 ChangeKind::Resize { from, to } => {
-                    let mut part = 0;
-                    if let Some(tail) = tail(from, to) {
-                        if fate(id(part)) == Fate::Kept {
-                            put(durable, tail.start, &vec![0; tail.len()]);
-                        }
-                        part += 1;
+                    let tail = tail(from, to);
+                    let zeroed = tail.is_some() && fate(id(0)) == Fate::Kept;
+                    if let Some(place) = tail.clone().filter(|_| zeroed) {
+                        zero(durable, place);
                     }
-                    let fate = fate(id(part));
+                    let fate = fate(id(tail.iter().map(|_| 1).sum()));
                     if fate == Fate::Kept {
-                        durable.truncate(to);
+                        // A growth may uncover what was not overwritten.
+                        let uncovers = tail.filter(|_| profile.damage.stale && !zeroed);
+                        durable.truncate(uncovers.map_or(to, |place| place.end));
                     }
                     len = length_after(fate, len, to);
+                }
+                ChangeKind::Zero { place } => {
+                    if fate(id(0)) == Fate::Kept {
+                        zero(durable, place);
+                    }
                 }
             }
         }
@@ -126,10 +125,9 @@ fn length_after(fate: Fate, before: usize, to: usize) -> usize {
     }
 }
 
-/// What a cut within a page overwrites with zeros, which may reach the disk without the cut.
-fn tail(from: usize, to: usize) -> Option<Range<usize>> {
-    let end = from.min(to.next_multiple_of(PAGE_BYTES));
-    (to < end).then_some(to..end)
+fn zeros(inode: InodeNumber, place: &Range<usize>) -> UnitKind {
+    let (offset, len) = (place.start as u64, place.len() as u64);
+    UnitKind::Sector { inode, offset, len, fresh: false, damage: Damage::NONE }
 }
 
 /// The pieces of a write that are kept or lost on their own.

@@ -164,11 +164,12 @@ impl Disk {
 
     /// Commits the journal: all names, truncates, and what is flushed with them.
     fn commit(&mut self, covers: u64) {
+        let profile = self.profile;
         for number in self.dirty.clone() {
             let Some(inode) = self.inodes.get_mut(&number) else { continue };
             match &mut inode.content {
                 Content::File(file) => {
-                    let hardened = file.commit(covers);
+                    let hardened = file.commit(covers, &profile);
                     self.pending -= hardened.changes;
                     self.stale = hardened.freed.unwrap_or_else(|| self.stale.clone());
                     self.hardened(number, Vec::new());
