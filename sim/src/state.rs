@@ -61,12 +61,7 @@ pub(crate) enum Event {
     /// another that has wakers of its own.
     Wake(Waker),
     /// A sync takes effect at its end, whether anyone still waits for it or not.
-    EndSync {
-        node: NodeId,
-        boot: u32,
-        sync: Sync,
-        done: Rc<Ending>,
-    },
+    EndSync { node: NodeId, boot: u32, sync: Sync, done: Rc<Ending> },
     /// A fault's time has come.
     Arm(usize),
     /// A fault that lasts ends.

@@ -106,7 +106,8 @@ struct Place {
     waker: Waker,
 }
 
-/// A cluster of simulated machines.
+/// A cluster of simulated machines. It has room for 2^24 tasks, and for as many datagrams under way,
+/// and panics beyond that.
 pub struct World {
     // Tasks are dropped before the state that their destructors refer to.
     places: Vec<Place>,
