@@ -67,7 +67,7 @@ impl Links {
     }
 
     /// Decides over one datagram.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn fate(&mut self, from: NodeId, to: NodeId) -> Fate {
         let stream = self.streams.of(from, to);
         let (place, luck, tails) = (stream.bits(), stream.bits(), stream.bits());

@@ -58,7 +58,7 @@ impl EventQueue {
     }
 
     /// Lets a datagram arrive at `at_ns`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn deliver(&mut self, at_ns: u64, message: InFlight) {
         let place = self.messages.keep(message);
         self.enter(at_ns, DELIVER, place);
@@ -140,7 +140,7 @@ impl<T> Slab<T> {
         Self { places: Vec::with_capacity(FEW), free: Vec::with_capacity(FEW) }
     }
 
-    #[inline]
+    #[inline(always)]
     fn keep(&mut self, value: T) -> u32 {
         if let Some(place) = self.free.pop() {
             self.places[place as usize] = Some(value);
