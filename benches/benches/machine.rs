@@ -30,12 +30,13 @@ const WRITE_BYTES: usize = 4096;
 const BLOCKS: u64 = 256;
 const WRITES: u64 = 20_000;
 
-/// As many clients as servers, and each pair for itself.
+/// As many clients as servers, and each pair for itself, beside nodes that do nothing.
 #[derive(Clone, Copy)]
 struct RoundTrips {
     pairs: u16,
     per_client: u32,
     in_flight: u32,
+    idle: u16,
 }
 
 impl RoundTrips {
@@ -44,11 +45,14 @@ impl RoundTrips {
     }
 }
 
-const ONE_IN_FLIGHT: RoundTrips = RoundTrips { pairs: 4, per_client: 10_000, in_flight: 1 };
-const MANY_IN_FLIGHT: RoundTrips = RoundTrips { pairs: 4, per_client: 10_000, in_flight: 32 };
-const ONE_EACH: RoundTrips = RoundTrips { pairs: 4, per_client: 1, in_flight: 1 };
-const TEN_NODES: RoundTrips = RoundTrips { pairs: 5, per_client: 10_000, in_flight: 1 };
-const THOUSAND_NODES: RoundTrips = RoundTrips { pairs: 500, per_client: 100, in_flight: 1 };
+const ONE_IN_FLIGHT: RoundTrips =
+    RoundTrips { pairs: 4, per_client: 10_000, in_flight: 1, idle: 0 };
+const MANY_IN_FLIGHT: RoundTrips = RoundTrips { in_flight: 32, ..ONE_IN_FLIGHT };
+const ONE_EACH: RoundTrips = RoundTrips { per_client: 1, ..ONE_IN_FLIGHT };
+const TEN_NODES: RoundTrips = RoundTrips { pairs: 5, ..ONE_IN_FLIGHT };
+const THOUSAND_NODES: RoundTrips = RoundTrips { pairs: 500, per_client: 1_000, ..ONE_IN_FLIGHT };
+const TWO_NODES: RoundTrips = RoundTrips { pairs: 1, per_client: 100_000, ..ONE_IN_FLIGHT };
+const TWO_OF_A_THOUSAND: RoundTrips = RoundTrips { idle: 998, ..TWO_NODES };
 
 fn timers(criterion: &mut Criterion<CpuTime>) {
     let elements = u64::from(TASKS) * u64::from(TIMERS_PER_TASK);
@@ -93,9 +97,18 @@ fn many_nodes(criterion: &mut Criterion<CpuTime>) {
     compare(criterion, "round trips by nodes", ours, theirs);
 }
 
+/// Nodes that do nothing cost nothing: what is left is to set them up.
+fn idle_nodes(criterion: &mut Criterion<CpuTime>) {
+    let side = |name, work, of: RoundTrips| Side { name, work, elements: of.total() };
+    let ours =
+        side("2 of 1,000 nodes", || simulated::round_trips(TWO_OF_A_THOUSAND), TWO_OF_A_THOUSAND);
+    let theirs = side("2 nodes", || simulated::round_trips(TWO_NODES), TWO_NODES);
+    compare(criterion, "round trips beside idle nodes", ours, theirs);
+}
+
 criterion_group! {
     name = machine;
     config = criterion();
-    targets = timers, one_in_flight, many_in_flight, writes, worlds, many_nodes
+    targets = timers, one_in_flight, many_in_flight, writes, worlds, many_nodes, idle_nodes
 }
 criterion_main!(machine);

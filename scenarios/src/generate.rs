@@ -8,7 +8,7 @@ mod points;
 
 use unplug_sim::{
     fault::{Action, Edge, Fault, Plan, Trigger},
-    random::Stream,
+    random::PlanStream,
 };
 
 use self::classes::{Blow, Class};
@@ -33,7 +33,7 @@ pub fn plan(scenario: &Scenario, seed: u64) -> Plan {
     match &scenario.faults {
         Faults::Plan(plan) => plan.clone(),
         Faults::Generate(faults) => {
-            Generator::new(faults, &scenario.cluster, Stream::new(seed, "faults", 0, 0)).plan()
+            Generator::new(faults, &scenario.cluster, PlanStream::of_plan(seed, "faults")).plan()
         }
     }
 }
@@ -60,7 +60,7 @@ struct Before {
 struct Generator<'a> {
     faults: &'a Generate,
     cluster: &'a Cluster,
-    random: Stream,
+    random: PlanStream,
     /// The classes that this seed draws from.
     classes: Vec<(u32, Class)>,
     /// The one store whose disk may be lost or damaged.
@@ -68,7 +68,7 @@ struct Generator<'a> {
 }
 
 impl<'a> Generator<'a> {
-    fn new(faults: &'a Generate, cluster: &'a Cluster, random: Stream) -> Self {
+    fn new(faults: &'a Generate, cluster: &'a Cluster, random: PlanStream) -> Self {
         let mut new = Self { faults, cluster, random, classes: Vec::new(), harmed: 0 };
         new.harmed = new.index(cluster.stores);
         new.classes = new.swarm(faults);

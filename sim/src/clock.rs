@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// A rate is given in so many parts.
-const PARTS: u128 = 1_000_000_000;
+const PARTS: u64 = 1_000_000_000;
 
 /// The clocks of one machine. Only the origin of the monotonic one changes from boot to boot.
 #[derive(Clone, Copy, Debug)]
@@ -16,13 +16,16 @@ pub(crate) struct Clock {
     /// What the monotonic clock of this boot would have shown at the start of the world.
     pub(crate) origin_ns: u64,
     /// Nanoseconds of the monotonic clock in [`PARTS`] nanoseconds of the world.
-    rate: u128,
+    rate: u64,
     /// How far the wall clock is ahead of the world's.
     wall_ahead_ns: i128,
 }
 
 impl Clock {
     pub(crate) fn new(config: ClockConfig, seed: u64, node: NodeId, site: Site) -> Self {
+        if site == Site::Outside || config == ClockConfig::default() {
+            return Self { origin_ns: 0, rate: PARTS, wall_ahead_ns: 0 };
+        }
         let mut stream = Stream::new(seed, "clock-skew", u64::from(node.0), 0);
         let mut within = |most: u64| {
             let drawn = stream.below(most.saturating_mul(2).saturating_add(1));
@@ -30,12 +33,11 @@ impl Clock {
         };
         let skew_ns = within(config.wall_skew_ns.min(i64::MAX as u64));
         let drift = within(u64::from(config.drift_ppm.min(ClockConfig::DRIFT_PPM_MAX)) * 1_000);
-        let inside = i128::from(site == Site::DataCentre);
-        let rate = i128::try_from(PARTS).expect("small") + inside * drift;
+        let rate = i128::from(PARTS) + drift;
         Self {
             origin_ns: 0,
-            rate: u128::try_from(rate).expect("the drift is smaller than the rate"),
-            wall_ahead_ns: inside * skew_ns,
+            rate: u64::try_from(rate).expect("the drift is smaller than the rate"),
+            wall_ahead_ns: skew_ns,
         }
     }
 
@@ -45,7 +47,7 @@ impl Clock {
         if self.rate == PARTS {
             return world_ns.saturating_add(self.origin_ns);
         }
-        let run_ns = u128::from(world_ns) * self.rate / PARTS;
+        let run_ns = u128::from(world_ns) * u128::from(self.rate) / u128::from(PARTS);
         saturate(run_ns + u128::from(self.origin_ns))
     }
 
@@ -57,7 +59,7 @@ impl Clock {
             return run_ns;
         }
         // floor(t * rate / PARTS) >= run if and only if t >= run * PARTS / rate.
-        saturate((u128::from(run_ns) * PARTS).div_ceil(self.rate))
+        saturate((u128::from(run_ns) * u128::from(PARTS)).div_ceil(u128::from(self.rate)))
     }
 
     /// What the wall clock shows at a moment of the world; 0 if it was set to before 1970.

@@ -167,6 +167,9 @@ mod disk_trouble;
 mod disturbance;
 mod fired;
 mod glitch;
+#[cfg(test)]
+mod growth;
+mod links;
 mod machine;
 mod machine_disk;
 mod net;

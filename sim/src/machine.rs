@@ -23,7 +23,7 @@ use crate::{
     fired::End,
     machine_disk::SimDisk,
     net::InFlight,
-    state::{Admission, Event, State},
+    state::{Admission, State},
     timer::{Busy, Sleep},
     trace::EffectKind,
 };
@@ -182,8 +182,8 @@ impl Socket for SimSocket {
         if payload.len() > DATAGRAM_BYTES_MAX {
             return Err(NetError::TooLarge);
         }
-        let from = self.local();
-        self.env.with(|state| state.send(self.env.id(), InFlight { from, to, payload }));
+        let (from, hash) = (self.local(), xxh3_64(&payload));
+        self.env.with(|state| state.send(self.env.id(), InFlight { from, to, payload, hash }));
         Ok(())
     }
 
@@ -213,26 +213,27 @@ impl Future for Receive {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Datagram> {
         let (id, port) = (self.env.id(), self.port);
-        let taken = self.env.with(|state| {
-            let wakeup = state.scheduler.wakeup(context);
-            let sockets = &mut state.live(id.0, id.1)?.sockets;
-            let Some(first) = sockets.peek(port) else {
-                sockets.wait(port, wakeup);
-                return None;
+        let received = self.env.with(|state| {
+            let Some(node) = state.live(id.0, id.1) else { return Poll::Pending };
+            let Ok(inbox) = node.sockets.place(port) else { return Poll::Pending };
+            let Some(first) = node.sockets.peek(inbox) else {
+                let wakeup = state.scheduler.wakeup(context);
+                state.node(id.0).sockets.wait(inbox, wakeup);
+                return Poll::Pending;
             };
-            let detail = xxh3_64(&first.payload) ^ place(first.from);
+            let detail = first.hash ^ place(first.from);
             let (from, len) = (first.from, first.payload.len());
             let text = || format!("from {from}, {len} bytes");
             match state.effect(id, EffectKind::Receive, detail, text) {
-                Admission::Happens => state.node(id.0).sockets.take(port),
+                Admission::Happens => Poll::Ready(state.node(id.0).sockets.take(inbox)),
                 Admission::Held => {
                     state.hold(id.0, context);
-                    None
+                    Poll::Pending
                 }
-                Admission::Never => None,
+                Admission::Never => Poll::Pending,
             }
         });
-        taken.flatten().map_or(Poll::Pending, Poll::Ready)
+        received.unwrap_or(Poll::Pending)
     }
 }
 
@@ -243,10 +244,10 @@ fn place(address: Address) -> u64 {
 
 impl State {
     /// A node sends a datagram; in a pause it waits for the end.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn send(&mut self, id: (NodeId, u32), message: InFlight) {
-        let InFlight { to, payload, .. } = &message;
-        let detail = xxh3_64(payload) ^ place(*to);
+        let InFlight { to, payload, hash, .. } = &message;
+        let detail = hash ^ place(*to);
         let text = || format!("to {to}, {} bytes", payload.len());
         match self.effect(id, EffectKind::Send, detail, text) {
             Admission::Happens => self.transmit(message),
@@ -256,7 +257,7 @@ impl State {
     }
 
     /// Puts a datagram on its way.
-    #[inline]
+    #[inline(always)]
     fn transmit(&mut self, message: InFlight) {
         if usize::from(message.to.node.0) >= self.nodes.len() {
             return;
@@ -268,10 +269,10 @@ impl State {
             return;
         }
         if let Some(second_ns) = fate.second_ns {
-            self.queue.push(self.now_ns + second_ns, Event::Deliver(message.clone()));
+            self.queue.deliver(self.now_ns + second_ns, message.clone());
         }
         if let Some(first_ns) = fate.first_ns {
-            self.queue.push(self.now_ns + first_ns, Event::Deliver(message));
+            self.queue.deliver(self.now_ns + first_ns, message);
         }
     }
 }

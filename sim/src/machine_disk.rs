@@ -43,39 +43,48 @@ pub struct SimFile {
 /// What is asked of a disk, for the trace and the digest.
 pub(crate) struct Request {
     pub(crate) name: &'static str,
-    place: String,
+    place: Place,
     detail: u64,
     /// Whether it is on an open file, where it may glitch.
     pub(crate) on_file: bool,
     site: &'static Location<'static>,
 }
 
+/// What a request is about.
+enum Place {
+    Path(String),
+    Paths(String, String),
+    File(Handle),
+}
+
 impl Request {
     #[track_caller]
     fn path(name: &'static str, path: &str) -> Self {
         let detail = xxh3_64(path.as_bytes());
-        Self { name, place: path.to_owned(), detail, on_file: false, site: Location::caller() }
+        let place = Place::Path(path.to_owned());
+        Self { name, place, detail, on_file: false, site: Location::caller() }
     }
 
     #[track_caller]
     fn paths(name: &'static str, from: &str, to: &str) -> Self {
         let detail = xxh3_64(from.as_bytes()) ^ xxh3_64(to.as_bytes()).rotate_left(1);
-        Self {
-            name,
-            place: format!("{from} -> {to}"),
-            detail,
-            on_file: false,
-            site: Location::caller(),
-        }
+        let place = Place::Paths(from.to_owned(), to.to_owned());
+        Self { name, place, detail, on_file: false, site: Location::caller() }
     }
 
     #[track_caller]
     fn file(name: &'static str, handle: Handle, detail: u64) -> Self {
-        Self { name, place: format!("{handle:?}"), detail, on_file: true, site: Location::caller() }
+        let place = Place::File(handle);
+        Self { name, place, detail, on_file: true, site: Location::caller() }
     }
 
     fn text(&self) -> String {
-        format!("{} {} ({}:{})", self.name, self.place, self.site.file(), self.site.line())
+        let place = match &self.place {
+            Place::Path(path) => path.clone(),
+            Place::Paths(from, to) => format!("{from} -> {to}"),
+            Place::File(handle) => format!("{handle:?}"),
+        };
+        format!("{} {place} ({}:{})", self.name, self.site.file(), self.site.line())
     }
 }
 

@@ -4,15 +4,15 @@
 //! draws whatever becomes of it, so that a change to one link's traffic leaves all others as they
 //! were. A link costs nothing until it is used.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 
 use crate::{
     config::{NetworkConfig, Ratio},
     env::{Address, Datagram, NodeId, Port},
+    links::LinkStreams,
     partition::Partitions,
-    random::Stream,
     schedule::Wakeup,
 };
 
@@ -26,6 +26,8 @@ pub(crate) struct InFlight {
     pub(crate) from: Address,
     pub(crate) to: Address,
     pub(crate) payload: Bytes,
+    /// Of the payload. The sender and the receiver feed it into the digest.
+    pub(crate) hash: u64,
 }
 
 /// What the network does with a datagram: when its copies arrive, counted from now.
@@ -39,42 +41,41 @@ pub(crate) struct Fate {
 #[derive(Debug)]
 pub(crate) struct Links {
     config: NetworkConfig,
-    seed: u64,
-    streams: Vec<Vec<Option<Box<Stream>>>>,
+    loss: Threshold,
+    duplication: Threshold,
+    tail: Threshold,
+    streams: LinkStreams,
     pub(crate) partitions: Partitions,
 }
 
 impl Links {
     pub(crate) fn new(config: NetworkConfig, seed: u64) -> Self {
-        Self { config, seed, streams: Vec::new(), partitions: Partitions::default() }
+        Self {
+            loss: Threshold::of(config.loss),
+            duplication: Threshold::of(config.duplication),
+            tail: Threshold::of(config.tail),
+            config,
+            streams: LinkStreams::new(seed),
+            partitions: Partitions::default(),
+        }
     }
 
-    #[inline]
-    fn stream(&mut self, from: NodeId, to: NodeId) -> &mut Stream {
-        let (row, column) = (usize::from(from.0), usize::from(to.0));
-        if self.streams.len() <= row {
-            self.streams.resize_with(row + 1, Vec::new);
-        }
-        let row = &mut self.streams[row];
-        if row.len() <= column {
-            row.resize_with(column + 1, || None);
-        }
-        let seed = self.seed;
-        row[column].get_or_insert_with(|| {
-            Box::new(Stream::new(seed, "net", u64::from(from.0), u64::from(to.0)))
-        })
+    /// How many links were ever used.
+    #[cfg(test)]
+    pub(crate) fn used(&self) -> usize {
+        self.streams.len()
     }
 
     /// Decides over one datagram.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn fate(&mut self, from: NodeId, to: NodeId) -> Fate {
-        let stream = self.stream(from, to);
+        let stream = self.streams.of(from, to);
         let (place, luck, tails) = (stream.bits(), stream.bits(), stream.bits());
         let config = &self.config;
-        let lost = hit(luck, config.loss);
-        let twice = hit(luck >> 32, config.duplication);
+        let lost = self.loss.hit(luck);
+        let twice = self.duplication.hit(luck >> 32);
         let latency = |place: u64, tail: u64| {
-            let range = if hit(tail, config.tail) { config.tail_ns } else { config.latency_ns };
+            let range = if self.tail.hit(tail) { config.tail_ns } else { config.latency_ns };
             range.0 + scale(place, range.1.saturating_sub(range.0))
         };
         Fate {
@@ -84,10 +85,20 @@ impl Links {
     }
 }
 
-/// Whether the lower 32 bits of a drawn word fall under a ratio.
-#[inline]
-fn hit(word: u64, (cases, of): Ratio) -> bool {
-    (word & 0xffff_ffff) * u64::from(of) < u64::from(cases) << 32
+/// A ratio, as a number that so many of 2^32 draws are below.
+#[derive(Clone, Copy, Debug)]
+struct Threshold(u64);
+
+impl Threshold {
+    fn of((cases, of): Ratio) -> Self {
+        if of == 0 { Self(0) } else { Self((u64::from(cases) << 32).div_ceil(u64::from(of))) }
+    }
+
+    /// Whether the lower 32 bits of a drawn word fall under the ratio.
+    #[inline]
+    const fn hit(self, word: u64) -> bool {
+        word & 0xffff_ffff < self.0
+    }
 }
 
 /// A drawn word, scaled to below `width`.
@@ -96,64 +107,84 @@ fn scale(word: u64, width: u64) -> u64 {
     u64::try_from((u128::from(word) * u128::from(width)) >> 64).expect("below the width")
 }
 
-/// The open ports of one node.
+/// The open ports of one node, sorted: they are few.
 #[derive(Debug, Default)]
-pub(crate) struct Sockets {
-    open: BTreeMap<Port, Inbox>,
-}
+pub(crate) struct Sockets(Vec<(Port, Inbox)>);
 
 #[derive(Debug, Default)]
-pub(crate) struct Inbox {
-    datagrams: VecDeque<Datagram>,
+struct Inbox {
+    datagrams: VecDeque<InFlight>,
     waiting: Option<Wakeup>,
 }
 
 impl Sockets {
     /// Opens a port; false if it is open.
     pub(crate) fn bind(&mut self, port: Port) -> bool {
-        let free = !self.open.contains_key(&port);
-        if free {
-            self.open.insert(port, Inbox::default());
+        match self.place(port) {
+            Ok(_) => false,
+            Err(place) => {
+                self.0.insert(place, (port, Inbox::default()));
+                true
+            }
         }
-        free
     }
 
     pub(crate) fn close(&mut self, port: Port) {
-        self.open.remove(&port);
+        if let Ok(place) = self.place(port) {
+            self.0.remove(place);
+        }
     }
 
     pub(crate) fn clear(&mut self) {
-        self.open.clear();
+        self.0.clear();
+    }
+
+    /// Room for datagrams.
+    #[cfg(test)]
+    pub(crate) fn room(&self) -> usize {
+        self.0.iter().map(|(_, inbox)| inbox.datagrams.capacity()).sum()
     }
 
     /// Puts a datagram into its inbox; what to wake, if someone waits. A closed port and a full
     /// inbox drop it.
     #[inline]
     pub(crate) fn deliver(&mut self, message: InFlight) -> Option<Wakeup> {
-        let inbox = self.open.get_mut(&message.to.port)?;
+        let place = self.place(message.to.port).ok()?;
+        let inbox = &mut self.0[place].1;
         if inbox.datagrams.len() >= INBOX_DATAGRAMS_MAX {
             return None;
         }
-        inbox.datagrams.push_back(Datagram { from: message.from, payload: message.payload });
+        inbox.datagrams.push_back(message);
         inbox.waiting.take()
     }
 
     /// The first waiting datagram, left in place.
     #[inline]
-    pub(crate) fn peek(&self, port: Port) -> Option<&Datagram> {
-        self.open.get(&port)?.datagrams.front()
+    pub(crate) fn peek(&self, place: usize) -> Option<&InFlight> {
+        self.0[place].1.datagrams.front()
     }
 
+    /// Takes the first waiting datagram.
     #[inline]
-    pub(crate) fn take(&mut self, port: Port) -> Option<Datagram> {
-        self.open.get_mut(&port)?.datagrams.pop_front()
-    }
-
-    #[inline]
-    pub(crate) fn wait(&mut self, port: Port, wakeup: Wakeup) {
-        if let Some(inbox) = self.open.get_mut(&port) {
-            inbox.waiting = Some(wakeup);
+    pub(crate) fn take(&mut self, place: usize) -> Datagram {
+        let datagrams = &mut self.0[place].1.datagrams;
+        let InFlight { from, payload, .. } = datagrams.pop_front().expect("it was looked at");
+        if datagrams.is_empty() {
+            // Goes back to the beginning of its buffer, whose end is then rarely met.
+            datagrams.clear();
         }
+        Datagram { from, payload }
+    }
+
+    #[inline]
+    pub(crate) fn wait(&mut self, place: usize, wakeup: Wakeup) {
+        self.0[place].1.waiting = Some(wakeup);
+    }
+
+    /// The place of an open port, for as long as none is opened or closed; else where it belongs.
+    #[inline]
+    pub(crate) fn place(&self, port: Port) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&port, |(open, _)| *open)
     }
 }
 
@@ -198,7 +229,7 @@ mod tests {
     #[test]
     fn a_full_inbox_drops_and_a_closed_port_takes_nothing() {
         let at = |port| Address { node: NodeId(0), port: Port(port) };
-        let message = |port| InFlight { from: at(9), to: at(port), payload: Bytes::new() };
+        let message = |port| InFlight { from: at(9), to: at(port), payload: Bytes::new(), hash: 0 };
         let mut sockets = Sockets::default();
         assert!(sockets.bind(Port(1)) && !sockets.bind(Port(1)));
         for _ in 0..INBOX_DATAGRAMS_MAX + 5 {
@@ -206,10 +237,11 @@ mod tests {
         }
         sockets.deliver(message(2));
         let mut taken = 0;
-        while sockets.take(Port(1)).is_some() {
+        while sockets.peek(0).is_some() {
+            sockets.take(0);
             taken += 1;
         }
         assert_eq!(taken, INBOX_DATAGRAMS_MAX);
-        assert!(sockets.peek(Port(2)).is_none());
+        assert_eq!((sockets.place(Port(1)), sockets.place(Port(2))), (Ok(0), Err(1)));
     }
 }

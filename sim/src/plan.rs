@@ -85,17 +85,27 @@ impl Supply {
             disarmed: false,
         }
     }
+
+    /// Whether nothing that struck or ended waits to be carried out.
+    #[inline]
+    pub(crate) fn is_settled(&self) -> bool {
+        self.due.is_empty() && self.leaving.is_empty()
+    }
 }
 
 impl State {
     pub(crate) fn find(&self, fault: usize, name: &str) -> Result<NodeId, PlanError> {
-        let names = || self.nodes.iter().map(|node| node.name.as_str());
-        let found = names().zip(0..).find(|(known, _)| *known == name);
-        found.map(|(_, id)| NodeId(id)).ok_or_else(|| PlanError::UnknownNode {
-            fault,
-            node: name.to_owned(),
-            known: names().collect::<Vec<_>>().join(", "),
+        self.search(name).map(|place| self.by_name[place]).map_err(|_| {
+            let names = self.nodes.iter().map(|node| node.name.as_str());
+            let known = names.collect::<Vec<_>>().join(", ");
+            PlanError::UnknownNode { fault, node: name.to_owned(), known }
         })
+    }
+
+    /// The place of a name in the list of nodes by name, or where it belongs.
+    pub(crate) fn search(&self, name: &str) -> Result<usize, usize> {
+        let name_of = |id: &NodeId| self.nodes[usize::from(id.0)].name.as_str();
+        self.by_name.binary_search_by(|id| name_of(id).cmp(name))
     }
 
     /// Takes in a plan, checked whole before anything of it is scheduled.

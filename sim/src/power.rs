@@ -89,7 +89,7 @@ impl State {
                 self.trace.world(at_ns, unsynced as u64, || format!("kill of {name}"));
             }
             Cut::Disk => {
-                node.disk = node.disk.replacement();
+                *node.disk = node.disk.replacement();
                 node.disk_replaced = true;
                 self.trace.world(at_ns, u64::from(id.0), || {
                     format!("disk loss of {name}: the new one is blank")

@@ -21,7 +21,7 @@ use std::{
     task::{Context, Wake, Waker},
 };
 
-use crate::{env::NodeId, random::Stream};
+use crate::{env::NodeId, random::Stream, state::FEW};
 
 /// How the next ready task is chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,11 +91,11 @@ impl Scheduler {
         Self {
             schedule,
             stream: Stream::new(seed, "schedule", 0, 0),
-            ready: VecDeque::new(),
-            slots: Vec::new(),
+            ready: VecDeque::with_capacity(FEW),
+            slots: Vec::with_capacity(FEW),
             free: Vec::new(),
             woken: Arc::new(Woken { any: AtomicBool::new(false), slots: Mutex::new(Vec::new()) }),
-            spawned: Vec::new(),
+            spawned: Vec::with_capacity(FEW),
             current: Slot::MAX,
         }
     }
@@ -122,8 +122,14 @@ impl Scheduler {
         self.spawned.pop()
     }
 
+    /// Whether any were spawned since then.
     #[inline]
-    fn wake_slot(&mut self, slot: Slot) {
+    pub(crate) const fn has_spawned(&self) -> bool {
+        !self.spawned.is_empty()
+    }
+
+    #[inline]
+    pub(crate) fn wake_slot(&mut self, slot: Slot) {
         let info = &mut self.slots[slot as usize];
         if info.alive && !info.queued {
             info.queued = true;
@@ -163,16 +169,18 @@ impl Scheduler {
 
     #[inline]
     fn drain_woken(&mut self) {
-        if !self.woken.any.load(Ordering::Relaxed) {
-            return;
+        if self.woken.any.load(Ordering::Relaxed) {
+            self.take_woken();
         }
+    }
+
+    #[inline(never)]
+    fn take_woken(&mut self) {
         self.woken.any.store(false, Ordering::Relaxed);
-        let mut slots =
-            std::mem::take(&mut *self.woken.slots.lock().expect("no panic while it is held"));
-        for slot in slots.drain(..) {
+        let woken = Arc::clone(&self.woken);
+        for slot in woken.slots.lock().expect("no panic while it is held").drain(..) {
             self.wake_slot(slot);
         }
-        *self.woken.slots.lock().expect("no panic while it is held") = slots;
     }
 
     /// The waker of a slot, for all tasks that it will ever hold.
@@ -195,6 +203,15 @@ impl Scheduler {
         Some((slot, info.node))
     }
 
+    /// The task of a slot, to be polled at once: for when no other is ready.
+    #[inline]
+    pub(crate) fn run(&mut self, slot: Slot) -> Option<(Slot, NodeId)> {
+        let info = &self.slots[slot as usize];
+        let runs = info.alive && !info.queued;
+        self.current = slot;
+        runs.then_some((slot, info.node))
+    }
+
     /// Forgets a task that finished or was dropped; its slot is free for another.
     pub(crate) fn finish(&mut self, slot: Slot) {
         let info = &mut self.slots[slot as usize];
@@ -206,6 +223,12 @@ impl Scheduler {
                 self.ready.retain(|ready| *ready != slot);
             }
         }
+    }
+
+    /// How many slots there are.
+    #[cfg(test)]
+    pub(crate) fn slots(&self) -> usize {
+        self.slots.len()
     }
 
     /// The slots of all tasks of a node, in order.

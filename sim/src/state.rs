@@ -1,7 +1,13 @@
 //! The world's state between two polls, and the rule that every effect passes: it is numbered,
 //! may be the crash point of a fault, and counts only while its node's boot lives.
 
-use std::{collections::BTreeMap, rc::Rc, task::Context};
+use std::{
+    cell::OnceCell,
+    collections::BTreeMap,
+    ops::{Deref, DerefMut},
+    rc::Rc,
+    task::{Context, Waker},
+};
 
 use crate::{
     clock::Clock,
@@ -11,7 +17,7 @@ use crate::{
     disturbance::Throttle,
     env::NodeId,
     machine_disk::Ending,
-    net::{InFlight, Links, Sockets},
+    net::{Links, Sockets},
     pause::Pause,
     plan::Supply,
     power::Power,
@@ -25,28 +31,43 @@ use crate::{
 /// So many effects in one poll are no work any more: the task spins.
 const POLL_EFFECTS_MAX: u64 = 1_000_000;
 
+/// Room for so much is made at once, so that a small world begins without growing step by step.
+pub(crate) const FEW: usize = 8;
+
+/// A disk that costs nothing until it is used.
+#[derive(Debug, Default)]
+pub(crate) struct LazyDisk(OnceCell<Disk>);
+
+impl Deref for LazyDisk {
+    type Target = Disk;
+
+    fn deref(&self) -> &Disk {
+        self.0.get_or_init(Disk::new)
+    }
+}
+
+impl DerefMut for LazyDisk {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Disk {
+        self.0.get_or_init(Disk::new);
+        self.0.get_mut().expect("it was made a line ago")
+    }
+}
+
 /// What the event queue holds.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// A timer, or a disk operation that ends with its future.
-    Wake(Wakeup),
-    Deliver(InFlight),
+    /// A timer, or a disk operation that ends with its future, and whose future waits within
+    /// another that has wakers of its own.
+    Wake(Waker),
     /// A sync takes effect at its end, whether anyone still waits for it or not.
-    EndSync {
-        node: NodeId,
-        boot: u32,
-        sync: Sync,
-        done: Rc<Ending>,
-    },
+    EndSync { node: NodeId, boot: u32, sync: Sync, done: Rc<Ending> },
     /// A fault's time has come.
     Arm(usize),
     /// A fault that lasts ends.
     Over(usize),
     /// Power is back, or the process is started again.
-    Boot {
-        node: NodeId,
-        ticket: u64,
-    },
+    Boot { node: NodeId, ticket: u64 },
 }
 
 /// One node as the world sees it.
@@ -61,7 +82,7 @@ pub(crate) struct Node {
     pub(crate) marks: BTreeMap<&'static str, u64>,
     pub(crate) armed: Vec<Armed>,
     pub(crate) sockets: Sockets,
-    pub(crate) disk: Disk,
+    pub(crate) disk: LazyDisk,
     pub(crate) disk_stream: Stream,
     pub(crate) disk_trouble: DiskTrouble,
     pub(crate) stream: Stream,
@@ -102,11 +123,15 @@ pub(crate) struct State {
     pub(crate) config: WorldConfig,
     pub(crate) now_ns: u64,
     pub(crate) events: u64,
+    /// Events and polls.
+    pub(crate) steps: u64,
     pub(crate) poll_effects: u64,
-    pub(crate) queue: EventQueue<Event>,
+    pub(crate) queue: EventQueue,
     pub(crate) scheduler: Scheduler,
     pub(crate) links: Links,
     pub(crate) nodes: Vec<Node>,
+    /// All nodes, sorted by name.
+    pub(crate) by_name: Vec<NodeId>,
     pub(crate) supply: Supply,
     pub(crate) trace: Trace,
     pub(crate) watched: Vec<String>,
@@ -118,11 +143,13 @@ impl State {
         Self {
             now_ns: 0,
             events: 0,
+            steps: 0,
             poll_effects: 0,
             queue: EventQueue::new(),
             scheduler: Scheduler::new(config.schedule, config.seed),
             links: Links::new(config.network, config.seed),
-            nodes: Vec::new(),
+            nodes: Vec::with_capacity(FEW),
+            by_name: Vec::with_capacity(FEW),
             supply: Supply::new(config.seed),
             trace: Trace::new(),
             watched: Vec::new(),
@@ -144,9 +171,29 @@ impl State {
         (node.boot == boot && alive).then_some(node)
     }
 
+    /// Wakes at `at_ns` whatever `wakeup` says.
+    #[inline]
+    pub(crate) fn wake_at(&mut self, at_ns: u64, wakeup: &Wakeup) {
+        match wakeup {
+            Wakeup::Task(slot) => self.queue.wake(at_ns, *slot),
+            Wakeup::Waker(waker) => self.queue.push(at_ns, Event::Wake(waker.clone())),
+        }
+    }
+
+    /// A datagram arrives; tells whom it wakes. A node that is down takes none.
+    #[inline]
+    pub(crate) fn deliver(&mut self, place: u32) -> Option<Wakeup> {
+        let message = self.queue.message(place);
+        let node = &mut self.nodes[usize::from(message.to.node.0)];
+        if !matches!(node.power, Power::On | Power::Paused) {
+            return None;
+        }
+        node.sockets.deliver(message)
+    }
+
     /// Numbers an effect of a node, if it happens. `detail` stands for the effect's content in the
     /// digest.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn effect(
         &mut self,
         id: (NodeId, u32),
@@ -154,11 +201,16 @@ impl State {
         detail: u64,
         text: impl FnOnce() -> String,
     ) -> Admission {
-        let admission = self.admit(id, kind, kind.in_pause());
-        if admission == Admission::Happens {
-            self.number(id.0, kind, detail, text);
+        let node = &self.nodes[usize::from(id.0.0)];
+        let free = node.boot == id.1 && node.power == Power::On && node.armed.is_empty();
+        if !free {
+            let admission = self.admit(id, kind, kind.in_pause());
+            if admission != Admission::Happens {
+                return admission;
+            }
         }
-        admission
+        self.number(id.0, kind, detail, text);
+        Admission::Happens
     }
 
     /// Numbers the end of a sync, which the device brings about: no pause holds it. False if the
@@ -171,8 +223,8 @@ impl State {
         happens
     }
 
-    /// Whether an effect happens.
-    #[inline]
+    /// Whether an effect happens, for a node of which that is in doubt.
+    #[inline(never)]
     fn admit(
         &mut self,
         (id, boot): (NodeId, u32),
@@ -190,9 +242,18 @@ impl State {
         Admission::Happens
     }
 
-    #[inline]
+    /// Numbers an effect.
+    ///
+    /// # Panics
+    /// If one poll has too many: the task spins without ever waiting, and virtual time stands
+    /// still.
+    #[inline(always)]
     fn number(&mut self, id: NodeId, kind: EffectKind, detail: u64, text: impl FnOnce() -> String) {
-        self.count_in_poll();
+        self.poll_effects += 1;
+        assert!(
+            self.poll_effects <= POLL_EFFECTS_MAX,
+            "a task had {POLL_EFFECTS_MAX} effects without waiting once"
+        );
         let node = &mut self.nodes[usize::from(id.0)];
         node.effects += 1;
         let (at_ns, name, number) = (self.now_ns, node.name.as_str(), node.effects);
@@ -217,19 +278,6 @@ impl State {
         if self.watched.iter().any(|watched| watched == name) {
             self.mark_hits.push(MarkHit { name, node, at_ns: self.now_ns });
         }
-    }
-
-    /// Counts the effects of one poll.
-    ///
-    /// # Panics
-    /// If there are too many: the task spins without ever waiting, and virtual time stands still.
-    #[inline]
-    fn count_in_poll(&mut self) {
-        self.poll_effects += 1;
-        assert!(
-            self.poll_effects <= POLL_EFFECTS_MAX,
-            "a task had {POLL_EFFECTS_MAX} effects without waiting once"
-        );
     }
 
     /// How often each mark was passed on all nodes, in boots that are over and in those that run.

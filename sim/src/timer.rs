@@ -11,7 +11,7 @@ use crate::{
     machine::SimEnv,
     power::Power,
     schedule::Wakeup,
-    state::{Admission, Event, State},
+    state::{Admission, State},
     trace::EffectKind,
 };
 
@@ -27,7 +27,7 @@ impl Alarm {
             return;
         }
         let wakeup = state.scheduler.wakeup(context);
-        state.queue.push(at_ns, Event::Wake(wakeup.clone()));
+        state.wake_at(at_ns, &wakeup);
         self.0 = Some(wakeup);
     }
 }
@@ -52,11 +52,12 @@ impl Future for Sleep {
         let this = &mut *self;
         let (deadline, alarm) = (this.deadline.0, &mut this.alarm);
         let done = this.env.with(|state| {
-            let clock = state.node(this.env.id().0).clock;
+            let clock = &state.nodes[usize::from(this.env.id().0.0)].clock;
             if clock.local(state.now_ns) >= deadline {
                 return state.end_timer(&this.env, context);
             }
-            alarm.set(state, context, clock.world(deadline));
+            let at_ns = clock.world(deadline);
+            alarm.set(state, context, at_ns);
             false
         });
         if done == Some(true) { Poll::Ready(()) } else { Poll::Pending }

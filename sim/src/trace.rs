@@ -135,8 +135,9 @@ impl Trace {
         self.digest.feed(at_ns);
         self.digest.feed(detail);
         if let Some(recorder) = &mut self.recorder {
-            let line = format!("{} {name:<12} {number:>6} {kind:<7} {}", Seconds(at_ns), text());
-            recorder(line.trim_end());
+            tell(recorder, || {
+                format!("{} {name:<12} {number:>6} {kind:<7} {}", Seconds(at_ns), text())
+            });
         }
     }
 
@@ -146,9 +147,16 @@ impl Trace {
         self.digest.feed(at_ns ^ 0x5eed_0000_0000_0000);
         self.digest.feed(detail);
         if let Some(recorder) = &mut self.recorder {
-            recorder(&format!("{} *** {}", Seconds(at_ns), text()));
+            tell(recorder, || format!("{} *** {}", Seconds(at_ns), text()));
         }
     }
+}
+
+/// Out of the way of what every effect passes.
+#[cold]
+#[inline(never)]
+fn tell(recorder: &mut Recorder, line: impl FnOnce() -> String) {
+    recorder(line().trim_end());
 }
 
 impl fmt::Debug for Trace {

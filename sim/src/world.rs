@@ -4,12 +4,12 @@
 //! in a process.
 
 use std::{
+    any::Any,
     cell::RefCell,
     collections::BTreeMap,
     fmt,
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
     rc::Rc,
     task::{Context, Poll, Waker},
 };
@@ -27,13 +27,27 @@ use crate::{
     pause::Pause,
     plan::PlanError,
     power::Power,
+    queue::Due,
     random::Stream,
-    schedule::{Slot, Task},
-    state::{Event, MarkHit, Node, State},
+    schedule::{Slot, Task, Wakeup},
+    state::{Event, FEW, LazyDisk, MarkHit, Node, State},
     trace::{Digest, Recorder},
 };
 
-type Program = Rc<dyn Fn(SimEnv) -> Pin<Box<dyn Future<Output = Exit>>>>;
+/// Makes the main task of a boot, which calls the program when it is first polled.
+trait Program {
+    fn main(self: Rc<Self>, env: SimEnv) -> Task;
+}
+
+impl<P: Fn(SimEnv) -> F + 'static, F: Future<Output = Exit> + 'static> Program for P {
+    fn main(self: Rc<Self>, env: SimEnv) -> Task {
+        Box::pin(async move {
+            if let Err(refusal) = self(env.clone()).await {
+                env.refused(refusal);
+            }
+        })
+    }
+}
 
 /// Why [`World::run_until`] came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,19 +62,57 @@ pub enum Stop {
     Panicked,
 }
 
+/// How much a world holds.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held {
+    /// Room for events, in all queues.
+    pub(crate) events: usize,
+    /// Room for tasks.
+    pub(crate) tasks: usize,
+    /// Links with a stream.
+    pub(crate) links: usize,
+    /// Room for datagrams in all sockets.
+    pub(crate) waiting: usize,
+    /// Disk operations that no sync has covered.
+    pub(crate) pending: usize,
+}
+
+#[cfg(test)]
+impl World {
+    pub(crate) fn held(&self) -> Held {
+        let state = self.state.borrow();
+        Held {
+            events: state.queue.room(),
+            tasks: self.places.len().max(state.scheduler.slots()),
+            links: state.links.used(),
+            waiting: state.nodes.iter().map(|node| node.sockets.room()).sum(),
+            pending: state.nodes.iter().map(|node| node.disk.pending()).sum(),
+        }
+    }
+}
+
+/// What the loop does next.
+enum Next {
+    Poll((Slot, NodeId)),
+    Handle(Event),
+    Settle,
+    Stop(Stop),
+}
+
 /// Where a task stands: the slot's waker serves one task after another.
 struct Place {
     task: Option<Task>,
     waker: Waker,
 }
 
-/// A cluster of simulated machines.
+/// A cluster of simulated machines. It has room for 2^24 tasks, and for as many datagrams under way,
+/// and panics beyond that.
 pub struct World {
     // Tasks are dropped before the state that their destructors refer to.
     places: Vec<Place>,
-    programs: Vec<Program>,
+    programs: Vec<Rc<dyn Program>>,
     state: Rc<RefCell<State>>,
-    polls: u64,
     panics_after_crash: u64,
 }
 
@@ -69,7 +121,8 @@ impl World {
     #[must_use]
     pub fn new(config: WorldConfig) -> Self {
         let state = Rc::new(RefCell::new(State::new(config)));
-        Self { places: Vec::new(), programs: Vec::new(), state, polls: 0, panics_after_crash: 0 }
+        let (places, programs) = (Vec::with_capacity(FEW), Vec::with_capacity(FEW));
+        Self { places, programs, state, panics_after_crash: 0 }
     }
 
     /// Adds a node, down and with an empty disk, that runs `program` at each boot. Nodes are
@@ -87,7 +140,7 @@ impl World {
         F: Future<Output = Exit> + 'static,
     {
         let mut state = self.state.borrow_mut();
-        assert!(state.nodes.iter().all(|node| node.name != name), "two nodes named {name}");
+        let Err(by_name) = state.search(name) else { panic!("two nodes named {name}") };
         let id = NodeId(u16::try_from(state.nodes.len()).expect("at most 65,536 nodes"));
         let (seed, entity) = (state.config.seed, u64::from(id.0));
         let clock = Clock::new(state.config.clocks, seed, id, site);
@@ -100,7 +153,7 @@ impl World {
             marks: BTreeMap::new(),
             armed: Vec::new(),
             sockets: Sockets::default(),
-            disk: Disk::new(),
+            disk: LazyDisk::default(),
             disk_stream: Stream::new(seed, "disk", entity, 0),
             disk_trouble: DiskTrouble::default(),
             stream: Stream::new(seed, "node", entity, 0),
@@ -112,7 +165,8 @@ impl World {
             boot_ticket: 0,
             boots_ns: 0,
         });
-        self.programs.push(Rc::new(move |env| Box::pin(program(env))));
+        state.by_name.insert(by_name, id);
+        self.programs.push(Rc::new(program));
         id
     }
 
@@ -154,79 +208,113 @@ impl World {
     /// a reason to stop before.
     pub fn run_until(&mut self, until_ns: u64) -> Stop {
         loop {
-            while let Some(task) = self.next_task() {
-                if self.over_budget() {
-                    return Stop::OverBudget;
+            match self.next(until_ns) {
+                Next::Poll(task) => {
+                    if !self.poll(task) {
+                        return Stop::Panicked;
+                    }
                 }
-                if !self.poll(task) {
-                    return Stop::Panicked;
+                Next::Handle(event) => self.handle(event),
+                Next::Settle => self.settle(),
+                Next::Stop(stop) => return stop,
+            }
+        }
+    }
+
+    /// Goes on to what cannot be done while the state is borrowed: what happens most is done here.
+    #[inline]
+    fn next(&mut self, until_ns: u64) -> Next {
+        let state = &mut *self.state.borrow_mut();
+        if state.scheduler.has_spawned() {
+            adopt(&mut self.places, state);
+        }
+        if !state.supply.is_settled() {
+            return Next::Settle;
+        }
+        loop {
+            // Polls count, too: a task that only ever wakes itself makes no events.
+            if state.steps >= state.config.events_max {
+                return Next::Stop(Stop::OverBudget);
+            }
+            if let Some(task) = state.scheduler.next() {
+                if state.begin_poll(task) {
+                    return Next::Poll(task);
                 }
+                continue;
             }
-            if self.over_budget() {
-                return Stop::OverBudget;
-            }
-            let mut state = self.state.borrow_mut();
-            let Some((at_ns, event)) = state.queue.pop(until_ns) else {
+            let Some((at_ns, due)) = state.queue.pop(until_ns) else {
                 state.now_ns = until_ns;
-                return if state.queue.is_empty() { Stop::Quiet } else { Stop::Time };
+                let quiet = state.queue.is_empty();
+                return Next::Stop(if quiet { Stop::Quiet } else { Stop::Time });
             };
             state.now_ns = at_ns;
             state.events += 1;
-            drop(state);
-            self.handle(event);
-        }
-    }
-
-    /// Polls count, too: a task that only ever wakes itself makes no events.
-    #[inline]
-    fn over_budget(&self) -> bool {
-        let state = self.state.borrow();
-        state.events + self.polls >= state.config.events_max
-    }
-
-    #[inline]
-    fn next_task(&mut self) -> Option<(Slot, NodeId)> {
-        let mut state = self.state.borrow_mut();
-        adopt(&mut self.places, &mut state);
-        loop {
-            let task = state.scheduler.next()?;
-            if !state.park(task) {
-                return Some(task);
+            state.steps += 1;
+            let wakes = match due {
+                Due::Wake(slot) => Some(Wakeup::Task(slot)),
+                Due::Deliver(place) => state.deliver(place),
+                Due::Other(place) => return Next::Handle(state.queue.event(place)),
+            };
+            let task = match wakes {
+                // No other task is ready, or it would have come before this event.
+                Some(Wakeup::Task(slot)) => state.scheduler.run(slot),
+                Some(wakeup @ Wakeup::Waker(_)) => {
+                    state.scheduler.wake(wakeup);
+                    None
+                }
+                None => None,
+            };
+            if let Some(task) = task
+                && state.begin_poll(task)
+            {
+                return Next::Poll(task);
             }
         }
     }
 
-    /// Polls one task and settles what came of it. False if it panicked.
+    /// Polls one task. False if it panicked.
     #[inline]
     fn poll(&mut self, (slot, node): (Slot, NodeId)) -> bool {
         let Place { task: Some(task), waker } = &mut self.places[slot as usize] else {
             return true;
         };
-        self.polls += 1;
-        self.state.borrow_mut().poll_effects = 0;
         let mut context = Context::from_waker(waker);
-        let polled = catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(&mut context)));
-        let mut calm = true;
-        if !matches!(polled, Ok(Poll::Pending)) {
-            self.places[slot as usize].task = None;
-            self.state.borrow_mut().scheduler.finish(slot);
-        }
-        if let Err(cause) = polled {
-            let mut state = self.state.borrow_mut();
-            // A panic after the crash point does not count: the node had no power any more.
-            if matches!(state.node(node).power, Power::On | Power::Paused) {
-                state.ended(node, panic_message(cause.as_ref()), End::Panic);
-                calm = false;
-            } else {
-                self.panics_after_crash += 1;
+        match catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(&mut context))) {
+            Ok(Poll::Pending) => true,
+            Ok(Poll::Ready(())) => {
+                self.finish(slot);
+                true
+            }
+            Err(cause) => {
+                self.finish(slot);
+                let calm = self.panicked(node, cause.as_ref());
+                self.settle();
+                calm
             }
         }
-        self.settle();
-        calm
+    }
+
+    fn finish(&mut self, slot: Slot) {
+        // Destructors may call the machine.
+        self.places[slot as usize].task = None;
+        self.state.borrow_mut().scheduler.finish(slot);
+    }
+
+    /// A task of a node panicked. True if that does not count.
+    #[cold]
+    fn panicked(&mut self, node: NodeId, cause: &(dyn Any + Send)) -> bool {
+        let mut state = self.state.borrow_mut();
+        // A panic after the crash point does not count: the node had no power any more.
+        if matches!(state.node(node).power, Power::On | Power::Paused) {
+            state.ended(node, panic_message(cause), End::Panic);
+            return false;
+        }
+        self.panics_after_crash += 1;
+        true
     }
 
     /// Carries out the faults that struck and the exits that happened during the last step.
-    #[inline]
+    #[cold]
     fn settle(&mut self) {
         loop {
             let mut state = self.state.borrow_mut();
@@ -267,35 +355,18 @@ impl World {
     fn handle(&mut self, event: Event) {
         let mut state = self.state.borrow_mut();
         match event {
-            Event::Wake(wakeup) => state.scheduler.wake(wakeup),
-            Event::Deliver(message) => {
-                let node = state.node(message.to.node);
-                if matches!(node.power, Power::On | Power::Paused)
-                    && let Some(wakeup) = node.sockets.deliver(message)
-                {
-                    state.scheduler.wake(wakeup);
-                }
-            }
+            Event::Wake(waker) => state.scheduler.wake(Wakeup::Waker(waker)),
             Event::EndSync { node, boot, sync, done } => state.end_sync((node, boot), sync, done),
             Event::Arm(fault) => state.arm(fault),
             Event::Over(fault) => state.over(fault),
             Event::Boot { node, ticket } => {
                 if let Some(boot) = state.boot(node, ticket) {
                     let env = SimEnv::new(&self.state, node, boot);
-                    drop(state);
                     let program = Rc::clone(&self.programs[usize::from(node.0)]);
-                    let main = async move {
-                        if let Err(refusal) = program(env.clone()).await {
-                            env.refused(refusal);
-                        }
-                    };
-                    self.state.borrow_mut().scheduler.spawn(node, Box::pin(main));
-                    return;
+                    state.scheduler.spawn(node, program.main(env));
                 }
             }
         }
-        drop(state);
-        self.settle();
     }
 
     /// Virtual nanoseconds since the start.
@@ -367,7 +438,6 @@ impl World {
 }
 
 /// Gives the tasks that were spawned since the last time their places.
-#[inline]
 fn adopt(places: &mut Vec<Place>, state: &mut State) {
     while let Some((slot, task)) = state.scheduler.take_spawned() {
         while places.len() <= slot as usize {
@@ -379,6 +449,17 @@ fn adopt(places: &mut Vec<Place>, state: &mut State) {
 }
 
 impl State {
+    /// A task is about to be polled. False if it waits for the end of its node's pause.
+    #[inline]
+    fn begin_poll(&mut self, task: (Slot, NodeId)) -> bool {
+        if self.park(task) {
+            return false;
+        }
+        self.steps += 1;
+        self.poll_effects = 0;
+        true
+    }
+
     fn condemned(&self) -> Vec<NodeId> {
         let all = self.nodes.iter().zip(0..);
         all.filter(|(node, _)| node.power == Power::Condemned).map(|(_, id)| NodeId(id)).collect()
@@ -396,7 +477,7 @@ impl fmt::Debug for World {
     }
 }
 
-fn panic_message(cause: &(dyn std::any::Any + Send)) -> String {
+fn panic_message(cause: &(dyn Any + Send)) -> String {
     let text = cause.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| cause.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "a panic without a message".to_owned())

@@ -1,6 +1,6 @@
 //! The same work as programs on a simulated machine.
 
-use std::{cell::Cell, rc::Rc, time::Duration};
+use std::{cell::Cell, future::pending, rc::Rc, sync::LazyLock, time::Duration};
 
 use bytes::Bytes;
 use unplug_sim::{
@@ -40,7 +40,7 @@ pub(crate) fn timers() {
         for _ in 0..TASKS {
             env.spawn("timers", wait_often(env.clone(), Rc::clone(&count)));
         }
-        std::future::pending()
+        pending()
     });
     world.start(node);
     run_to_the_end(world);
@@ -55,16 +55,26 @@ async fn wait_often(env: SimEnv, fired: Rc<Cell<u32>>) {
     }
 }
 
+/// The names of all nodes, made once: worlds are measured, and not the making of strings.
+static NAMES: LazyLock<Vec<String>> =
+    LazyLock::new(|| (0..1_000).map(|number| format!("node-{number:03}")).collect());
+
 pub(crate) fn round_trips(workload: RoundTrips) {
     let done = Rc::new(Cell::new(0));
     let mut world = world();
+    let mut names = NAMES.iter();
+    let mut name = || names.next().expect("at most 1,000 nodes");
     for pair in 0..workload.pairs {
         let server = NodeId(2 * pair + 1);
         let count = Rc::clone(&done);
         let program = move |env| client(env, server, (workload, Rc::clone(&count)));
-        let node = world.add_node(&format!("client-{pair}"), Site::Outside, program);
+        let node = world.add_node(name(), Site::Outside, program);
         world.start(node);
-        let node = world.add_node(&format!("server-{pair}"), Site::DataCentre, echo);
+        let node = world.add_node(name(), Site::DataCentre, echo);
+        world.start(node);
+    }
+    for _ in 0..workload.idle {
+        let node = world.add_node(name(), Site::DataCentre, |_: SimEnv| pending());
         world.start(node);
     }
     run_to_the_end(world);

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use unplug_sim::{
     Ratio,
     disk::{Profile, SyncCovers},
-    random::Stream,
+    random::PlanStream,
 };
 
 use crate::{
@@ -49,7 +49,7 @@ impl Disks {
     #[must_use]
     pub fn profile(&self, seed: u64) -> Profile {
         Profile::named(&self.profile).unwrap_or_else(|| {
-            let mut stream = Stream::new(seed, "disk-profile", 0, 0);
+            let mut stream = PlanStream::of_plan(seed, "disk-profile");
             Profile::ALL[stream.index(Profile::ALL.len())]
         })
     }

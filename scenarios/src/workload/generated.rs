@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use unplug_engine::tuple::Partition;
-use unplug_sim::{WALL_START_NS, random::Stream};
+use unplug_sim::{WALL_START_NS, random::PlanStream};
 
 use super::{Input, Pace};
 use crate::scenario::Generated;
@@ -24,7 +24,7 @@ pub(super) fn inputs(seed: u64, made: &Generated, pace: Pace, partitions: u16) -
     let all = Keys::of(made, |_| true);
     let loud = Keys::of(made, |key| !silent.contains(&Partition::of_key(key, partitions)));
     let middle = made.tuples / 3..made.tuples - made.tuples / 3;
-    let mut stream = Stream::new(seed, "workload", 0, 0);
+    let mut stream = PlanStream::of_plan(seed, "workload");
     pace.deal((0..made.tuples).map(|index| {
         let keys = if middle.contains(&index) && !loud.is_empty() { &loud } else { &all };
         let key = keys.draw(made, &mut stream);
@@ -49,7 +49,7 @@ pub(super) fn inputs(seed: u64, made: &Generated, pace: Pace, partitions: u16) -
 
 /// The partitions that fall silent.
 fn silent(seed: u64, made: &Generated, partitions: u16) -> Vec<Partition> {
-    let mut stream = Stream::new(seed, "workload", 1, 0);
+    let mut stream = PlanStream::of_plan(seed, "idle keys");
     let mut left: Vec<_> = (0..partitions).map(Partition).collect();
     let count = u64::from(partitions) * u64::from(made.idle.0) / u64::from(made.idle.1);
     (0..count).map(|_| left.swap_remove(stream.index(left.len()))).collect()
@@ -71,7 +71,7 @@ impl Keys {
         self.hot.is_empty() && self.cold.is_empty()
     }
 
-    fn draw(&self, made: &Generated, stream: &mut Stream) -> String {
+    fn draw(&self, made: &Generated, stream: &mut PlanStream) -> String {
         let hot = stream.chance(made.skew.0.into(), made.skew.1.into());
         let (first, second) = if hot { (&self.hot, &self.cold) } else { (&self.cold, &self.hot) };
         let keys = if first.is_empty() { second } else { first };

@@ -10,7 +10,7 @@ use std::{io::Read as _, ops::Range};
 use bytes::Bytes;
 use flate2::read::GzDecoder;
 use serde::Deserialize;
-use unplug_sim::random::Stream;
+use unplug_sim::random::PlanStream;
 
 use crate::{
     input::{self, Invalid},
@@ -120,7 +120,7 @@ impl Workload {
     fn flights(&self, seed: u64, tuples: u32, pace: Pace) -> Vec<Vec<Input>> {
         let tuples = usize::try_from(tuples).expect("fits");
         assert!((1..=self.flights.len()).contains(&tuples), "{tuples} flights of {FLIGHTS}");
-        let start = Stream::new(seed, "workload", 0, 0).index(self.flights.len() - tuples + 1);
+        let start = PlanStream::of_plan(seed, "workload").index(self.flights.len() - tuples + 1);
         let chosen = &self.flights[start..start + tuples];
         // One copy for the run: threads that share one count references on one cache line.
         let base = chosen[0].line.start;

@@ -227,6 +227,8 @@ impl Disk {
         let bytes = self.sector(number, sector).to_vec();
         let len = self.sector(victim, at).len().min(bytes.len());
         self.file_mut(victim).replace(at * SECTOR_BYTES, &bytes[..len]);
+        // In a hole, no device keeps them.
+        self.faults.get_or_insert_default().stale.insert(victim);
         self.note(DiskFault::MisdirectedWrite, Some(at), victim);
     }
 
