@@ -62,6 +62,7 @@ mod unit;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    sync::Arc,
 };
 
 use bytes::Bytes;
@@ -85,11 +86,12 @@ use self::{
     space::Space,
 };
 
-/// A disk. A copy is independent of the original, and cheap: bytes are shared until written.
+/// A disk. A copy is independent of the original, and costs the same whatever is on the disk:
+/// both share each file and directory until one of them changes it.
 #[derive(Clone)]
 pub struct Disk {
     profile: Profile,
-    inodes: BTreeMap<InodeNumber, Inode>,
+    inodes: Arc<BTreeMap<InodeNumber, Arc<Inode>>>,
     handles: BTreeMap<Handle, Opened>,
     inode_next: u64,
     handle_next: u64,
@@ -117,7 +119,7 @@ impl Disk {
     pub fn with_profile(profile: Profile) -> Self {
         Self {
             profile,
-            inodes: BTreeMap::from([(InodeNumber::ROOT, Inode::root())]),
+            inodes: Arc::new(BTreeMap::from([(InodeNumber::ROOT, Arc::new(Inode::root()))])),
             handles: BTreeMap::new(),
             inode_next: 1,
             handle_next: 0,
@@ -177,7 +179,11 @@ impl Disk {
     }
 
     fn inode_mut(&mut self, number: InodeNumber) -> &mut Inode {
-        self.inodes.get_mut(&number).expect("what a name or handle refers to exists")
+        self.inode_mut_if_any(number).expect("what a name or handle refers to exists")
+    }
+
+    fn inode_mut_if_any(&mut self, number: InodeNumber) -> Option<&mut Inode> {
+        Arc::make_mut(&mut self.inodes).get_mut(&number).map(Arc::make_mut)
     }
 
     /// A change of `number` is pending.
@@ -203,7 +209,8 @@ impl Disk {
         if !self.inode(number).is_unused() {
             return;
         }
-        let inode = self.inodes.remove(&number).expect("it was there a line ago");
+        let inodes = Arc::make_mut(&mut self.inodes);
+        let inode = inodes.remove(&number).expect("it was there a line ago");
         self.pending -= inode.pending();
         self.dirty.remove(&number);
         if let Content::File(file) = &inode.content {
