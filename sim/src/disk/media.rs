@@ -136,6 +136,7 @@ impl Disk {
     ) -> DiskResult<()> {
         self.check_writable()?;
         let range = offset..offset + bytes.len();
+        self.decide_within(number, range.clone());
         let len = self.file(number).len();
         if self.faults.as_ref().is_some_and(|faults| faults.obstructs(number, &range, len)) {
             return Err(DiskError::Io);
@@ -224,6 +225,7 @@ impl Disk {
             return;
         }
         let (victim, at) = places[stream.index(places.len())];
+        self.decide_within(victim, at * SECTOR_BYTES..(at + 1) * SECTOR_BYTES);
         let bytes = self.sector(number, sector).to_vec();
         let len = self.sector(victim, at).len().min(bytes.len());
         self.file_mut(victim).replace(at * SECTOR_BYTES, &bytes[..len]);

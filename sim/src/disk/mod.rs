@@ -40,11 +40,13 @@ mod directory;
 mod draw;
 mod enumerate;
 mod errors;
+mod explore;
 mod fault;
 mod file;
 mod handle;
 mod image;
 mod inode;
+mod lazy;
 mod media;
 mod names;
 mod order;
@@ -69,6 +71,7 @@ use bytes::Bytes;
 
 pub use self::{
     draw::CrashMode,
+    explore::Explored,
     fault::{DiskFault, SyncFault},
     handle::{FILE_BYTES_MAX, Handle},
     image::Tree,
@@ -80,6 +83,7 @@ pub use self::{
     unit::{Fate, NameChange, Unit, UnitId, UnitKind},
 };
 use self::{
+    explore::Script,
     fault::Faults,
     handle::Opened,
     inode::{Content, Inode},
@@ -103,6 +107,8 @@ pub struct Disk {
     /// What was last on the platter of a file, and is no part of it any more.
     stale: Bytes,
     space: Space,
+    /// What is chosen for sectors that are decided while [`Disk::explore`] runs.
+    script: Option<Script>,
     /// Boxed, so that a disk without faults pays one word.
     faults: Option<Box<Faults>>,
 }
@@ -128,6 +134,7 @@ impl Disk {
             dirty: BTreeSet::new(),
             stale: Bytes::new(),
             space: Space::default(),
+            script: None,
             faults: None,
         }
     }

@@ -67,50 +67,69 @@ impl FileContent {
             return;
         }
         self.hash.take();
-        // Bytes past the end stay until all is applied: a later growth may uncover them.
         let durable = Arc::make_mut(&mut self.durable);
-        let mut len = durable.len();
+        let len = durable.len();
         durable.extend_from_slice(&std::mem::take(&mut self.slack));
-        for Change { operation, kind } in self.pending.drain(..) {
-            let id = |part| UnitId { operation, part };
-            match kind {
-                ChangeKind::Write { offset, bytes, grown_from } => {
-                    let mut parts = 0;
-                    for (part, place) in (0..).zip(atoms(offset, bytes.len(), profile)) {
-                        let new = &bytes[place.start - offset..place.end - offset];
-                        let (id, size) = (id(part), profile.atom_bytes as usize);
-                        let atom = Atom { id, place, new, size, stale };
-                        atom.settle(fate(id), durable);
-                        parts = part + 1;
-                    }
-                    if grown_from.is_some() {
-                        len = length_after(fate(id(parts)), len, offset + bytes.len());
-                    }
-                }
-                ChangeKind::Resize { from, to } => {
-                    let tail = tail(from, to);
-                    let zeroed = tail.is_some() && fate(id(0)) == Fate::Kept;
-                    if let Some(place) = tail.clone().filter(|_| zeroed) {
-                        zero(durable, place);
-                    }
-                    let fate = fate(id(tail.iter().map(|_| 1).sum()));
-                    if fate == Fate::Kept {
-                        // A growth may uncover what was not overwritten.
-                        let uncovers = tail.filter(|_| profile.damage.stale && !zeroed);
-                        durable.truncate(uncovers.map_or(to, |place| place.end));
-                    }
-                    len = length_after(fate, len, to);
-                }
-                ChangeKind::Zero { place } => {
-                    if fate(id(0)) == Fate::Kept {
-                        zero(durable, place);
-                    }
-                }
-            }
-        }
+        let changes = std::mem::take(&mut self.pending);
+        let len = replay(&changes, &(0..usize::MAX), durable, len, fate, profile, stale);
         durable.resize(len, 0);
         self.live = Arc::clone(&self.durable);
     }
+}
+
+/// Applies to durable bytes, which are those of a file of `len` bytes within `window`, what `fate`
+/// makes of changes; gives the length that the file then has. The window's ends are ends of atoms.
+/// Bytes past the file's end stay: a later growth may uncover them.
+pub(super) fn replay<'a>(
+    changes: impl IntoIterator<Item = &'a Change>,
+    window: &Range<usize>,
+    durable: &mut Vec<u8>,
+    mut len: usize,
+    fate: &impl Fn(UnitId) -> Fate,
+    profile: &Profile,
+    stale: &[u8],
+) -> usize {
+    let within = |at: usize| at.clamp(window.start, window.end) - window.start;
+    for Change { operation, kind } in changes {
+        let id = |part| UnitId { operation: *operation, part };
+        match kind {
+            ChangeKind::Write { offset, bytes, grown_from } => {
+                let mut parts = 0;
+                for (part, place) in (0..).zip(atoms(*offset, bytes.len(), profile)) {
+                    if window.contains(&place.start) {
+                        let new = &bytes[place.start - offset..place.end - offset];
+                        let (id, size) = (id(part), profile.atom_bytes as usize);
+                        let atom = Atom { id, place, new, size, stale };
+                        atom.settle(fate(id), window.start, durable);
+                    }
+                    parts = part + 1;
+                }
+                if grown_from.is_some() {
+                    len = length_after(fate(id(parts)), len, offset + bytes.len());
+                }
+            }
+            ChangeKind::Resize { from, to } => {
+                let tail = tail(*from, *to);
+                let zeroed = tail.is_some() && fate(id(0)) == Fate::Kept;
+                if let Some(place) = tail.clone().filter(|_| zeroed) {
+                    zero(durable, within(place.start)..within(place.end));
+                }
+                let fate = fate(id(tail.iter().map(|_| 1).sum()));
+                if fate == Fate::Kept {
+                    // A growth may uncover what was not overwritten.
+                    let uncovers = tail.filter(|_| profile.damage.stale && !zeroed);
+                    durable.truncate(within(uncovers.map_or(*to, |place| place.end)));
+                }
+                len = length_after(fate, len, *to);
+            }
+            ChangeKind::Zero { place } => {
+                if fate(id(0)) == Fate::Kept {
+                    zero(durable, within(place.start)..within(place.end));
+                }
+            }
+        }
+    }
+    len
 }
 
 /// The file's length after a change of it to `to` has met `fate`.
@@ -157,19 +176,21 @@ struct Atom<'a> {
 }
 
 impl Atom<'_> {
-    fn settle(self, fate: Fate, durable: &mut Vec<u8>) {
+    /// The durable bytes begin at `from`.
+    fn settle(self, fate: Fate, from: usize, durable: &mut Vec<u8>) {
         let Self { id, place, new, size, stale } = self;
-        let (half, sector) = (new.len() / 2, place.start / size * size);
+        let (start, sector) = (place.start - from, place.start / size * size - from);
+        let half = new.len() / 2;
         match fate {
-            Fate::Kept => put(durable, place.start, new),
+            Fate::Kept => put(durable, start, new),
             Fate::Lost => {}
-            Fate::Left => put(durable, place.start, &new[..half]),
-            Fate::Right => put(durable, place.start + half, &new[half..]),
+            Fate::Left => put(durable, start, &new[..half]),
+            Fate::Right => put(durable, start + half, &new[half..]),
             Fate::Zero => put(durable, sector, &vec![0; size]),
             Fate::Garbage => put(durable, sector, &trash(id, size)),
             Fate::Stale => {
                 let bytes = place.clone().map(|place| stale[place % stale.len()]);
-                put(durable, place.start, &bytes.collect::<Vec<_>>());
+                put(durable, start, &bytes.collect::<Vec<_>>());
             }
             Fate::Short(_) => unreachable!("no sector has a length"),
         }

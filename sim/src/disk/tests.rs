@@ -6,6 +6,7 @@
 mod content;
 mod errors;
 mod fork;
+mod lazy;
 mod lifecycle;
 mod media;
 mod names;
@@ -14,7 +15,7 @@ mod space;
 
 use std::collections::BTreeSet;
 
-use super::{Disk, Fate, Profile, UnitKind};
+use super::{Disk, Explored, Fate, Profile, UnitKind};
 use crate::env::{DiskError, DiskResult, FileKind, OpenMode};
 
 /// The states that a power cut may leave are exactly `expected`.

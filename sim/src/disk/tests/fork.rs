@@ -47,7 +47,7 @@ fn a_power_cut_copies_what_was_unsynced_and_nothing_else() {
 }
 
 /// Something that changes names, lengths or bytes, or a sync.
-fn step(disk: &mut Disk, stream: &mut Stream) {
+pub(super) fn step(disk: &mut Disk, stream: &mut Stream) {
     const PATHS: [&str; 8] = ["a", "b", "d", "d/a", "d/d", "e", "e/a", "d/d/a"];
     let (one, two) = (PATHS[stream.index(8)], PATHS[stream.index(8)]);
     let mut open = |mode| disk.open(one, mode).ok();
