@@ -100,7 +100,6 @@ impl Disk {
         fault: DiskFault,
         stream: &mut Stream,
     ) -> Option<String> {
-        self.decide();
         match fault {
             DiskFault::BitRot => self.rot(directory, stream),
             DiskFault::LatentError => self.spoil_sector(directory, stream),

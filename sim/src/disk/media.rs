@@ -105,6 +105,7 @@ impl Disk {
         directory: &str,
         stream: &mut Stream,
     ) -> Option<String> {
+        self.decide();
         let (path, number, sector) = self.some_sector(directory, stream)?;
         let files = self.files_in(directory)?;
         let others = files.iter().flat_map(|(path, number, len)| {

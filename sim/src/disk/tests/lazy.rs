@@ -1,7 +1,7 @@
 //! Sectors that are decided when somebody looks: nothing is missed, nothing is added, and what
 //! nobody looks at is not multiplied.
 
-use super::{fork::step, *};
+use super::{super::DiskFault, fork::step, *};
 use crate::random::Stream;
 
 const OUTCOMES_MAX: u64 = 1_000;
@@ -93,22 +93,30 @@ fn change_and_crash(disk: &mut Disk, kept: Fate) -> String {
     read_all(disk, false)
 }
 
-fn damage_and_read(disk: &mut Disk) -> String {
-    use super::super::DiskFault::{BitRot, MisdirectedWrite, PhantomWrite};
-    for fault in [BitRot, MisdirectedWrite, PhantomWrite] {
-        disk.harm("/", fault, &mut Stream::new(1, "harm", 0, 0));
+fn damage_and_read(disk: &mut Disk, fault: DiskFault) -> String {
+    for directory in ["/", "d", "e"] {
+        disk.harm(directory, fault, &mut Stream::new(1, "harm", 0, 0));
     }
+    read_all(disk, false)
+}
+
+fn damage_and_write(disk: &mut Disk, fault: DiskFault) -> String {
+    disk.harm("/", fault, &mut Stream::new(1, "harm", 0, 0));
+    disk.harm("/", fault, &mut Stream::new(2, "harm", 0, 0));
     change_and_crash(disk, Fate::Kept)
 }
 
 #[test]
 fn what_a_recovery_finds_over_its_own_decisions_is_what_it_finds_over_all_outcomes() {
-    let programs: [fn(&mut Disk) -> String; 5] = [
+    let programs: [fn(&mut Disk) -> String; 8] = [
         |disk| read_all(disk, false),
         read_some,
         |disk| change_and_crash(disk, Fate::Kept),
         |disk| change_and_crash(disk, Fate::Lost),
-        damage_and_read,
+        |disk| damage_and_read(disk, DiskFault::BitRot),
+        |disk| damage_and_read(disk, DiskFault::MisdirectedRead),
+        |disk| damage_and_write(disk, DiskFault::MisdirectedWrite),
+        |disk| damage_and_write(disk, DiskFault::PhantomWrite),
     ];
     let (mut runs, mut outcomes) = (0, 0);
     for seed in 0..200 {
