@@ -4,6 +4,7 @@
 //! | which | how many, of `n` operations |
 //! |---|---|
 //! | [`Disk::outcomes`] | every choice of fates that the profile's order allows: exponential |
+//! | [`Disk::explore`] | the same, as far as a recovery tells them apart by what it reads |
 //! | [`Disk::bounded_outcomes`] | every prefix, every loss of up to two operations, and a tear at every boundary within one: quadratic |
 //! | [`Disk::crash`] | one, drawn |
 
