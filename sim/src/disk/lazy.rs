@@ -8,7 +8,11 @@
 //! An undecided sector holds what it holds if all is lost. That is what whole images show
 //! ([`Disk::tree`], [`Disk::image_hash`]), and what stale bytes are taken from.
 
-use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    ops::Range,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 
@@ -17,7 +21,7 @@ use super::{
     file::{Change, FileContent},
     inode::Inode,
     order::Order,
-    settle::replay,
+    settle::Replay,
 };
 use crate::random::Stream;
 
@@ -30,7 +34,7 @@ pub(super) struct Past {
     stale: Bytes,
     /// What was on the platter, behind the file's end as well.
     durable: Arc<Vec<u8>>,
-    changes: Vec<Change>,
+    changes: VecDeque<Change>,
     decided: BTreeMap<UnitId, Fate>,
     /// The units of each sector that are undecided, with the fates that they may have.
     undecided: BTreeMap<usize, Vec<(UnitId, Vec<Fate>)>>,
@@ -122,7 +126,7 @@ impl Disk {
             profile: self.profile,
             stale: self.stale.clone(),
             durable,
-            changes: file.pending.iter().cloned().collect(),
+            changes: file.pending.clone(),
             decided: BTreeMap::new(),
             undecided: BTreeMap::new(),
             len: 0,
@@ -141,7 +145,8 @@ impl Past {
             let chosen = fates.get(&id).or_else(|| self.decided.get(&id));
             chosen.copied().unwrap_or(Fate::Lost)
         };
-        replay(&self.changes, &window, &mut bytes, self.len, &fate, &self.profile, &self.stale);
+        let Self { changes, profile, stale, .. } = self;
+        Replay { changes, profile, stale }.apply(&window, &mut bytes, self.len, &fate);
         bytes.resize(window.end.min(self.len) - window.start, 0);
         bytes
     }

@@ -1,7 +1,7 @@
 //! What becomes of a file's pending changes at a power cut: the units they are made of, and how
 //! each fate shows in the bytes.
 
-use std::{ops::Range, sync::Arc};
+use std::{collections::VecDeque, ops::Range, sync::Arc};
 
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -71,65 +71,74 @@ impl FileContent {
         let len = durable.len();
         durable.extend_from_slice(&std::mem::take(&mut self.slack));
         let changes = std::mem::take(&mut self.pending);
-        let len = replay(&changes, &(0..usize::MAX), durable, len, fate, profile, stale);
+        let replay = Replay { changes: &changes, profile, stale };
+        let len = replay.apply(&(0..usize::MAX), durable, len, fate);
         durable.resize(len, 0);
         self.live = Arc::clone(&self.durable);
     }
 }
 
-/// Applies to durable bytes, which are those of a file of `len` bytes within `window`, what `fate`
-/// makes of changes; gives the length that the file then has. The window's ends are ends of atoms.
-/// Bytes past the file's end stay: a later growth may uncover them.
-pub(super) fn replay<'a>(
-    changes: impl IntoIterator<Item = &'a Change>,
-    window: &Range<usize>,
-    durable: &mut Vec<u8>,
-    mut len: usize,
-    fate: &impl Fn(UnitId) -> Fate,
-    profile: &Profile,
-    stale: &[u8],
-) -> usize {
-    let within = |at: usize| at.clamp(window.start, window.end) - window.start;
-    for Change { operation, kind } in changes {
-        let id = |part| UnitId { operation: *operation, part };
-        match kind {
-            ChangeKind::Write { offset, bytes, grown_from } => {
-                let mut parts = 0;
-                for (part, place) in (0..).zip(atoms(*offset, bytes.len(), profile)) {
-                    if window.contains(&place.start) {
-                        let new = &bytes[place.start - offset..place.end - offset];
-                        let (id, size) = (id(part), profile.atom_bytes as usize);
-                        let atom = Atom { id, place, new, size, stale };
-                        atom.settle(fate(id), window.start, durable);
+/// What was pending of a file when the power was cut.
+pub(super) struct Replay<'a> {
+    pub(super) changes: &'a VecDeque<Change>,
+    pub(super) profile: &'a Profile,
+    pub(super) stale: &'a [u8],
+}
+
+impl Replay<'_> {
+    /// Applies to durable bytes, which are those of a file of `len` bytes within `window`, what
+    /// `fate` makes of the changes; gives the length that the file then has. The window's ends are
+    /// ends of atoms. Bytes past the file's end stay: a later growth may uncover them.
+    pub(super) fn apply(
+        &self,
+        window: &Range<usize>,
+        durable: &mut Vec<u8>,
+        mut len: usize,
+        fate: &impl Fn(UnitId) -> Fate,
+    ) -> usize {
+        let Self { changes, profile, stale } = *self;
+        let within = |at: usize| at.clamp(window.start, window.end) - window.start;
+        for Change { operation, kind } in changes {
+            let id = |part| UnitId { operation: *operation, part };
+            match kind {
+                ChangeKind::Write { offset, bytes, grown_from } => {
+                    let mut parts = 0;
+                    for (part, place) in (0..).zip(atoms(*offset, bytes.len(), profile)) {
+                        if window.contains(&place.start) {
+                            let new = &bytes[place.start - offset..place.end - offset];
+                            let (id, size) = (id(part), profile.atom_bytes as usize);
+                            let atom = Atom { id, place, new, size, stale };
+                            atom.settle(fate(id), window.start, durable);
+                        }
+                        parts = part + 1;
                     }
-                    parts = part + 1;
+                    if grown_from.is_some() {
+                        len = length_after(fate(id(parts)), len, offset + bytes.len());
+                    }
                 }
-                if grown_from.is_some() {
-                    len = length_after(fate(id(parts)), len, offset + bytes.len());
+                ChangeKind::Resize { from, to } => {
+                    let tail = tail(*from, *to);
+                    let zeroed = tail.is_some() && fate(id(0)) == Fate::Kept;
+                    if let Some(place) = tail.clone().filter(|_| zeroed) {
+                        zero(durable, within(place.start)..within(place.end));
+                    }
+                    let fate = fate(id(tail.iter().map(|_| 1).sum()));
+                    if fate == Fate::Kept {
+                        // A growth may uncover what was not overwritten.
+                        let uncovers = tail.filter(|_| profile.damage.stale && !zeroed);
+                        durable.truncate(within(uncovers.map_or(*to, |place| place.end)));
+                    }
+                    len = length_after(fate, len, *to);
                 }
-            }
-            ChangeKind::Resize { from, to } => {
-                let tail = tail(*from, *to);
-                let zeroed = tail.is_some() && fate(id(0)) == Fate::Kept;
-                if let Some(place) = tail.clone().filter(|_| zeroed) {
-                    zero(durable, within(place.start)..within(place.end));
-                }
-                let fate = fate(id(tail.iter().map(|_| 1).sum()));
-                if fate == Fate::Kept {
-                    // A growth may uncover what was not overwritten.
-                    let uncovers = tail.filter(|_| profile.damage.stale && !zeroed);
-                    durable.truncate(within(uncovers.map_or(*to, |place| place.end)));
-                }
-                len = length_after(fate, len, *to);
-            }
-            ChangeKind::Zero { place } => {
-                if fate(id(0)) == Fate::Kept {
-                    zero(durable, within(place.start)..within(place.end));
+                ChangeKind::Zero { place } => {
+                    if fate(id(0)) == Fate::Kept {
+                        zero(durable, within(place.start)..within(place.end));
+                    }
                 }
             }
         }
+        len
     }
-    len
 }
 
 /// The file's length after a change of it to `to` has met `fate`.

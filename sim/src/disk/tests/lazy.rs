@@ -31,14 +31,21 @@ fn some_disk(seed: u64) -> Option<Disk> {
     (disk.outcome_count(OUTCOMES_MAX) < OUTCOMES_MAX).then_some(disk)
 }
 
+#[derive(Clone, Copy, PartialEq)]
+enum Direction {
+    Forwards,
+    Backwards,
+}
+use Direction::{Backwards, Forwards};
+
 /// Everything that can be read, in one order or the other.
-fn read_all(disk: &mut Disk, backwards: bool) -> String {
+fn read_all(disk: &mut Disk, direction: Direction) -> String {
     let mut found = Vec::new();
     let mut open = vec![String::new()];
     while let Some(path) = open.pop() {
         if disk.metadata(&path).unwrap().kind == FileKind::Directory {
             let mut names = disk.read_dir(&path).unwrap();
-            if backwards {
+            if direction == Backwards {
                 names.reverse();
             }
             open.extend(names.iter().map(|name| format!("{path}/{name}")));
@@ -48,7 +55,7 @@ fn read_all(disk: &mut Disk, backwards: bool) -> String {
         let file = disk.open(&path, OpenMode::Read).unwrap();
         let mut pieces: Vec<u64> =
             (0..disk.file_metadata(file).unwrap().len).step_by(100).collect();
-        if backwards {
+        if direction == Backwards {
             pieces.reverse();
         }
         let mut read: Vec<_> =
@@ -90,14 +97,14 @@ fn change_and_crash(disk: &mut Disk, kept: Fate) -> String {
         }
     }
     disk.crash_with(&mut |_| kept);
-    read_all(disk, false)
+    read_all(disk, Forwards)
 }
 
 fn damage_and_read(disk: &mut Disk, fault: DiskFault) -> String {
     for directory in ["/", "d", "e"] {
         disk.harm(directory, fault, &mut Stream::new(1, "harm", 0, 0));
     }
-    read_all(disk, false)
+    read_all(disk, Forwards)
 }
 
 fn damage_and_write(disk: &mut Disk, fault: DiskFault) -> String {
@@ -109,7 +116,7 @@ fn damage_and_write(disk: &mut Disk, fault: DiskFault) -> String {
 #[test]
 fn what_a_recovery_finds_over_its_own_decisions_is_what_it_finds_over_all_outcomes() {
     let programs: [fn(&mut Disk) -> String; 8] = [
-        |disk| read_all(disk, false),
+        |disk| read_all(disk, Forwards),
         read_some,
         |disk| change_and_crash(disk, Fate::Kept),
         |disk| change_and_crash(disk, Fate::Lost),
@@ -153,11 +160,11 @@ fn bytes_behind_a_durable_cut_come_to_light_under_a_later_growth_as_over_all_out
     write(&mut disk, "b", "b");
     sync_file(&mut disk, "b");
     disk.write_at(file, 300, b"n").unwrap();
-    let expected: BTreeSet<_> = disk.outcomes().map(|mut it| read_all(&mut it, false)).collect();
+    let expected: BTreeSet<_> = disk.outcomes().map(|mut it| read_all(&mut it, Forwards)).collect();
     assert!(expected.iter().any(|state| state.contains("o*300n")), "{expected:?}");
     let mut found = BTreeSet::new();
     disk.explore(u64::MAX, |disk| {
-        found.insert(read_all(disk, false));
+        found.insert(read_all(disk, Forwards));
     });
     assert_eq!(found, expected);
 }
@@ -193,7 +200,7 @@ fn the_bound_on_runs_is_told_when_it_is_hit() {
     let mut disk = formatted(&[("a", &"o".repeat(2048))]);
     write(&mut disk, "a", &"n".repeat(2048));
     let explore = |max| {
-        let explored = disk.explore(max, |disk| drop(read_all(disk, false)));
+        let explored = disk.explore(max, |disk| drop(read_all(disk, Forwards)));
         (explored.runs, explored.complete)
     };
     assert_eq!(explore(0), (0, false));
@@ -208,7 +215,7 @@ fn a_drawn_outcome_is_the_same_in_whatever_order_it_is_read_and_differs_between_
     for seed in 0..100 {
         let Some(disk) = some_disk(seed) else { continue };
         let possible: BTreeSet<_> =
-            disk.outcomes().map(|mut it| read_all(&mut it, false)).collect();
+            disk.outcomes().map(|mut it| read_all(&mut it, Forwards)).collect();
         let mut found = BTreeSet::new();
         for draw in 0..10 {
             let crashed = || {
@@ -216,9 +223,9 @@ fn a_drawn_outcome_is_the_same_in_whatever_order_it_is_read_and_differs_between_
                 fork.crash_lazily(draw);
                 fork
             };
-            let forwards = read_all(&mut crashed(), false);
+            let forwards = read_all(&mut crashed(), Forwards);
             let mut fork = crashed();
-            assert_eq!(read_all(&mut fork, true), forwards);
+            assert_eq!(read_all(&mut fork, Backwards), forwards);
             let mut decided = crashed();
             decided.decide();
             assert_eq!(decided.image_hash(), fork.image_hash());
