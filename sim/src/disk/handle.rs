@@ -69,7 +69,8 @@ impl Disk {
         }
     }
 
-    /// Reads up to `len` bytes at `offset`; fewer at the end of the file, none past it.
+    /// Reads up to `len` bytes at `offset`; fewer at the end of the file, none past it. Decides what
+    /// they are where [`Disk::crash_lazily`] left that open.
     ///
     /// # Errors
     /// [`DiskError::InvalidInput`] if the handle is not open, [`DiskError::Io`] where a sector
