@@ -1,9 +1,17 @@
 //! The power cut: fates are applied, and what remains is what a machine finds at its next boot.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{
-    CrashReport, Disk, Fate, InodeNumber, Unit, UnitId, draw::draw, inode::Content, order::Order,
+    CrashReport, Disk, Fate, InodeNumber, Unit, UnitId,
+    directory::{Directory, Link},
+    draw::draw,
+    handle::Opened,
+    inode::{Content, Inode},
+    order::Order,
 };
 use crate::random::Stream;
 
@@ -40,54 +48,110 @@ impl Disk {
     pub(super) fn lose_power(&mut self, fates: Vec<(Unit, Fate)>) -> CrashReport {
         let report = CrashReport::new(fates, self.paths());
         // What is not among the units cannot show afterwards, whatever its fate.
-        let fate = |id: UnitId| {
+        self.settle(&|id| {
             let found = report.fates.binary_search_by_key(&id, |(unit, _)| unit.id);
             found.map_or(Fate::Lost, |at| report.fates[at].1)
-        };
+        });
+        report
+    }
+
+    /// Applies fates, and makes what is durable then what programs see. Costs what was unsynced;
+    /// if that was of names of directories, a walk through all names as well.
+    pub(super) fn settle(&mut self, fate: &impl Fn(UnitId) -> Fate) {
+        let mut changes = BTreeMap::new();
         let (profile, stale) = (self.profile, self.stale.clone());
         for number in std::mem::take(&mut self.dirty) {
             match &mut self.inode_mut(number).content {
-                Content::File(file) => file.settle(&fate, &profile, &stale),
-                Content::Directory(directory) => directory.settle(&fate),
+                Content::File(file) => file.settle(fate, &profile, &stale),
+                Content::Directory(directory) => directory.settle(fate, &mut changes),
             }
+            self.account(number);
         }
-        self.handles.clear();
         self.pending = 0;
-        self.drop_older_names_of_directories();
-        let reachable = self.reachable();
-        self.inodes.retain(|number, _| reachable.contains(number));
-        self.recount_names();
-        self.account_all();
+        for Opened { inode, .. } in std::mem::take(&mut self.handles).into_values() {
+            changes.entry(inode).or_default();
+        }
+        let counts = if changes.keys().any(|number| self.inode(*number).is_directory()) {
+            self.drop_older_names_of_directories();
+            self.count_names()
+        } else {
+            // Directories are all where they were, so that a file is there if a name is.
+            let count = |(number, change)| {
+                let names = self.inode(number).names.checked_add_signed(change);
+                (number, names.expect("a name that ends was counted"))
+            };
+            changes.into_iter().map(count).collect()
+        };
+        for (number, count) in counts {
+            self.set_count(number, count);
+        }
         self.evict();
         self.end_read_only();
-        report
+    }
+
+    /// So many names are what keeps `number` in existence.
+    fn set_count(&mut self, number: InodeNumber, count: u32) {
+        let Inode { names, claims, handles, .. } = *self.inode(number);
+        if (names, claims, handles) != (count, count, 0) {
+            let inode = self.inode_mut(number);
+            (inode.names, inode.claims, inode.handles) = (count, count, 0);
+        }
+        self.account(number);
+        if count == 0 {
+            Arc::make_mut(&mut self.inodes).remove(&number);
+        }
     }
 
     /// A path for everything with pending changes that has one.
     fn paths(&self) -> BTreeMap<InodeNumber, String> {
         let mut paths = BTreeMap::new();
-        if self.pending > 0 {
-            self.visit(&mut |path, number, inode| {
-                if inode.pending() > 0 {
-                    paths.entry(number).or_insert_with(|| path.to_owned());
+        let mut homeless = BTreeSet::new();
+        for number in self.dirty.iter().filter(|number| self.inode(**number).names > 0) {
+            match self.home_path(*number) {
+                Some(path) if path.is_empty() => {}
+                Some(path) => drop(paths.insert(*number, path)),
+                None => drop(homeless.insert(*number)),
+            }
+        }
+        if !homeless.is_empty() {
+            self.visit(&mut |path, number, _| {
+                if homeless.remove(&number) {
+                    paths.insert(number, path.to_owned());
                 }
             });
         }
         paths
     }
 
-    /// All that durable names lead to from the root.
-    fn reachable(&self) -> BTreeSet<InodeNumber> {
-        let mut reachable = BTreeSet::from([InodeNumber::ROOT]);
+    /// The path by the names that were given last, if these are still there: empty for the root.
+    fn home_path(&self, number: InodeNumber) -> Option<String> {
+        let (mut parts, mut at) = (Vec::new(), number);
+        while at != InodeNumber::ROOT {
+            let (directory, name) = self.inode(at).home.as_ref()?;
+            let found = self.inodes.get(directory)?.directory()?.get(name);
+            found.filter(|found| *found == at)?;
+            parts.extend([&**name, "/"]);
+            at = *directory;
+        }
+        Some(parts.into_iter().rev().collect())
+    }
+
+    /// Everything that is there, and how many durable names, of those that can be reached from the
+    /// root, stand for it: none, if it is to go.
+    pub(super) fn count_names(&self) -> BTreeMap<InodeNumber, u32> {
+        let mut counts: BTreeMap<_, _> = self.inodes.keys().map(|number| (*number, 0)).collect();
         let mut open = vec![InodeNumber::ROOT];
+        counts.insert(InodeNumber::ROOT, 1);
         while let Some(number) = open.pop() {
             for link in self.inode(number).directory().into_iter().flat_map(|it| it.durable()) {
-                if reachable.insert(link.inode) {
+                let count = counts.entry(link.inode).or_default();
+                *count += 1;
+                if *count == 1 {
                     open.push(link.inode);
                 }
             }
         }
-        reachable
+        counts
     }
 
     /// A directory has one place only. If a rename's new name is on the disk and the end of its
@@ -95,7 +159,8 @@ impl Disk {
     fn drop_older_names_of_directories(&mut self) {
         let mut newest: BTreeMap<InodeNumber, UnitId> = BTreeMap::new();
         let mut doubled = false;
-        for number in self.reachable() {
+        let reachable = self.count_names().into_iter().filter(|(_, count)| *count > 0);
+        for (number, _) in reachable {
             for link in self.inode(number).directory().into_iter().flat_map(|it| it.durable()) {
                 if self.inode(link.inode).is_directory() {
                     let since = newest.entry(link.inode).or_insert(link.since);
@@ -107,29 +172,14 @@ impl Disk {
         if !doubled {
             return;
         }
-        for inode in self.inodes.values_mut() {
-            if let Content::Directory(directory) = &mut inode.content {
-                directory.retain(|link| {
-                    newest.get(&link.inode).is_none_or(|since| *since == link.since)
-                });
+        let counts = |link: Link| newest.get(&link.inode).is_none_or(|since| *since == link.since);
+        for inode in Arc::make_mut(&mut self.inodes).values_mut() {
+            let drops = |it: &Directory| it.durable().any(|link| !counts(link));
+            if inode.directory().is_some_and(drops)
+                && let Content::Directory(directory) = &mut Arc::make_mut(inode).content
+            {
+                directory.retain(counts);
             }
-        }
-    }
-
-    /// The durable names become the live ones, and every count starts anew from them.
-    fn recount_names(&mut self) {
-        let mut counts: BTreeMap<InodeNumber, u32> = BTreeMap::from([(InodeNumber::ROOT, 1)]);
-        for inode in self.inodes.values_mut() {
-            if let Content::Directory(directory) = &mut inode.content {
-                directory.revive();
-                for link in directory.durable() {
-                    *counts.entry(link.inode).or_default() += 1;
-                }
-            }
-        }
-        for (number, inode) in &mut self.inodes {
-            let count = counts.get(number).copied().unwrap_or_default();
-            (inode.names, inode.claims, inode.handles) = (count, count, 0);
         }
     }
 }

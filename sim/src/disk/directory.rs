@@ -138,25 +138,42 @@ impl Directory {
         )
     }
 
-    /// The power is cut: applies what `fate` keeps of the pending changes to the durable names.
-    /// The live names follow with [`Directory::revive`].
-    pub(super) fn settle(&mut self, fate: &impl Fn(UnitId) -> Fate) {
-        for change in std::mem::take(&mut self.pending) {
+    /// The power is cut: applies what `fate` keeps of the pending changes to the durable names,
+    /// which become the live ones. Adds to `counts` everything that the changes were about, and
+    /// how many more live names it has then.
+    pub(super) fn settle(
+        &mut self,
+        fate: &impl Fn(UnitId) -> Fate,
+        counts: &mut BTreeMap<InodeNumber, i32>,
+    ) {
+        let pending = std::mem::take(&mut self.pending);
+        let names: Vec<_> = pending.iter().map(|change| Arc::clone(&change.name)).collect();
+        for name in &names {
+            if let Some(inode) = self.live.remove(name) {
+                *counts.entry(inode).or_default() -= 1;
+            }
+        }
+        for change in pending {
+            for inode in [change.target, change.replaced].into_iter().flatten() {
+                counts.entry(inode).or_default();
+            }
             if fate(change.id) == Fate::Kept {
                 self.make_durable(change);
             }
         }
+        for name in names {
+            if let Some(Link { inode, .. }) = self.durable.get(&name)
+                && self.live.insert(name, *inode).is_none()
+            {
+                *counts.entry(*inode).or_default() += 1;
+            }
+        }
     }
 
-    /// Drops the durable names that `stays` refuses.
+    /// After that, drops the names that `stays` refuses.
     pub(super) fn retain(&mut self, stays: impl Fn(Link) -> bool) {
         self.durable.retain(|_, link| stays(*link));
-    }
-
-    /// Makes the durable names the live ones.
-    pub(super) fn revive(&mut self) {
-        let names = self.durable.iter();
-        self.live = names.map(|(name, link)| (Arc::clone(name), link.inode)).collect();
+        self.live.retain(|name, _| self.durable.contains_key(name));
     }
 
     fn make_durable(&mut self, Change { id, name, target, .. }: Change) -> Option<Link> {

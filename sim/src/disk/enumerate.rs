@@ -4,6 +4,7 @@
 //! | which | how many, of `n` operations |
 //! |---|---|
 //! | [`Disk::outcomes`] | every choice of fates that the profile's order allows: exponential |
+//! | [`Disk::explore`] | the same, as far as a recovery tells them apart by what it reads |
 //! | [`Disk::bounded_outcomes`] | every prefix, every loss of up to two operations, and a tear at every boundary within one: quadratic |
 //! | [`Disk::crash`] | one, drawn |
 
@@ -34,7 +35,7 @@ impl Disk {
         let units = self.units();
         let before = self.clone();
         let mut choices = Choices::new(self, &units);
-        std::iter::from_fn(move || Some(before.outcome(&units, choices.next(&units)?)))
+        std::iter::from_fn(move || Some(before.outcome(&units, &choices.next(&units)?)))
     }
 
     /// The disk after a power cut now, once for each distinct image that comes of the following
@@ -52,7 +53,7 @@ impl Disk {
             for mut fates in choices.by_ref() {
                 close(&before.profile, &units, &mut fates);
                 if chosen.insert(fates.clone()) {
-                    let outcome = before.outcome(&units, fates);
+                    let outcome = before.outcome(&units, &fates);
                     if images.insert(outcome.image_hash()) {
                         return Some(outcome);
                     }
@@ -63,9 +64,12 @@ impl Disk {
     }
 
     /// The disk after a power cut now, with a fate for each unit.
-    fn outcome(&self, units: &[Unit], fates: Vec<Fate>) -> Self {
+    fn outcome(&self, units: &[Unit], fates: &[Fate]) -> Self {
         let mut disk = self.clone();
-        disk.lose_power(units.iter().cloned().zip(fates).collect());
+        disk.settle(&|id| {
+            let found = units.binary_search_by_key(&id, |unit| unit.id);
+            found.map_or(Fate::Lost, |at| fates[at])
+        });
         disk
     }
 }

@@ -11,9 +11,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Disk, InodeNumber, errors::Errors, file::FileContent, inode::Inode, media::BadSector, path,
-};
+use super::{Disk, InodeNumber, errors::Errors, file::FileContent, media::BadSector, path};
 use crate::{
     env::{DiskError, DiskResult},
     random::Stream,
@@ -177,7 +175,7 @@ impl Disk {
             if at == number {
                 return true;
             }
-            let inode = self.inodes.get(&at).and_then(Inode::directory);
+            let inode = self.inodes.get(&at).and_then(|inode| inode.directory());
             let names = inode.into_iter().flat_map(|directory| directory.names());
             open.extend(names.map(|(_, inode)| inode));
         }

@@ -4,7 +4,7 @@
 //! for bytes that a fault lost on their way, which are live until the cache is evicted.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     ops::Range,
     sync::{Arc, OnceLock},
 };
@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::Profile;
+use super::{Profile, lazy::Past};
 
 /// What a file system writes back as one piece.
 const PAGE_BYTES: usize = 4096;
@@ -32,6 +32,8 @@ pub(super) struct FileContent {
     pub(super) flush_to: u64,
     /// It was cut to nothing, and no handle was closed since.
     pub(super) cut: bool,
+    /// Sectors of which a power cut left open what they hold.
+    pub(super) undecided: BTreeMap<usize, Arc<Past>>,
     /// A fingerprint of the live bytes, once somebody asked.
     pub(super) hash: OnceLock<u128>,
 }

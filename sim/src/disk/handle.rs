@@ -69,16 +69,19 @@ impl Disk {
         }
     }
 
-    /// Reads up to `len` bytes at `offset`; fewer at the end of the file, none past it.
+    /// Reads up to `len` bytes at `offset`; fewer at the end of the file, none past it. Decides what
+    /// they are where [`Disk::crash_lazily`] left that open.
     ///
     /// # Errors
     /// [`DiskError::InvalidInput`] if the handle is not open, [`DiskError::Io`] where a sector
     /// cannot be read.
-    pub fn read_at(&self, handle: Handle, offset: u64, len: usize) -> DiskResult<Bytes> {
+    pub fn read_at(&mut self, handle: Handle, offset: u64, len: usize) -> DiskResult<Bytes> {
         let inode = self.opened(handle)?.inode;
+        let file_len = self.file(inode).len();
+        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(file_len);
+        let end = start.saturating_add(len).min(file_len);
+        self.decide_within(inode, start..end);
         let bytes = self.file(inode).bytes();
-        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
-        let end = start.saturating_add(len).min(bytes.len());
         match &self.faults {
             Some(faults) => faults.read(inode, &bytes[..end], start),
             None => Ok(Bytes::copy_from_slice(&bytes[start..end])),
@@ -126,6 +129,7 @@ impl Disk {
 
     /// Writes all of `bytes`, of which there are some.
     pub(super) fn write(&mut self, number: InodeNumber, offset: usize, bytes: Bytes) {
+        self.decide_within(number, offset..offset + bytes.len());
         let UnitId { operation, .. } = self.next_operation();
         if let Some(faults) = &mut self.faults {
             faults.written(number, offset..offset + bytes.len());
@@ -176,6 +180,7 @@ impl Disk {
     pub(super) fn resize(&mut self, number: InodeNumber, len: usize) -> DiskResult<()> {
         self.check_writable()?;
         if self.file(number).len() != len {
+            self.decide_within(number, len..self.file(number).len());
             let UnitId { operation, .. } = self.next_operation();
             self.file_mut(number).resize(operation, len);
             self.changed(number);

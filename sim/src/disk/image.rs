@@ -39,7 +39,7 @@ impl Disk {
     #[must_use]
     pub fn image_hash(&self) -> u128 {
         let mut hash = Xxh3::new();
-        let mut seen = BTreeMap::new();
+        let (mut files, mut seen) = (0, BTreeMap::new());
         self.visit(&mut |path, number, inode| {
             let mut text = |bytes: &[u8]| {
                 hash.update(&(bytes.len() as u64).to_le_bytes());
@@ -48,8 +48,11 @@ impl Disk {
             text(path.as_bytes());
             match &inode.content {
                 Content::File(file) => {
-                    let order = seen.len() as u64;
-                    let first = *seen.entry(number).or_insert(order);
+                    // Only a second name can be of a file that was seen.
+                    let order = files;
+                    let first =
+                        if inode.names > 1 { *seen.entry(number).or_insert(order) } else { order };
+                    files += u64::from(first == order);
                     text(&first.to_le_bytes());
                     text(&file.hash().to_le_bytes());
                 }

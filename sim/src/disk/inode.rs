@@ -1,6 +1,6 @@
 //! Files and directories as the disk knows them: by number, apart from their names.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use super::{Profile, directory::Directory, file::FileContent, unit::Unit};
 
@@ -18,6 +18,8 @@ pub(super) struct Inode {
     pub(super) handles: u32,
     /// Durable names, and pending changes that make a name: after a crash it may be wanted again.
     pub(super) claims: u32,
+    /// The directory and the name that it was given last; it may have lost that since.
+    pub(super) home: Option<(InodeNumber, Arc<str>)>,
     /// What it takes of the disk's space, as last counted.
     pub(super) space: u64,
 }
@@ -41,7 +43,7 @@ impl fmt::Display for InodeNumber {
 
 impl Inode {
     pub(super) fn new(content: Content) -> Self {
-        Self { content, names: 0, handles: 0, claims: 0, space: 0 }
+        Self { content, names: 0, handles: 0, claims: 0, home: None, space: 0 }
     }
 
     pub(super) fn root() -> Self {

@@ -105,6 +105,7 @@ impl Disk {
         directory: &str,
         stream: &mut Stream,
     ) -> Option<String> {
+        self.decide();
         let (path, number, sector) = self.some_sector(directory, stream)?;
         let files = self.files_in(directory)?;
         let others = files.iter().flat_map(|(path, number, len)| {
@@ -136,6 +137,7 @@ impl Disk {
     ) -> DiskResult<()> {
         self.check_writable()?;
         let range = offset..offset + bytes.len();
+        self.decide_within(number, range.clone());
         let len = self.file(number).len();
         if self.faults.as_ref().is_some_and(|faults| faults.obstructs(number, &range, len)) {
             return Err(DiskError::Io);
@@ -224,6 +226,7 @@ impl Disk {
             return;
         }
         let (victim, at) = places[stream.index(places.len())];
+        self.decide_within(victim, at * SECTOR_BYTES..(at + 1) * SECTOR_BYTES);
         let bytes = self.sector(number, sector).to_vec();
         let len = self.sector(victim, at).len().min(bytes.len());
         self.file_mut(victim).replace(at * SECTOR_BYTES, &bytes[..len]);

@@ -40,11 +40,13 @@ mod directory;
 mod draw;
 mod enumerate;
 mod errors;
+mod explore;
 mod fault;
 mod file;
 mod handle;
 mod image;
 mod inode;
+mod lazy;
 mod media;
 mod names;
 mod order;
@@ -62,12 +64,14 @@ mod unit;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    sync::Arc,
 };
 
 use bytes::Bytes;
 
 pub use self::{
     draw::CrashMode,
+    explore::Explored,
     fault::{DiskFault, SyncFault},
     handle::{FILE_BYTES_MAX, Handle},
     image::Tree,
@@ -79,17 +83,19 @@ pub use self::{
     unit::{Fate, NameChange, Unit, UnitId, UnitKind},
 };
 use self::{
+    explore::Script,
     fault::Faults,
     handle::Opened,
     inode::{Content, Inode},
     space::Space,
 };
 
-/// A disk. A copy is independent of the original, and cheap: bytes are shared until written.
+/// A disk. A copy is independent of the original, and costs the same whatever is on the disk:
+/// both share each file and directory until one of them changes it.
 #[derive(Clone)]
 pub struct Disk {
     profile: Profile,
-    inodes: BTreeMap<InodeNumber, Inode>,
+    inodes: Arc<BTreeMap<InodeNumber, Arc<Inode>>>,
     handles: BTreeMap<Handle, Opened>,
     inode_next: u64,
     handle_next: u64,
@@ -101,6 +107,8 @@ pub struct Disk {
     /// What was last on the platter of a file, and is no part of it any more.
     stale: Bytes,
     space: Space,
+    /// What is chosen for sectors that are decided while [`Disk::explore`] runs.
+    script: Option<Script>,
     /// Boxed, so that a disk without faults pays one word.
     faults: Option<Box<Faults>>,
 }
@@ -117,7 +125,7 @@ impl Disk {
     pub fn with_profile(profile: Profile) -> Self {
         Self {
             profile,
-            inodes: BTreeMap::from([(InodeNumber::ROOT, Inode::root())]),
+            inodes: Arc::new(BTreeMap::from([(InodeNumber::ROOT, Arc::new(Inode::root()))])),
             handles: BTreeMap::new(),
             inode_next: 1,
             handle_next: 0,
@@ -126,6 +134,7 @@ impl Disk {
             dirty: BTreeSet::new(),
             stale: Bytes::new(),
             space: Space::default(),
+            script: None,
             faults: None,
         }
     }
@@ -177,7 +186,11 @@ impl Disk {
     }
 
     fn inode_mut(&mut self, number: InodeNumber) -> &mut Inode {
-        self.inodes.get_mut(&number).expect("what a name or handle refers to exists")
+        self.inode_mut_if_any(number).expect("what a name or handle refers to exists")
+    }
+
+    fn inode_mut_if_any(&mut self, number: InodeNumber) -> Option<&mut Inode> {
+        Arc::make_mut(&mut self.inodes).get_mut(&number).map(Arc::make_mut)
     }
 
     /// A change of `number` is pending.
@@ -203,7 +216,8 @@ impl Disk {
         if !self.inode(number).is_unused() {
             return;
         }
-        let inode = self.inodes.remove(&number).expect("it was there a line ago");
+        let inodes = Arc::make_mut(&mut self.inodes);
+        let inode = inodes.remove(&number).expect("it was there a line ago");
         self.pending -= inode.pending();
         self.dirty.remove(&number);
         if let Content::File(file) = &inode.content {

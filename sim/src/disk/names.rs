@@ -158,7 +158,7 @@ impl Disk {
         self.check_room_for_a_name()?;
         let number = InodeNumber(self.inode_next);
         self.inode_next += 1;
-        self.inodes.insert(number, Inode::new(content));
+        Arc::make_mut(&mut self.inodes).insert(number, Arc::new(Inode::new(content)));
         let id = self.next_operation();
         self.set_name(id, place, Some(number));
         self.names_changed([place.directory]);
@@ -261,6 +261,7 @@ impl Disk {
             let inode = self.inode_mut(number);
             inode.names += 1;
             inode.claims += 1;
+            inode.home = Some((place.directory, Arc::clone(&name)));
         }
         let Content::Directory(directory) = &mut self.inode_mut(place.directory).content else {
             unreachable!("a place is in a directory");

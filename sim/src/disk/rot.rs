@@ -11,6 +11,7 @@ impl Disk {
     /// Turns one bit over in one file of `directory`, not in those below it; tells which file.
     /// `None` if there is nothing to rot: no such directory, or no file in it with bytes.
     pub fn rot(&mut self, directory: &str, stream: &mut Stream) -> Option<String> {
+        self.decide();
         let files = self.files_in(directory)?;
         let (path, inode, len) = &files[stream.index(files.len())];
         let (place, bit) = (stream.index(*len), stream.index(8));

@@ -1,7 +1,7 @@
 //! What becomes of a file's pending changes at a power cut: the units they are made of, and how
 //! each fate shows in the bytes.
 
-use std::{ops::Range, sync::Arc};
+use std::{collections::VecDeque, ops::Range, sync::Arc};
 
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -67,20 +67,49 @@ impl FileContent {
             return;
         }
         self.hash.take();
-        // Bytes past the end stay until all is applied: a later growth may uncover them.
         let durable = Arc::make_mut(&mut self.durable);
-        let mut len = durable.len();
+        let len = durable.len();
         durable.extend_from_slice(&std::mem::take(&mut self.slack));
-        for Change { operation, kind } in self.pending.drain(..) {
-            let id = |part| UnitId { operation, part };
+        let changes = std::mem::take(&mut self.pending);
+        let replay = Replay { changes: &changes, profile, stale };
+        let len = replay.apply(&(0..usize::MAX), durable, len, fate);
+        durable.resize(len, 0);
+        self.live = Arc::clone(&self.durable);
+    }
+}
+
+/// What was pending of a file when the power was cut.
+pub(super) struct Replay<'a> {
+    pub(super) changes: &'a VecDeque<Change>,
+    pub(super) profile: &'a Profile,
+    pub(super) stale: &'a [u8],
+}
+
+impl Replay<'_> {
+    /// Applies to durable bytes, which are those of a file of `len` bytes within `window`, what
+    /// `fate` makes of the changes; gives the length that the file then has. The window's ends are
+    /// ends of atoms. Bytes past the file's end stay: a later growth may uncover them.
+    pub(super) fn apply(
+        &self,
+        window: &Range<usize>,
+        durable: &mut Vec<u8>,
+        mut len: usize,
+        fate: &impl Fn(UnitId) -> Fate,
+    ) -> usize {
+        let Self { changes, profile, stale } = *self;
+        let within = |at: usize| at.clamp(window.start, window.end) - window.start;
+        for Change { operation, kind } in changes {
+            let id = |part| UnitId { operation: *operation, part };
             match kind {
                 ChangeKind::Write { offset, bytes, grown_from } => {
                     let mut parts = 0;
-                    for (part, place) in (0..).zip(atoms(offset, bytes.len(), profile)) {
-                        let new = &bytes[place.start - offset..place.end - offset];
-                        let (id, size) = (id(part), profile.atom_bytes as usize);
-                        let atom = Atom { id, place, new, size, stale };
-                        atom.settle(fate(id), durable);
+                    for (part, place) in (0..).zip(atoms(*offset, bytes.len(), profile)) {
+                        if window.contains(&place.start) {
+                            let new = &bytes[place.start - offset..place.end - offset];
+                            let (id, size) = (id(part), profile.atom_bytes as usize);
+                            let atom = Atom { id, place, new, size, stale };
+                            atom.settle(fate(id), window.start, durable);
+                        }
                         parts = part + 1;
                     }
                     if grown_from.is_some() {
@@ -88,28 +117,27 @@ impl FileContent {
                     }
                 }
                 ChangeKind::Resize { from, to } => {
-                    let tail = tail(from, to);
+                    let tail = tail(*from, *to);
                     let zeroed = tail.is_some() && fate(id(0)) == Fate::Kept;
                     if let Some(place) = tail.clone().filter(|_| zeroed) {
-                        zero(durable, place);
+                        zero(durable, within(place.start)..within(place.end));
                     }
                     let fate = fate(id(tail.iter().map(|_| 1).sum()));
                     if fate == Fate::Kept {
                         // A growth may uncover what was not overwritten.
                         let uncovers = tail.filter(|_| profile.damage.stale && !zeroed);
-                        durable.truncate(uncovers.map_or(to, |place| place.end));
+                        durable.truncate(within(uncovers.map_or(*to, |place| place.end)));
                     }
-                    len = length_after(fate, len, to);
+                    len = length_after(fate, len, *to);
                 }
                 ChangeKind::Zero { place } => {
                     if fate(id(0)) == Fate::Kept {
-                        zero(durable, place);
+                        zero(durable, within(place.start)..within(place.end));
                     }
                 }
             }
         }
-        durable.resize(len, 0);
-        self.live = Arc::clone(&self.durable);
+        len
     }
 }
 
@@ -157,19 +185,21 @@ struct Atom<'a> {
 }
 
 impl Atom<'_> {
-    fn settle(self, fate: Fate, durable: &mut Vec<u8>) {
+    /// The durable bytes begin at `from`.
+    fn settle(self, fate: Fate, from: usize, durable: &mut Vec<u8>) {
         let Self { id, place, new, size, stale } = self;
-        let (half, sector) = (new.len() / 2, place.start / size * size);
+        let (start, sector) = (place.start - from, place.start / size * size - from);
+        let half = new.len() / 2;
         match fate {
-            Fate::Kept => put(durable, place.start, new),
+            Fate::Kept => put(durable, start, new),
             Fate::Lost => {}
-            Fate::Left => put(durable, place.start, &new[..half]),
-            Fate::Right => put(durable, place.start + half, &new[half..]),
+            Fate::Left => put(durable, start, &new[..half]),
+            Fate::Right => put(durable, start + half, &new[half..]),
             Fate::Zero => put(durable, sector, &vec![0; size]),
             Fate::Garbage => put(durable, sector, &trash(id, size)),
             Fate::Stale => {
                 let bytes = place.clone().map(|place| stale[place % stale.len()]);
-                put(durable, place.start, &bytes.collect::<Vec<_>>());
+                put(durable, start, &bytes.collect::<Vec<_>>());
             }
             Fate::Short(_) => unreachable!("no sector has a length"),
         }

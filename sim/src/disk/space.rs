@@ -80,18 +80,11 @@ impl Disk {
 
     /// Counts what a file takes, after its length, its names or its handles changed.
     pub(super) fn account(&mut self, number: InodeNumber) {
-        let inode = self.inode_mut(number);
+        let inode = self.inode(number);
         let (before, after) = (inode.space, inode.takes());
-        inode.space = after;
-        self.space.used = self.space.used + after - before;
-    }
-
-    /// Counts anew what all files take.
-    pub(super) fn account_all(&mut self) {
-        self.space.used = 0;
-        for inode in self.inodes.values_mut() {
-            inode.space = inode.takes();
-            self.space.used += inode.space;
+        if before != after {
+            self.inode_mut(number).space = after;
+            self.space.used = self.space.used + after - before;
         }
     }
 }

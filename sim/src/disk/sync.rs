@@ -166,7 +166,7 @@ impl Disk {
     fn commit(&mut self, covers: u64) {
         let profile = self.profile;
         for number in self.dirty.clone() {
-            let Some(inode) = self.inodes.get_mut(&number) else { continue };
+            let Some(inode) = self.inode_mut_if_any(number) else { continue };
             match &mut inode.content {
                 Content::File(file) => {
                     let hardened = file.commit(covers, &profile);

@@ -5,6 +5,8 @@
 
 mod content;
 mod errors;
+mod fork;
+mod lazy;
 mod lifecycle;
 mod media;
 mod names;
@@ -13,7 +15,7 @@ mod space;
 
 use std::collections::BTreeSet;
 
-use super::{Disk, Fate, Profile};
+use super::{Disk, Explored, Fate, Profile, UnitKind};
 use crate::env::{DiskError, DiskResult, FileKind, OpenMode};
 
 /// The states that a power cut may leave are exactly `expected`.

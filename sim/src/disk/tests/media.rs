@@ -74,12 +74,12 @@ fn an_unreadable_sector_is_cured_by_writing_it_whole_and_no_part_of_it_can_be_wr
 fn a_misdirected_read_gives_another_sector_again_and_again_until_it_is_written() {
     let (mut disk, file) = four_sectors();
     harm_at(&mut disk, DiskFault::MisdirectedRead, "sector 1 of /d/a, as sector 0 of /d/a");
-    let read = |disk: &Disk| show_bytes(&disk.read_at(file, 510, 600).unwrap());
-    assert_eq!(read(&disk), "p*514r*86");
+    let read = |disk: &mut Disk| show_bytes(&disk.read_at(file, 510, 600).unwrap());
+    assert_eq!(read(&mut disk), "p*514r*86");
     disk.write_at(file, 0, b"xxxx").unwrap();
-    assert_eq!(read(&disk), "p*514r*86", "the same each time");
+    assert_eq!(read(&mut disk), "p*514r*86", "the same each time");
     disk.write_at(file, 600, b"x").unwrap();
-    assert_eq!(read(&disk), "ppq*88xq*423r*86");
+    assert_eq!(read(&mut disk), "ppq*88xq*423r*86");
 
     let mut disk = four_sectors().0;
     harm_at(&mut disk, DiskFault::MisdirectedRead, "sector 0 of /d/b, as sector 2 of /d/a");
@@ -111,12 +111,12 @@ fn a_phantom_write_is_acknowledged_synced_and_gone_with_the_cache() {
         write(&mut disk, "c", "C");
         assert_eq!(disk.write_at(file, 400, &[b'n'; 1300]), Ok(1300));
         sync_file(&mut disk, "d/a");
-        let read = |disk: &Disk| show_bytes(&disk.read_at(file, 0, 9999).unwrap());
-        assert_eq!(read(&disk), "p*400n*1300");
+        let read = |disk: &mut Disk| show_bytes(&disk.read_at(file, 0, 9999).unwrap());
+        assert_eq!(read(&mut disk), "p*400n*1300");
         disk.evict();
-        seen.insert((disk.take_struck().join(" "), read(&disk)));
+        seen.insert((disk.take_struck().join(" "), read(&mut disk)));
         let durable = disk.durable_tree()["/d/a"].1.clone();
-        assert_eq!(show_bytes(&durable), read(&disk), "as durable");
+        assert_eq!(show_bytes(&durable), read(&mut disk), "as durable");
     }
     let at = |sector, bytes: &str| {
         (format!("phantom write in sector {sector} of /d/a"), bytes.to_owned())
