@@ -134,7 +134,11 @@ impl<'a> Generator<'a> {
             }
             Class::StoreDiskLoss => self.store_disk_loss(),
             Class::StoreMedia => self.store_media(),
-            Class::DiskError => self.disk_error(),
+            Class::DiskError => {
+                let blows = self.disk_error().into_iter();
+                let last = blows.map(|blow| push(faults, from_ns, blow)).last();
+                return last.expect("an error");
+            }
             Class::DiskFull => self.disk_full(),
             Class::SlowDisk => self.slow_disk(),
         };

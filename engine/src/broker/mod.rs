@@ -137,7 +137,7 @@ pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
     identity::check(&files, "broker").await?;
     let mut parts = Vec::new();
     for partition in (0..config.cluster.partitions).map(Partition) {
-        parts.push(Part::open(&env, &files, partition).await?);
+        parts.push(Part::open(&env, &files, partition, config.defects).await?);
     }
     let ends = RefCell::new(parts.iter().map(Part::end).collect());
     let parts = parts.into_iter().map(Mutex::new).collect();
@@ -188,7 +188,7 @@ impl<E: Env> State<E> {
         }
         let mut firsts = Vec::with_capacity(ends.len());
         for (part, end) in self.parts.iter().zip(ends) {
-            firsts.push(part.lock().await.trim(&self.files, *end, self.config.defects).await?);
+            firsts.push(part.lock().await.trim(&self.files, *end).await?);
         }
         Ok(Answer::Trimmed(firsts))
     }

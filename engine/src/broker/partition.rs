@@ -7,7 +7,7 @@ use unplug_sim::env::{Env, Refusal};
 use crate::{
     defect::{Defect, Defects},
     durable::Store,
-    log::{Log, Place},
+    log::{self, Log, Place},
     log_paths,
     tuple::{Offset, OffsetRange, Partition, Tuple},
 };
@@ -33,6 +33,7 @@ struct Segment<E: Env> {
 /// What is known of one partition.
 pub(super) struct Part<E: Env> {
     env: E,
+    defects: Defects,
     partition: Partition,
     directory: String,
     /// Ascending: at least one. Only the last gets frames.
@@ -53,6 +54,7 @@ impl<E: Env> Part<E> {
         env: &E,
         files: &Store<E>,
         partition: Partition,
+        defects: Defects,
     ) -> Result<Self, Refusal> {
         let directory = log_paths::directory(partition);
         let names = files.settle(&directory).await?;
@@ -66,7 +68,8 @@ impl<E: Env> Part<E> {
             };
             contents.extend(try_join_all(some.iter().map(read)).await?);
         }
-        let Scan { segments: found, tuples, torn } = segments::scan(&directory, &contents)?;
+        let Scan { segments: found, tuples, torn } =
+            segments::scan(&directory, &contents, log::sector_bytes(defects))?;
         let mut next = first;
         for (producer, seq) in tuples {
             if producers.find(producer, seq) != Found::New {
@@ -80,7 +83,8 @@ impl<E: Env> Part<E> {
         }
         let mut segments = Vec::with_capacity(found.len());
         for segments::Segment { base, frames, sound } in found {
-            let log = Log::resume(env, &log_paths::segment(partition, base), sound).await?;
+            let path = log_paths::segment(partition, base);
+            let log = Log::resume(env, &path, sound, defects).await?;
             segments.push(Segment { base, log, frames });
         }
         if torn {
@@ -91,7 +95,7 @@ impl<E: Env> Part<E> {
         }
         let env = env.clone();
         let (end, dirty) = (next, false);
-        Ok(Self { env, partition, directory, segments, producers, next, end, dirty })
+        Ok(Self { env, defects, partition, directory, segments, producers, next, end, dirty })
     }
 
     /// The end that readers see.
@@ -125,7 +129,9 @@ impl<E: Env> Part<E> {
         let appended = self.append_at(base, files, tuples, segment_bytes).await;
         if appended.is_err() {
             self.next = base;
-            self.producers.retract(base);
+            if !self.defects.has(Defect::RefusedTuplesRemembered) {
+                self.producers.retract(base);
+            }
         }
         appended
     }
@@ -153,7 +159,7 @@ impl<E: Env> Part<E> {
     async fn roll(&mut self, files: &Store<E>, base: Offset) -> Result<(), Refusal> {
         self.sync().await?;
         let path = log_paths::segment(self.partition, base);
-        let log = Log::create(&self.env, &path).await?;
+        let log = Log::create(&self.env, &path, self.defects).await?;
         files.sync_dir(&self.directory).await?;
         self.segments.push(Segment { base, log, frames: Vec::new() });
         Ok(())
@@ -227,13 +233,8 @@ impl<E: Env> Part<E> {
     /// Deletes the segments that lie wholly below `end`, but never the last; gives the first offset
     /// that is kept. What must be remembered of them is durable before. The deletions need not
     /// be: what comes back is below the checkpoint's first offset, and deleted at boot.
-    pub(super) async fn trim(
-        &mut self,
-        files: &Store<E>,
-        end: Offset,
-        defects: Defects,
-    ) -> Result<Offset, Refusal> {
-        let early = defects.has(Defect::TrimBeforeCheckpoint);
+    pub(super) async fn trim(&mut self, files: &Store<E>, end: Offset) -> Result<Offset, Refusal> {
+        let early = self.defects.has(Defect::TrimBeforeCheckpoint);
         let begun = self.segments.partition_point(|segment| segment.base <= end);
         let gone = begun.saturating_sub(1);
         let first = self.segments[gone].base;

@@ -92,7 +92,11 @@ pub(super) fn sort(directory: &str, names: &[String], first: Offset) -> Result<N
 ///
 /// # Panics
 /// If there are no segments.
-pub(super) fn scan(directory: &str, segments: &[(Offset, Bytes)]) -> Result<Scan, Refusal> {
+pub(super) fn scan(
+    directory: &str,
+    segments: &[(Offset, Bytes)],
+    sector: usize,
+) -> Result<Scan, Refusal> {
     let mut found = Scan { segments: Vec::new(), tuples: Vec::new(), torn: false };
     let mut next = segments.first().expect("a partition has a segment").0;
     for (number, (base, bytes)) in segments.iter().enumerate() {
@@ -100,7 +104,7 @@ pub(super) fn scan(directory: &str, segments: &[(Offset, Bytes)]) -> Result<Scan
             return Err(missing(directory, next));
         }
         let path = format!("{directory}/{}", log_paths::segment_name(*base));
-        let log = log::scan(&path, bytes)?;
+        let log = log::scan(&path, bytes, sector)?;
         let sound = log.sound();
         let torn = sound.end < bytes.len() as u64;
         if torn && number + 1 < segments.len() {
@@ -148,6 +152,8 @@ fn missing(directory: &str, offset: Offset) -> Refusal {
 mod tests {
     use super::*;
 
+    const SECTOR: usize = 512;
+
     /// Segments of so many frames, each of two tuples of producer 1.
     fn segments(counts: &[u64]) -> Vec<(Offset, Bytes)> {
         let mut next = 0;
@@ -168,7 +174,7 @@ mod tests {
                 next += 2;
                 let payload = postcard::to_stdvec(&frame).expect("plain data").into();
                 let id = log::id(&format!("log/{}", log_paths::segment_name(base)));
-                bytes.extend_from_slice(&log::frame(id, sequence, payload));
+                bytes.extend_from_slice(&log::frame(id, sequence, payload, SECTOR));
             }
             segments.push((base, bytes.into()));
         }
@@ -176,7 +182,9 @@ mod tests {
     }
 
     fn tuples(segments: &[(Offset, Bytes)]) -> Result<usize, String> {
-        scan("log", segments).map(|scan| scan.tuples.len()).map_err(|refusal| refusal.reason)
+        scan("log", segments, SECTOR)
+            .map(|scan| scan.tuples.len())
+            .map_err(|refusal| refusal.reason)
     }
 
     fn names(names: &[&str]) -> Vec<String> {
@@ -189,7 +197,7 @@ mod tests {
 
     #[test]
     fn all_tuples_of_whole_segments_are_found_in_order() {
-        let found = scan("log", &segments(&[3, 2, 4])).expect("whole");
+        let found = scan("log", &segments(&[3, 2, 4]), SECTOR).expect("whole");
         assert_eq!(found.tuples, (0..18).map(|seq| (1, seq)).collect::<Vec<_>>());
         let bases: Vec<_> = found.segments.iter().map(|segment| segment.base.0).collect();
         assert_eq!((bases, found.torn), (vec![0, 6, 10], false));
@@ -203,7 +211,7 @@ mod tests {
         let whole = found[1].1.clone();
         for len in 0..whole.len() {
             found[1].1 = whole.slice(..len);
-            let scan = scan("log", &found).expect("a torn tail");
+            let scan = scan("log", &found, SECTOR).expect("a torn tail");
             let frames = len * 3 / whole.len();
             assert_eq!(scan.tuples.len(), 4 + 2 * frames, "cut at {len}");
             assert_eq!(scan.torn, !len.is_multiple_of(whole.len() / 3), "cut at {len}");

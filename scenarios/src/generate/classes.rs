@@ -156,9 +156,7 @@ impl Generator<'_> {
             None => (None, None, killed_ns + self.random.below(TIME_BETWEEN_NS_MAX)),
             Some(effect) => {
                 let kill_on = self.disk(victim, effect);
-                let mut loss_on = kill_on.clone();
-                loss_on.nth += 1 + self.random.below(between_max);
-                loss_on.edge = self.edge();
+                let loss_on = self.later(&kill_on, between_max);
                 (Some(kill_on), Some(loss_on), 0)
             }
         };
@@ -298,17 +296,42 @@ impl Generator<'_> {
         }
     }
 
-    /// An error of a disk on which something is kept.
-    pub(super) fn disk_error(&mut self) -> Blow {
+    /// An error of a disk on which something is kept: alone; or with a power loss soon after, which
+    /// shows what was made of it; now and then with a kill before, so that a boot meets it.
+    pub(super) fn disk_error(&mut self) -> Vec<Blow> {
         let victim = self.mostly(&Role::DURABLE, (1, 1));
         let Victim::Node(role, index) = victim else { unreachable!("a node of a role") };
         let what = self.pick(&ERRORS);
-        Blow {
+        let error = |on| Blow {
             what: Action::DiskFault { node: role.node(index), directory: "/".to_owned(), what },
-            on: self.point(victim),
+            on,
             victim: Some(victim),
             lasts_ns: 0,
+        };
+        if self.random.chance(1, 2) {
+            return vec![error(self.point(victim))];
         }
+        // All wait for the same effects, so that they come in this order.
+        let (effect, between_max) = self.weighted(&[
+            (2, (EffectFilter::Disk, DISK_BETWEEN_MAX)),
+            (2, (EffectFilter::Write, WRITES_BETWEEN_MAX)),
+        ]);
+        let mut point = self.disk(victim, effect);
+        let mut blows = Vec::new();
+        if self.random.chance(1, 3) {
+            blows.push(self.crash(Class::NodeKill, victim, Some(point.clone())));
+            point = self.later(&point, between_max);
+        }
+        blows.push(error(Some(point.clone())));
+        let point = self.later(&point, between_max);
+        blows.push(self.crash(Class::NodePowerLoss, victim, Some(point)));
+        blows
+    }
+
+    /// Beside an effect of the same sort, at the most so many later.
+    fn later(&mut self, point: &Point, between_max: u64) -> Point {
+        let nth = point.nth + 1 + self.random.below(between_max);
+        Point { nth, edge: self.edge(), ..point.clone() }
     }
 
     pub(super) fn disk_full(&mut self) -> Blow {
