@@ -134,6 +134,11 @@ impl<'a> Generator<'a> {
             }
             Class::StoreDiskLoss => self.store_disk_loss(),
             Class::StoreMedia => self.store_media(),
+            Class::SoleCopyMedia => {
+                let (damage, loss, later_ns) = self.sole_copy_media();
+                push(faults, from_ns, damage);
+                return push(faults, (from_ns + later_ns).min(self.faults.until_ns - 1), loss);
+            }
             Class::DiskError => {
                 let blows = self.disk_error().into_iter();
                 let last = blows.map(|blow| push(faults, from_ns, blow)).last();

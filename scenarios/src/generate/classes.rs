@@ -28,12 +28,17 @@ pub(super) enum Class {
     ClockStep,
     StoreDiskLoss,
     StoreMedia,
+    SoleCopyMedia,
     DiskError,
     DiskFull,
     SlowDisk,
 }
 
-/// What may go wrong with what a store keeps.
+/// After damage to an only copy the node loses power so much later: there are acknowledged frames
+/// behind what was damaged then, and it was not trimmed yet.
+const SOLE_COPY_NS: (u64, u64) = (300_000_000, 600_000_000);
+
+/// What may go wrong with what is kept.
 const MEDIA: [DiskFault; 5] = [
     DiskFault::BitRot,
     DiskFault::LatentError,
@@ -54,7 +59,7 @@ const ERRORS: [DiskFault; 7] = [
 ];
 
 /// Each class with its weight.
-pub(super) fn weights(classes: &Classes) -> [(u32, Class); 14] {
+pub(super) fn weights(classes: &Classes) -> [(u32, Class); 15] {
     [
         (classes.data_centre_power_loss, Class::DataCentrePowerLoss),
         (classes.node_power_loss, Class::NodePowerLoss),
@@ -67,6 +72,7 @@ pub(super) fn weights(classes: &Classes) -> [(u32, Class); 14] {
         (classes.clock_step, Class::ClockStep),
         (classes.store_disk_loss, Class::StoreDiskLoss),
         (classes.store_media, Class::StoreMedia),
+        (classes.sole_copy_media, Class::SoleCopyMedia),
         (classes.disk_error, Class::DiskError),
         (classes.disk_full, Class::DiskFull),
         (classes.slow_disk, Class::SlowDisk),
@@ -90,7 +96,8 @@ impl Class {
             | Self::Partition
             | Self::OneWayPartition
             | Self::StoreDiskLoss
-            | Self::StoreMedia => false,
+            | Self::StoreMedia
+            | Self::SoleCopyMedia => false,
         }
     }
 }
@@ -294,6 +301,28 @@ impl Generator<'_> {
             victim: Some(victim),
             lasts_ns: 0,
         }
+    }
+
+    /// Damage to what the broker or a sink keeps, the power loss that lets it be read, and how much
+    /// later that is.
+    pub(super) fn sole_copy_media(&mut self) -> (Blow, Blow, u64) {
+        let role = self.pick(&[Role::Broker, Role::Sink]);
+        let victim = self.node(role);
+        let Victim::Node(role, index) = victim else { unreachable!("a node of a role") };
+        let directory = if role == Role::Broker {
+            format!("{}/{:05}", atlas::LOG, self.index(self.cluster.partitions))
+        } else {
+            atlas::TABLE.to_owned()
+        };
+        let what = self.pick(&MEDIA);
+        let damage = Blow {
+            what: Action::DiskFault { node: role.node(index), directory, what },
+            on: None,
+            victim: Some(victim),
+            lasts_ns: 0,
+        };
+        let later_ns = self.duration_ns(SOLE_COPY_NS);
+        (damage, self.crash(Class::NodePowerLoss, victim, None), later_ns)
     }
 
     /// An error of a disk on which something is kept: alone; or with a power loss soon after, which

@@ -83,6 +83,9 @@ pub struct Classes {
     /// What that same store keeps is damaged: a bit turns over, a sector cannot be read, or a read
     /// or a write goes to a wrong place or nowhere.
     pub store_media: u32,
+    /// What the broker or a sink keeps is damaged in such a way, and soon after it loses power.
+    /// There is no other copy: only where something must be caught.
+    pub sole_copy_media: u32,
     /// A sync or a write fails, in one of the ways in which they do.
     pub disk_error: u32,
     /// A disk is full for a time.
