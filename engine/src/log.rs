@@ -5,8 +5,8 @@
 //! zeros up to the next multiple of [`SECTOR_BYTES`]. One frame is written and synced at a time, so
 //! after a power cut only the last one can be torn, in whatever way: any of its sectors may be
 //! missing or trash, its length too. Nobody was ever told of it, and it is cut off. (Rot of a last
-//! frame that *was* acknowledged looks just the same: this log assumes that what was synced stays
-//! as it is. A plan that reaches behind the end then shows it.) A bad frame with a good one of a
+//! frame that *was* acknowledged looks just the same: whoever keeps the log must have evidence of
+//! its end elsewhere.) A bad frame with a good one of a
 //! later sequence behind it is no torn tail but damage: cutting there would throw away what was
 //! acknowledged, so the log is refused.
 //!

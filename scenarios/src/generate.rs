@@ -136,6 +136,8 @@ impl<'a> Generator<'a> {
             Class::StoreMedia => self.store_media(),
             Class::SoleCopyMedia => {
                 let (damage, loss, later_ns) = self.sole_copy_media();
+                let last_ns = (self.faults.until_ns - 1).saturating_sub(later_ns);
+                let from_ns = from_ns.min(last_ns).max(self.faults.from_ns);
                 push(faults, from_ns, damage);
                 return push(faults, (from_ns + later_ns).min(self.faults.until_ns - 1), loss);
             }

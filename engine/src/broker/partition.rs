@@ -47,15 +47,44 @@ pub(super) struct Part<E: Env> {
     dirty: bool,
 }
 
+/// A partition in which all is well as far as it alone can tell, and nothing was changed yet.
+pub(super) struct Opened<E: Env> {
+    part: Part<E>,
+    /// Whether there is a torn tail.
+    torn: bool,
+    /// What is left of a trim.
+    stale: Vec<String>,
+    /// Up to where each partition was durable, as the frames of this one say.
+    pub(super) ends: Vec<Offset>,
+}
+
+impl<E: Env> Opened<E> {
+    /// The end of what was found.
+    pub(super) fn end(&self) -> Offset {
+        self.part.end
+    }
+
+    /// Cuts off a torn tail and deletes what is left of a trim.
+    pub(super) async fn clear(self, files: &Store<E>) -> Result<Part<E>, Refusal> {
+        let Self { part, torn, stale, .. } = self;
+        if torn {
+            part.last().log.cut().await?;
+        }
+        for name in stale {
+            files.remove(&format!("{}/{name}", part.directory)).await?;
+        }
+        Ok(part)
+    }
+}
+
 impl<E: Env> Part<E> {
-    /// Opens a partition, which formatting made: makes all that is there durable, then looks at it,
-    /// and only when all is well cuts off a torn tail and deletes what is left of a trim.
+    /// Opens a partition, which formatting made: makes all that is there durable, then looks at it.
     pub(super) async fn open(
         env: &E,
         files: &Store<E>,
         partition: Partition,
         defects: Defects,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Opened<E>, Refusal> {
         let directory = log_paths::directory(partition);
         let names = files.settle(&directory).await?;
         let Checkpoint { first, mut producers } = Checkpoint::load(files, partition).await?;
@@ -68,7 +97,7 @@ impl<E: Env> Part<E> {
             };
             contents.extend(try_join_all(some.iter().map(read)).await?);
         }
-        let Scan { segments: found, tuples, torn } =
+        let Scan { segments: found, ends, tuples, torn } =
             segments::scan(&directory, &contents, log::sector_bytes(defects))?;
         let mut next = first;
         for (producer, seq) in tuples {
@@ -87,15 +116,11 @@ impl<E: Env> Part<E> {
             let log = Log::resume(env, &path, sound, defects).await?;
             segments.push(Segment { base, log, frames });
         }
-        if torn {
-            segments.last().expect("at least one").log.cut().await?;
-        }
-        for name in stale {
-            files.remove(&format!("{directory}/{name}")).await?;
-        }
         let env = env.clone();
         let (end, dirty) = (next, false);
-        Ok(Self { env, defects, partition, directory, segments, producers, next, end, dirty })
+        let part =
+            Self { env, defects, partition, directory, segments, producers, next, end, dirty };
+        Ok(Opened { part, torn, stale, ends })
     }
 
     /// The end that readers see.
@@ -117,16 +142,18 @@ impl<E: Env> Part<E> {
     }
 
     /// Appends the tuples that were taken in last, as one frame, which is not durable before
-    /// [`Part::sync`] returned. Begins a new segment before, if the last one has `segment_bytes`.
+    /// [`Part::sync`] returned; `ends` are all partitions' durable ones. Begins a new segment before, if the last one has `segment_bytes`.
     /// Where there is no room, it is as if they had not been taken in.
     pub(super) async fn append(
         &mut self,
         files: &Store<E>,
         tuples: Vec<Tuple>,
+        ends: Vec<Offset>,
         segment_bytes: u64,
     ) -> Result<(), Refusal> {
         let base = Offset(self.next.0 - tuples.len() as u64);
-        let appended = self.append_at(base, files, tuples, segment_bytes).await;
+        let frame = Frame { base, tuples, ends };
+        let appended = self.append_frame(files, frame, segment_bytes).await;
         if appended.is_err() {
             self.next = base;
             if !self.defects.has(Defect::RefusedTuplesRemembered) {
@@ -136,17 +163,16 @@ impl<E: Env> Part<E> {
         appended
     }
 
-    async fn append_at(
+    async fn append_frame(
         &mut self,
-        base: Offset,
         files: &Store<E>,
-        tuples: Vec<Tuple>,
+        frame: Frame,
         segment_bytes: u64,
     ) -> Result<(), Refusal> {
+        let base = frame.base;
         if self.last().log.bytes() >= segment_bytes {
             self.roll(files, base).await?;
         }
-        let frame = Frame { base, tuples };
         let payload = postcard::to_stdvec(&frame).expect("plain data serialises").into();
         self.dirty = true;
         let last = self.segments.last_mut().expect("at least one");
@@ -201,7 +227,7 @@ impl<E: Env> Part<E> {
         for (segment, place) in self.frames(range) {
             let payload = segment.log.read(place).await?;
             bytes += payload.len();
-            let Frame { base, tuples } = self.decode(&payload, segment)?;
+            let Frame { base, tuples, .. } = self.decode(&payload, segment)?;
             let offsets = (base.0..).map(Offset);
             let wanted =
                 offsets.zip(tuples).filter(|(at, _)| (range.start..range.end).contains(at));

@@ -34,9 +34,9 @@ pub(super) enum Class {
     SlowDisk,
 }
 
-/// After damage to an only copy the node loses power so much later: there are acknowledged frames
-/// behind what was damaged then, and it was not trimmed yet.
-const SOLE_COPY_NS: (u64, u64) = (300_000_000, 600_000_000);
+/// After damage to an only copy the node loses power so much later: the broker has written another
+/// round by then, so that there is evidence, and has not trimmed what was damaged.
+const SOLE_COPY_NS: (u64, u64) = (600_000_000, 900_000_000);
 
 /// What may go wrong with what is kept.
 const MEDIA: [DiskFault; 5] = [
