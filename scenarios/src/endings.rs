@@ -96,6 +96,8 @@ fn fills(what: &Action, node: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
+
     use unplug_sim::{
         env::NodeId,
         fault::{Fault, SyncFault, Trigger},
@@ -128,8 +130,8 @@ mod tests {
     #[test]
     fn a_program_fails_once_for_each_call_that_failed() {
         let sync = harm(DiskFault::Sync(SyncFault::KeepDirty));
-        assert_eq!(count(End::Failure, &[12], &[sync.clone()]), 0);
-        assert_eq!(count(End::Failure, &[12, 30, 40], &[sync.clone()]), 2);
+        assert_eq!(count(End::Failure, &[12], slice::from_ref(&sync)), 0);
+        assert_eq!(count(End::Failure, &[12, 30, 40], slice::from_ref(&sync)), 2);
         assert_eq!(count(End::Failure, &[12, 30], &[sync, harm(DiskFault::WriteError)]), 0);
         assert_eq!(count(End::Failure, &[12], &[harm(DiskFault::LatentError)]), 1);
     }

@@ -233,7 +233,7 @@ mod tests {
         ];
         assert_eq!(judge(3, &trouble), Ok(()));
         let astray = fault("store-0", DiskFault::MisdirectedWrite);
-        assert!(judge(3, &[astray.clone()]).is_ok());
+        assert!(judge(3, std::slice::from_ref(&astray)).is_ok());
         assert!(judge(3, &[astray, fault("store-1", DiskFault::LatentError)]).is_err());
     }
 

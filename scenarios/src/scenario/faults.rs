@@ -15,7 +15,7 @@ pub enum Faults {
     /// Exactly this.
     Plan(Plan),
     /// A plan drawn from the seed, within what the engine promises to survive.
-    Generate(Generate),
+    Generate(Box<Generate>),
 }
 
 /// Out of what a plan is drawn.
@@ -96,7 +96,7 @@ pub struct Classes {
 
 impl Default for Faults {
     fn default() -> Self {
-        Self::Generate(Generate::default())
+        Self::Generate(Box::default())
     }
 }
 
