@@ -30,11 +30,21 @@ pub enum Defect {
     IncarnationsIgnored,
     /// A blob is taken as it comes.
     BlobUnverified,
+    /// A sync that failed is taken for one that did not (as Redis PR#8347).
+    SyncErrorIgnored,
+    /// A sync that failed is done again, and the second one is believed (as PostgreSQL's
+    /// "fsyncgate").
+    SyncRetried,
+    /// Frames of a log stand behind each other without a gap, so that a write touches a sector in
+    /// which acknowledged bytes are.
+    FramesShareSectors,
+    /// Tuples that did not fit on the disk are remembered as taken in.
+    RefusedTuplesRemembered,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::AckBeforeSync,
         Self::SkipDirSync,
         Self::SinkNotIdempotent,
@@ -45,6 +55,10 @@ impl Defect {
         Self::RebuiltVotesAtOnce,
         Self::IncarnationsIgnored,
         Self::BlobUnverified,
+        Self::SyncErrorIgnored,
+        Self::SyncRetried,
+        Self::FramesShareSectors,
+        Self::RefusedTuplesRemembered,
     ];
 
     /// Its name on the command line and in files.
@@ -61,6 +75,10 @@ impl Defect {
             Self::RebuiltVotesAtOnce => "rebuilt-votes-at-once",
             Self::IncarnationsIgnored => "incarnations-ignored",
             Self::BlobUnverified => "blob-unverified",
+            Self::SyncErrorIgnored => "sync-error-ignored",
+            Self::SyncRetried => "sync-retried",
+            Self::FramesShareSectors => "frames-share-sectors",
+            Self::RefusedTuplesRemembered => "refused-tuples-remembered",
         }
     }
 
@@ -84,6 +102,14 @@ impl Defect {
             }
             Self::IncarnationsIgnored => "votes count that their store has forgotten since",
             Self::BlobUnverified => "blobs are taken without a look at length and checksum",
+            Self::SyncErrorIgnored => "a sync that failed is taken for one that did not",
+            Self::SyncRetried => "a sync that failed is done again, and then believed",
+            Self::FramesShareSectors => {
+                "a frame of a log begins in the sector in which the one before ends"
+            }
+            Self::RefusedTuplesRemembered => {
+                "the broker takes tuples for known that it refused because its disk was full"
+            }
         }
     }
 }

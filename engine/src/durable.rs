@@ -87,6 +87,18 @@ pub(crate) async fn uninterrupted<T, F: Future<Output = DiskResult<T>>>(
     }
 }
 
+/// Syncs.
+pub(crate) async fn synced<F: Future<Output = DiskResult<()>>>(
+    defects: Defects,
+    mut sync: impl FnMut() -> F,
+) -> DiskResult<()> {
+    match uninterrupted(&mut sync).await {
+        Err(_) if defects.has(Defect::SyncErrorIgnored) => Ok(()),
+        Err(_) if defects.has(Defect::SyncRetried) => uninterrupted(sync).await,
+        done => done,
+    }
+}
+
 impl<E: Env> Store<E> {
     /// Works on the disk of `env`.
     pub fn new(env: &E, defects: Defects) -> Self {
@@ -150,7 +162,7 @@ impl<E: Env> Store<E> {
         if let Err(error) = write_all(&file, 0, bytes).await {
             return Err(self.given_up(&temporary, "write", error).await);
         }
-        match uninterrupted(|| file.sync_all()).await {
+        match synced(self.defects, || file.sync_all()).await {
             Ok(()) => Ok(temporary),
             Err(error) => Err(self.given_up(&temporary, "sync", error).await),
         }
@@ -169,7 +181,8 @@ impl<E: Env> Store<E> {
     pub async fn sync_dir(&self, dir: &str) -> Result<(), Refusal> {
         let path = if dir.is_empty() { "/" } else { dir };
         let disk = self.env.disk();
-        uninterrupted(|| disk.sync_dir(path)).await.map_err(|error| failed("sync", path, error))
+        let done = synced(self.defects, || disk.sync_dir(path)).await;
+        done.map_err(|error| failed("sync", path, error))
     }
 
     /// Removes a file, if it is there; durable only with the next [`Store::sync_dir`].
@@ -256,7 +269,8 @@ impl<E: Env> Store<E> {
         let disk = self.env.disk();
         let file = uninterrupted(|| disk.open(&path, OpenMode::Write)).await;
         let file = file.map_err(|error| failed("open", &path, error))?;
-        uninterrupted(|| file.sync_all()).await.map_err(|error| failed("sync", &path, error))
+        let done = synced(self.defects, || file.sync_all()).await;
+        done.map_err(|error| failed("sync", &path, error))
     }
 
     /// Reads a whole file of which there are copies elsewhere: that the device cannot read it is

@@ -5,8 +5,8 @@
 //! zeros up to the next multiple of [`SECTOR_BYTES`]. One frame is written and synced at a time, so
 //! after a power cut only the last one can be torn, in whatever way: any of its sectors may be
 //! missing or trash, its length too. Nobody was ever told of it, and it is cut off. (Rot of a last
-//! frame that *was* acknowledged looks just the same: this log assumes that what was synced stays
-//! as it is. A plan that reaches behind the end then shows it.) A bad frame with a good one of a
+//! frame that *was* acknowledged looks just the same: whoever keeps the log must have evidence of
+//! its end elsewhere.) A bad frame with a good one of a
 //! later sequence behind it is no torn tail but damage: cutting there would throw away what was
 //! acknowledged, so the log is refused.
 //!
@@ -21,7 +21,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
     codec::{self, CodecError, Kind},
-    durable::{failed, read_all, read_range, uninterrupted, write_all},
+    defect::{Defect, Defects},
+    durable::{failed, read_all, read_range, synced, uninterrupted, write_all},
 };
 
 const LEN_BYTES: usize = 4;
@@ -70,6 +71,7 @@ pub(crate) struct Sound {
 
 /// An open log.
 pub struct Log<E: Env> {
+    defects: Defects,
     path: String,
     file: <E::Disk as Disk>::File,
     end: u64,
@@ -82,16 +84,20 @@ impl<E: Env> Log<E> {
     ///
     /// # Errors
     /// Damage in the middle, an unknown format version, any disk error. Nothing was changed then.
-    pub async fn open(env: &E, path: &str) -> Result<(Self, Vec<(Place, Bytes)>), Refusal> {
+    pub async fn open(
+        env: &E,
+        path: &str,
+        defects: Defects,
+    ) -> Result<(Self, Vec<(Place, Bytes)>), Refusal> {
         let at = |what: &'static str| move |error| failed(what, path, error);
         let disk = env.disk();
         let opened = uninterrupted(|| disk.open(path, OpenMode::Write)).await;
         let file = opened.map_err(at("open"))?;
         // After a kill the page cache holds what the disk may not.
-        uninterrupted(|| file.sync_all()).await.map_err(at("sync"))?;
+        synced(defects, || file.sync_all()).await.map_err(at("sync"))?;
         let bytes = read_all(&file).await.map_err(at("read"))?;
-        let scan = scan(path, &bytes)?;
-        let log = Self::new(path, file, scan.sound());
+        let scan = scan(path, &bytes, sector_bytes(defects))?;
+        let log = Self::new(path, file, scan.sound(), defects);
         if scan.end < bytes.len() as u64 {
             log.cut().await?;
         }
@@ -103,27 +109,33 @@ impl<E: Env> Log<E> {
     ///
     /// # Errors
     /// Any disk error.
-    pub(crate) async fn create(env: &E, path: &str) -> Result<Self, Refusal> {
+    pub(crate) async fn create(env: &E, path: &str, defects: Defects) -> Result<Self, Refusal> {
         let at = |what: &'static str| move |error| failed(what, path, error);
         let disk = env.disk();
         let opened = uninterrupted(|| disk.open(path, OpenMode::CreateNew)).await;
         let file = opened.map_err(at("make"))?;
-        uninterrupted(|| file.sync_all()).await.map_err(at("sync"))?;
-        Ok(Self::new(path, file, Sound::default()))
+        synced(defects, || file.sync_all()).await.map_err(at("sync"))?;
+        Ok(Self::new(path, file, Sound::default(), defects))
     }
 
     /// Opens a log that was made durable and scanned; what is behind its sound part is still there.
     ///
     /// # Errors
     /// Any disk error.
-    pub(crate) async fn resume(env: &E, path: &str, sound: Sound) -> Result<Self, Refusal> {
+    pub(crate) async fn resume(
+        env: &E,
+        path: &str,
+        sound: Sound,
+        defects: Defects,
+    ) -> Result<Self, Refusal> {
         let disk = env.disk();
         let file = uninterrupted(|| disk.open(path, OpenMode::Write)).await;
-        Ok(Self::new(path, file.map_err(|error| failed("open", path, error))?, sound))
+        let file = file.map_err(|error| failed("open", path, error))?;
+        Ok(Self::new(path, file, sound, defects))
     }
 
-    fn new(path: &str, file: <E::Disk as Disk>::File, sound: Sound) -> Self {
-        Self { path: path.to_owned(), file, end: sound.end, sequence: sound.frames }
+    fn new(path: &str, file: <E::Disk as Disk>::File, sound: Sound, defects: Defects) -> Self {
+        Self { defects, path: path.to_owned(), file, end: sound.end, sequence: sound.frames }
     }
 
     /// Cuts off what is behind the sound part.
@@ -133,7 +145,7 @@ impl<E: Env> Log<E> {
     pub(crate) async fn cut(&self) -> Result<(), Refusal> {
         let at = |what: &'static str| move |error| failed(what, &self.path, error);
         uninterrupted(|| self.file.set_len(self.end)).await.map_err(at("cut"))?;
-        uninterrupted(|| self.file.sync_all()).await.map_err(at("sync"))
+        synced(self.defects, || self.file.sync_all()).await.map_err(at("sync"))
     }
 
     /// How many bytes it has.
@@ -148,7 +160,8 @@ impl<E: Env> Log<E> {
     /// Any disk error; the log must then be opened anew, except where there was no room: the log
     /// is then as it was.
     pub async fn append(&mut self, payload: Bytes) -> Result<Place, Refusal> {
-        let bytes = frame(id(&self.path), self.sequence, payload);
+        let sector = sector_bytes(self.defects);
+        let bytes = frame(id(&self.path), self.sequence, payload, sector);
         let place = Place { position: self.end, len: bytes.len() };
         if let Err(error) = write_all(&self.file, self.end, bytes).await {
             if error == DiskError::NoSpace {
@@ -168,8 +181,8 @@ impl<E: Env> Log<E> {
     /// Any disk error: what was appended since the last sync may be gone, and may not be
     /// acknowledged, whatever a later sync says.
     pub async fn sync(&self) -> Result<(), Refusal> {
-        let synced = uninterrupted(|| self.file.sync_data()).await;
-        synced.map_err(|error| failed("sync", &self.path, error))
+        let done = synced(self.defects, || self.file.sync_data()).await;
+        done.map_err(|error| failed("sync", &self.path, error))
     }
 
     /// Reads the payload of a frame.
@@ -180,7 +193,7 @@ impl<E: Env> Log<E> {
         let bytes = read_range(&self.file, place.position, place.len)
             .await
             .map_err(|error| failed("read", &self.path, error))?;
-        let frame = whole(id(&self.path), &bytes)
+        let frame = whole(id(&self.path), &bytes, sector_bytes(self.defects))
             .map_err(|error| damaged(&self.path, place.position, &error))?;
         Ok(frame.payload)
     }
@@ -208,20 +221,25 @@ pub(crate) fn id(path: &str) -> u64 {
     xxh3_64(path.as_bytes())
 }
 
+/// To a multiple of what frames are filled up.
+pub(crate) fn sector_bytes(defects: Defects) -> usize {
+    if defects.has(Defect::FramesShareSectors) { 1 } else { SECTOR_BYTES }
+}
+
 /// A frame as it stands in a log.
-pub(crate) fn frame(log: u64, sequence: u64, payload: Bytes) -> Bytes {
+pub(crate) fn frame(log: u64, sequence: u64, payload: Bytes, sector: usize) -> Bytes {
     let body = codec::encode(Kind::Frame, &Frame { log, sequence, payload });
     let len = u32::try_from(body.len()).expect("a frame is far below 4 GiB");
     let mut bytes = [&len.to_le_bytes()[..], &body].concat();
-    bytes.resize(bytes.len().next_multiple_of(SECTOR_BYTES), 0);
+    bytes.resize(bytes.len().next_multiple_of(sector), 0);
     bytes.into()
 }
 
 /// Decodes the frame of a log at the start of `bytes`.
-fn whole(log: u64, bytes: &[u8]) -> Result<Frame, CodecError> {
+fn whole(log: u64, bytes: &[u8], sector: usize) -> Result<Frame, CodecError> {
     let len = frame_len(bytes).ok_or(CodecError::Damaged)?;
     let frame: Frame = codec::decode(Kind::Frame, &bytes[LEN_BYTES..len])?;
-    let rest = &bytes[len..bytes.len().min(len.next_multiple_of(SECTOR_BYTES))];
+    let rest = &bytes[len..bytes.len().min(len.next_multiple_of(sector))];
     let sound = frame.log == log && rest.iter().all(|byte| *byte == 0);
     sound.then_some(frame).ok_or(CodecError::Damaged)
 }
@@ -237,16 +255,16 @@ fn frame_len(bytes: &[u8]) -> Option<usize> {
 ///
 /// # Errors
 /// Damage in the middle, an unknown format version.
-pub(crate) fn scan(path: &str, bytes: &[u8]) -> Result<Scan, Refusal> {
+pub(crate) fn scan(path: &str, bytes: &[u8], sector: usize) -> Result<Scan, Refusal> {
     let log = id(path);
     let mut frames = Vec::new();
     let mut end = 0;
     while end < bytes.len() {
         let sequence = frames.len() as u64;
-        match whole(log, &bytes[end..]) {
+        match whole(log, &bytes[end..], sector) {
             Ok(frame) if frame.sequence == sequence => {
                 let len = frame_len(&bytes[end..]).expect("it just decoded");
-                let len = len.next_multiple_of(SECTOR_BYTES);
+                let len = len.next_multiple_of(sector);
                 if end + len > bytes.len() {
                     // Its last sector is not all there, nor was it synced.
                     break;
@@ -257,9 +275,9 @@ pub(crate) fn scan(path: &str, bytes: &[u8]) -> Result<Scan, Refusal> {
             Ok(_) => return Err(damaged(path, end as u64, &CodecError::Damaged)),
             Err(error @ CodecError::Version(_)) => return Err(damaged(path, end as u64, &error)),
             Err(error) => {
-                let later = (end..bytes.len())
-                    .step_by(SECTOR_BYTES)
-                    .any(|at| whole(log, &bytes[at..]).is_ok_and(|it| it.sequence > sequence));
+                let later = (end..bytes.len()).step_by(sector).any(|at| {
+                    whole(log, &bytes[at..], sector).is_ok_and(|it| it.sequence > sequence)
+                });
                 if later {
                     return Err(damaged(path, end as u64, &error));
                 }
@@ -281,14 +299,14 @@ mod tests {
         let mut ends = vec![0];
         for (sequence, size) in (0..).zip(sizes) {
             let fill = u8::try_from(sequence + 1).expect("few");
-            bytes.extend_from_slice(&frame(id("log"), sequence, vec![fill; *size].into()));
+            bytes.extend_from_slice(&frame(id("log"), sequence, vec![fill; *size].into(), SECTOR));
             ends.push(bytes.len());
         }
         (bytes, ends)
     }
 
     fn count(bytes: &[u8]) -> Result<usize, Refusal> {
-        scan("log", bytes).map(|scan| scan.frames.len())
+        scan("log", bytes, SECTOR).map(|scan| scan.frames.len())
     }
 
     #[test]
@@ -296,7 +314,7 @@ mod tests {
         let (bytes, ends) = log(&[100, 900, 700]);
         assert_eq!(count(&bytes), Ok(3));
         for len in ends[2]..bytes.len() {
-            let scan = scan("log", &bytes[..len]).expect("a torn tail");
+            let scan = scan("log", &bytes[..len], SECTOR).expect("a torn tail");
             assert_eq!((scan.frames.len(), scan.end), (2, ends[2] as u64), "cut at {len}");
         }
     }

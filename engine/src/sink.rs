@@ -132,7 +132,7 @@ pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
             (Keeper::Table(files), shown)
         }
         SinkKind::Append => {
-            let (log, frames) = Log::open(&env, APPEND).await?;
+            let (log, frames) = Log::open(&env, APPEND, config.defects).await?;
             let mut shown = Shown::default();
             for (_, bytes) in frames {
                 shown.show(bytes, APPEND)?;

@@ -134,7 +134,18 @@ impl<'a> Generator<'a> {
             }
             Class::StoreDiskLoss => self.store_disk_loss(),
             Class::StoreMedia => self.store_media(),
-            Class::DiskError => self.disk_error(),
+            Class::SoleCopyMedia => {
+                let (damage, loss, later_ns) = self.sole_copy_media();
+                let last_ns = (self.faults.until_ns - 1).saturating_sub(later_ns);
+                let from_ns = from_ns.min(last_ns).max(self.faults.from_ns);
+                push(faults, from_ns, damage);
+                return push(faults, (from_ns + later_ns).min(self.faults.until_ns - 1), loss);
+            }
+            Class::DiskError => {
+                let blows = self.disk_error().into_iter();
+                let last = blows.map(|blow| push(faults, from_ns, blow)).last();
+                return last.expect("an error");
+            }
             Class::DiskFull => self.disk_full(),
             Class::SlowDisk => self.slow_disk(),
         };

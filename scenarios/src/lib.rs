@@ -15,6 +15,7 @@ pub mod command;
 pub mod defects;
 pub mod determinism;
 pub mod disk;
+mod endings;
 pub mod failure;
 pub mod files;
 pub mod generate;

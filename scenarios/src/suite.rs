@@ -14,7 +14,7 @@ use crate::{
 /// The name of the suite that runs if none is named.
 pub const DEFAULT: &str = "default";
 
-const EMBEDDED: [(&str, &str); 12] = [
+const EMBEDDED: [(&str, &str); 13] = [
     ("power-loss", include_str!("../suite/power-loss.json")),
     ("node-crash", include_str!("../suite/node-crash.json")),
     ("zombie", include_str!("../suite/zombie.json")),
@@ -26,6 +26,7 @@ const EMBEDDED: [(&str, &str); 12] = [
     ("swarm", include_str!("../suite/swarm.json")),
     ("swarm-generated", include_str!("../suite/swarm-generated.json")),
     ("stateless", include_str!("../suite/stateless.json")),
+    ("damaged-copies", include_str!("../suite/damaged-copies.json")),
     ("append-negative", include_str!("../suite/append-negative.json")),
 ];
 
@@ -112,7 +113,7 @@ mod tests {
     fn embedded_scenarios_are_sound_and_named_as_their_files() {
         let suite = suite(DEFAULT).expect("sound");
         assert_eq!(suite.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), names());
-        assert_eq!(suite.iter().filter(|one| one.is_negative()).count(), 1);
+        assert_eq!(suite.iter().filter(|one| one.is_negative()).count(), 2);
         assert_eq!(scenario("append-negative").expect("there"), suite[suite.len() - 1]);
     }
 

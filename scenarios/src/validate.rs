@@ -37,6 +37,11 @@ pub(crate) fn scenario(scenario: &Scenario) -> Result<(), Invalid> {
         Faults::Generate(faults) => {
             generate::check(faults, &scenario.cluster)
                 .map_err(|error| error.within("faults.generate"))?;
+            if faults.classes.sole_copy_media > 0 && !scenario.is_negative() {
+                let what = "damages what there is no other copy of, and nothing survives that; \
+                            leave it out, or name in `expect` what must be caught";
+                return Err(Invalid::at("faults.generate.classes.sole_copy_media", what));
+            }
         }
     }
     network(&scenario.network)?;

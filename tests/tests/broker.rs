@@ -4,7 +4,7 @@
 //! power once more, and then everything is looked at: what is only in the page cache does not
 //! count.
 
-use std::{cell::RefCell, collections::BTreeMap, ops::Range, rc::Rc};
+use std::{cell::RefCell, collections::BTreeMap, ops::Range, rc::Rc, time::Duration};
 
 use unplug_engine::{
     Cluster, Config, Role,
@@ -352,4 +352,42 @@ fn a_repeat_from_before_the_window_is_acknowledged_without_an_offset_even_after_
     let cut = beside("client", &EffectFilter::Mark("cut".to_owned()), 1, Edge::After);
     world.load(&Plan { faults: vec![strike(cut, power_loss())] }).expect("known nodes");
     assert_eq!((finish(&mut world), world.fired().len()), (Ok(()), 1));
+}
+
+/// Is refused tuples half of which fitted, sends some of them again when there is room, and reads
+/// all after a power loss.
+async fn refused_then_taken(env: SimEnv) -> Exit {
+    let second = Duration::from_secs(1);
+    let client = Client::new(env)?;
+    let partition = Partition(0);
+    client.produce(partition, 0, 0..1).await;
+    client.env.sleep(second).await;
+    let tuples = (1..200).map(|seq| tuple(partition, 0, seq)).collect();
+    let answer = client.ask(Request::Produce { partition, tuples }).await;
+    assert_eq!(answer, Answer::NoSpace);
+    client.env.sleep(second).await;
+    for seq in 1..4 {
+        client.produce(partition, 0, seq..seq + 1).await;
+    }
+    client.env.sleep(second).await;
+    client.read(partition).await;
+    client.env.mark("done");
+    Ok(())
+}
+
+fn run_out_of_room(defects: &[Defect]) -> Result<(), String> {
+    let mut world = world(1, defects, refused_then_taken);
+    let when = Trigger { from_ns: 2_500_000_000, on: None };
+    world.load(&Plan { faults: vec![Fault { when, what: power_loss() }] }).expect("known nodes");
+    assert_eq!(world.run_until(500_000_000), Stop::Time);
+    world.disk(BROKER, |disk| disk.set_capacity(Some(disk.used() + 1_000)));
+    assert_eq!(world.run_until(1_500_000_000), Stop::Time);
+    world.disk(BROKER, |disk| disk.set_capacity(None));
+    finish(&mut world)
+}
+
+#[test]
+fn of_tuples_that_did_not_fit_nothing_stays_in_the_log_nor_in_memory() {
+    run_out_of_room(&[]).expect("as if they had never come");
+    run_out_of_room(&[Defect::RefusedTuplesRemembered]).expect_err("acknowledged and not there");
 }

@@ -42,7 +42,7 @@ use crate::{
     tuple::{Generation, Offset, OffsetRange, Partition, Tuple},
 };
 
-use partition::Part;
+use partition::{Opened, Part};
 pub use producers::PRODUCER_WINDOW;
 use writer::Waiting;
 
@@ -135,9 +135,17 @@ struct State<E: Env> {
 pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
     let files = Store::new(&env, config.defects);
     identity::check(&files, "broker").await?;
-    let mut parts = Vec::new();
+    let (mut opened, mut said) = (Vec::new(), Vec::new());
     for partition in (0..config.cluster.partitions).map(Partition) {
-        parts.push(Part::open(&env, &files, partition).await?);
+        let one = Part::open(&env, &files, partition, config.defects).await?;
+        segments::highest(&mut said, &one.ends);
+        opened.push(one);
+    }
+    let found: Vec<_> = opened.iter().map(Opened::end).collect();
+    segments::whole(&said, &found)?;
+    let mut parts = Vec::with_capacity(opened.len());
+    for one in opened {
+        parts.push(one.clear(&files).await?);
     }
     let ends = RefCell::new(parts.iter().map(Part::end).collect());
     let parts = parts.into_iter().map(Mutex::new).collect();
@@ -188,7 +196,7 @@ impl<E: Env> State<E> {
         }
         let mut firsts = Vec::with_capacity(ends.len());
         for (part, end) in self.parts.iter().zip(ends) {
-            firsts.push(part.lock().await.trim(&self.files, *end, self.config.defects).await?);
+            firsts.push(part.lock().await.trim(&self.files, *end).await?);
         }
         Ok(Answer::Trimmed(firsts))
     }

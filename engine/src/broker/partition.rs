@@ -7,7 +7,7 @@ use unplug_sim::env::{Env, Refusal};
 use crate::{
     defect::{Defect, Defects},
     durable::Store,
-    log::{Log, Place},
+    log::{self, Log, Place},
     log_paths,
     tuple::{Offset, OffsetRange, Partition, Tuple},
 };
@@ -33,6 +33,7 @@ struct Segment<E: Env> {
 /// What is known of one partition.
 pub(super) struct Part<E: Env> {
     env: E,
+    defects: Defects,
     partition: Partition,
     directory: String,
     /// Ascending: at least one. Only the last gets frames.
@@ -46,14 +47,44 @@ pub(super) struct Part<E: Env> {
     dirty: bool,
 }
 
+/// A partition in which all is well as far as it alone can tell, and nothing was changed yet.
+pub(super) struct Opened<E: Env> {
+    part: Part<E>,
+    /// Whether there is a torn tail.
+    torn: bool,
+    /// What is left of a trim.
+    stale: Vec<String>,
+    /// Up to where each partition was durable, as the frames of this one say.
+    pub(super) ends: Vec<Offset>,
+}
+
+impl<E: Env> Opened<E> {
+    /// The end of what was found.
+    pub(super) fn end(&self) -> Offset {
+        self.part.end
+    }
+
+    /// Cuts off a torn tail and deletes what is left of a trim.
+    pub(super) async fn clear(self, files: &Store<E>) -> Result<Part<E>, Refusal> {
+        let Self { part, torn, stale, .. } = self;
+        if torn {
+            part.last().log.cut().await?;
+        }
+        for name in stale {
+            files.remove(&format!("{}/{name}", part.directory)).await?;
+        }
+        Ok(part)
+    }
+}
+
 impl<E: Env> Part<E> {
-    /// Opens a partition, which formatting made: makes all that is there durable, then looks at it,
-    /// and only when all is well cuts off a torn tail and deletes what is left of a trim.
+    /// Opens a partition, which formatting made: makes all that is there durable, then looks at it.
     pub(super) async fn open(
         env: &E,
         files: &Store<E>,
         partition: Partition,
-    ) -> Result<Self, Refusal> {
+        defects: Defects,
+    ) -> Result<Opened<E>, Refusal> {
         let directory = log_paths::directory(partition);
         let names = files.settle(&directory).await?;
         let Checkpoint { first, mut producers } = Checkpoint::load(files, partition).await?;
@@ -66,7 +97,8 @@ impl<E: Env> Part<E> {
             };
             contents.extend(try_join_all(some.iter().map(read)).await?);
         }
-        let Scan { segments: found, tuples, torn } = segments::scan(&directory, &contents)?;
+        let Scan { segments: found, ends, tuples, torn } =
+            segments::scan(&directory, &contents, log::sector_bytes(defects))?;
         let mut next = first;
         for (producer, seq) in tuples {
             if producers.find(producer, seq) != Found::New {
@@ -80,18 +112,15 @@ impl<E: Env> Part<E> {
         }
         let mut segments = Vec::with_capacity(found.len());
         for segments::Segment { base, frames, sound } in found {
-            let log = Log::resume(env, &log_paths::segment(partition, base), sound).await?;
+            let path = log_paths::segment(partition, base);
+            let log = Log::resume(env, &path, sound, defects).await?;
             segments.push(Segment { base, log, frames });
-        }
-        if torn {
-            segments.last().expect("at least one").log.cut().await?;
-        }
-        for name in stale {
-            files.remove(&format!("{directory}/{name}")).await?;
         }
         let env = env.clone();
         let (end, dirty) = (next, false);
-        Ok(Self { env, partition, directory, segments, producers, next, end, dirty })
+        let part =
+            Self { env, defects, partition, directory, segments, producers, next, end, dirty };
+        Ok(Opened { part, torn, stale, ends })
     }
 
     /// The end that readers see.
@@ -113,34 +142,37 @@ impl<E: Env> Part<E> {
     }
 
     /// Appends the tuples that were taken in last, as one frame, which is not durable before
-    /// [`Part::sync`] returned. Begins a new segment before, if the last one has `segment_bytes`.
+    /// [`Part::sync`] returned; `ends` are all partitions' durable ones. Begins a new segment before, if the last one has `segment_bytes`.
     /// Where there is no room, it is as if they had not been taken in.
     pub(super) async fn append(
         &mut self,
         files: &Store<E>,
         tuples: Vec<Tuple>,
+        ends: Vec<Offset>,
         segment_bytes: u64,
     ) -> Result<(), Refusal> {
         let base = Offset(self.next.0 - tuples.len() as u64);
-        let appended = self.append_at(base, files, tuples, segment_bytes).await;
+        let frame = Frame { base, tuples, ends };
+        let appended = self.append_frame(files, frame, segment_bytes).await;
         if appended.is_err() {
             self.next = base;
-            self.producers.retract(base);
+            if !self.defects.has(Defect::RefusedTuplesRemembered) {
+                self.producers.retract(base);
+            }
         }
         appended
     }
 
-    async fn append_at(
+    async fn append_frame(
         &mut self,
-        base: Offset,
         files: &Store<E>,
-        tuples: Vec<Tuple>,
+        frame: Frame,
         segment_bytes: u64,
     ) -> Result<(), Refusal> {
+        let base = frame.base;
         if self.last().log.bytes() >= segment_bytes {
             self.roll(files, base).await?;
         }
-        let frame = Frame { base, tuples };
         let payload = postcard::to_stdvec(&frame).expect("plain data serialises").into();
         self.dirty = true;
         let last = self.segments.last_mut().expect("at least one");
@@ -153,7 +185,7 @@ impl<E: Env> Part<E> {
     async fn roll(&mut self, files: &Store<E>, base: Offset) -> Result<(), Refusal> {
         self.sync().await?;
         let path = log_paths::segment(self.partition, base);
-        let log = Log::create(&self.env, &path).await?;
+        let log = Log::create(&self.env, &path, self.defects).await?;
         files.sync_dir(&self.directory).await?;
         self.segments.push(Segment { base, log, frames: Vec::new() });
         Ok(())
@@ -195,7 +227,7 @@ impl<E: Env> Part<E> {
         for (segment, place) in self.frames(range) {
             let payload = segment.log.read(place).await?;
             bytes += payload.len();
-            let Frame { base, tuples } = self.decode(&payload, segment)?;
+            let Frame { base, tuples, .. } = self.decode(&payload, segment)?;
             let offsets = (base.0..).map(Offset);
             let wanted =
                 offsets.zip(tuples).filter(|(at, _)| (range.start..range.end).contains(at));
@@ -227,13 +259,8 @@ impl<E: Env> Part<E> {
     /// Deletes the segments that lie wholly below `end`, but never the last; gives the first offset
     /// that is kept. What must be remembered of them is durable before. The deletions need not
     /// be: what comes back is below the checkpoint's first offset, and deleted at boot.
-    pub(super) async fn trim(
-        &mut self,
-        files: &Store<E>,
-        end: Offset,
-        defects: Defects,
-    ) -> Result<Offset, Refusal> {
-        let early = defects.has(Defect::TrimBeforeCheckpoint);
+    pub(super) async fn trim(&mut self, files: &Store<E>, end: Offset) -> Result<Offset, Refusal> {
+        let early = self.defects.has(Defect::TrimBeforeCheckpoint);
         let begun = self.segments.partition_point(|segment| segment.base <= end);
         let gone = begun.saturating_sub(1);
         let first = self.segments[gone].base;

@@ -11,8 +11,11 @@
 //! segments before it are whole whatever happens: if one is not, what was acknowledged is damaged,
 //! and the log is refused.
 //!
-//! (A last segment that is lost as a whole, with acknowledged frames, looks like one that was not
-//! begun, as the rot of a last frame looks like a torn one; see [`crate::log`].)
+//! A last segment that is lost as a whole, with acknowledged frames, looks like one that was not
+//! begun, as the rot of a last frame looks like a torn one. So each frame also says where *all*
+//! partitions' durable ends were when it was written: a partition that ends below what a frame of
+//! any says has lost what was acknowledged, and the log is refused ([`whole`]). Only of what was
+//! acknowledged after the last frame of all there is no such evidence.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -22,7 +25,7 @@ use crate::{
     codec::CodecError,
     log::{self, Place, Sound},
     log_paths,
-    tuple::{Offset, Tuple},
+    tuple::{Offset, Partition, Tuple},
 };
 
 /// The payload of a frame.
@@ -30,6 +33,8 @@ use crate::{
 pub(super) struct Frame {
     pub(super) base: Offset,
     pub(super) tuples: Vec<Tuple>,
+    /// The durable end of each partition when this was written.
+    pub(super) ends: Vec<Offset>,
 }
 
 /// The segments of a partition, by their names.
@@ -57,6 +62,8 @@ pub(super) struct Segment {
 pub(super) struct Scan {
     /// Ascending: at least one.
     pub(super) segments: Vec<Segment>,
+    /// Up to where each partition was durable, as the frames say; of all, if there is a frame.
+    pub(super) ends: Vec<Offset>,
     /// Producer and seq of each tuple, in the order of offsets.
     pub(super) tuples: Vec<(u16, u64)>,
     /// Whether the last segment has a torn tail, which is to be cut off.
@@ -92,15 +99,20 @@ pub(super) fn sort(directory: &str, names: &[String], first: Offset) -> Result<N
 ///
 /// # Panics
 /// If there are no segments.
-pub(super) fn scan(directory: &str, segments: &[(Offset, Bytes)]) -> Result<Scan, Refusal> {
-    let mut found = Scan { segments: Vec::new(), tuples: Vec::new(), torn: false };
+pub(super) fn scan(
+    directory: &str,
+    segments: &[(Offset, Bytes)],
+    sector: usize,
+) -> Result<Scan, Refusal> {
+    let mut found =
+        Scan { segments: Vec::new(), ends: Vec::new(), tuples: Vec::new(), torn: false };
     let mut next = segments.first().expect("a partition has a segment").0;
     for (number, (base, bytes)) in segments.iter().enumerate() {
         if *base != next {
             return Err(missing(directory, next));
         }
         let path = format!("{directory}/{}", log_paths::segment_name(*base));
-        let log = log::scan(&path, bytes)?;
+        let log = log::scan(&path, bytes, sector)?;
         let sound = log.sound();
         let torn = sound.end < bytes.len() as u64;
         if torn && number + 1 < segments.len() {
@@ -108,7 +120,7 @@ pub(super) fn scan(directory: &str, segments: &[(Offset, Bytes)]) -> Result<Scan
         }
         let mut frames = Vec::with_capacity(log.frames.len());
         for (place, payload) in log.frames {
-            let Frame { base, tuples } = decode(&payload, &path)?;
+            let Frame { base, tuples, ends } = decode(&payload, &path)?;
             if base != next {
                 return Err(Refusal::new(format!(
                     "{path}: a frame begins at offset {base} where {next} is next; restore the \
@@ -116,6 +128,7 @@ pub(super) fn scan(directory: &str, segments: &[(Offset, Bytes)]) -> Result<Scan
                 )));
             }
             frames.push((base, place));
+            highest(&mut found.ends, &ends);
             next = Offset(next.0 + tuples.len() as u64);
             found.tuples.extend(tuples.iter().map(|tuple| (tuple.producer, tuple.seq)));
         }
@@ -123,6 +136,31 @@ pub(super) fn scan(directory: &str, segments: &[(Offset, Bytes)]) -> Result<Scan
         found.torn = torn;
     }
     Ok(found)
+}
+
+/// Raises ends to others.
+pub(super) fn highest(ends: &mut Vec<Offset>, others: &[Offset]) {
+    ends.resize(ends.len().max(others.len()), Offset(0));
+    for (end, other) in ends.iter_mut().zip(others) {
+        *end = (*end).max(*other);
+    }
+}
+
+/// Checks that no partition ends below where the frames of all say that it was durable.
+///
+/// # Errors
+/// One does: which, and where.
+pub(super) fn whole(said: &[Offset], found: &[Offset]) -> Result<(), Refusal> {
+    for (partition, (said, found)) in (0..).map(Partition).zip(said.iter().zip(found)) {
+        if found < said {
+            return Err(Refusal::new(format!(
+                "{}: ends at offset {found}, and a later frame of the log says that all below \
+                 {said} was acknowledged; restore the files from a copy, nothing was changed",
+                log_paths::directory(partition)
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Decodes the payload of a frame.
@@ -148,6 +186,8 @@ fn missing(directory: &str, offset: Offset) -> Refusal {
 mod tests {
     use super::*;
 
+    const SECTOR: usize = 512;
+
     /// Segments of so many frames, each of two tuples of producer 1.
     fn segments(counts: &[u64]) -> Vec<(Offset, Bytes)> {
         let mut next = 0;
@@ -163,12 +203,15 @@ mod tests {
                     key: "key".into(),
                     value: vec![7; 40].into(),
                 };
-                let frame =
-                    Frame { base: Offset(next), tuples: vec![tuple(next), tuple(next + 1)] };
+                let frame = Frame {
+                    base: Offset(next),
+                    tuples: vec![tuple(next), tuple(next + 1)],
+                    ends: vec![Offset(next), Offset(90 - next)],
+                };
                 next += 2;
                 let payload = postcard::to_stdvec(&frame).expect("plain data").into();
                 let id = log::id(&format!("log/{}", log_paths::segment_name(base)));
-                bytes.extend_from_slice(&log::frame(id, sequence, payload));
+                bytes.extend_from_slice(&log::frame(id, sequence, payload, SECTOR));
             }
             segments.push((base, bytes.into()));
         }
@@ -176,7 +219,9 @@ mod tests {
     }
 
     fn tuples(segments: &[(Offset, Bytes)]) -> Result<usize, String> {
-        scan("log", segments).map(|scan| scan.tuples.len()).map_err(|refusal| refusal.reason)
+        scan("log", segments, SECTOR)
+            .map(|scan| scan.tuples.len())
+            .map_err(|refusal| refusal.reason)
     }
 
     fn names(names: &[&str]) -> Vec<String> {
@@ -189,7 +234,7 @@ mod tests {
 
     #[test]
     fn all_tuples_of_whole_segments_are_found_in_order() {
-        let found = scan("log", &segments(&[3, 2, 4])).expect("whole");
+        let found = scan("log", &segments(&[3, 2, 4]), SECTOR).expect("whole");
         assert_eq!(found.tuples, (0..18).map(|seq| (1, seq)).collect::<Vec<_>>());
         let bases: Vec<_> = found.segments.iter().map(|segment| segment.base.0).collect();
         assert_eq!((bases, found.torn), (vec![0, 6, 10], false));
@@ -198,12 +243,22 @@ mod tests {
     }
 
     #[test]
+    fn an_end_below_what_any_frame_says_is_refused() {
+        let found = scan("log", &segments(&[3, 2]), SECTOR).expect("whole");
+        assert_eq!(found.ends, [8, 90].map(Offset));
+        assert_eq!(whole(&found.ends, &[10, 90].map(Offset)), Ok(()));
+        assert_eq!(whole(&[], &[Offset(0)]), Ok(()), "a log without frames");
+        let refusal = whole(&found.ends, &[10, 89].map(Offset)).expect_err("a lost end").reason;
+        assert!(refusal.starts_with("/log/00001: ends at offset 89, and "), "{refusal}");
+    }
+
+    #[test]
     fn a_last_segment_may_be_empty_or_torn_at_any_byte() {
         let mut found = segments(&[2, 3]);
         let whole = found[1].1.clone();
         for len in 0..whole.len() {
             found[1].1 = whole.slice(..len);
-            let scan = scan("log", &found).expect("a torn tail");
+            let scan = scan("log", &found, SECTOR).expect("a torn tail");
             let frames = len * 3 / whole.len();
             assert_eq!(scan.tuples.len(), 4 + 2 * frames, "cut at {len}");
             assert_eq!(scan.torn, !len.is_multiple_of(whole.len() / 3), "cut at {len}");

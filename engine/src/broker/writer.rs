@@ -93,7 +93,8 @@ impl<E: Env> State<E> {
             {
                 let part = &mut *self.parts[place].lock().await;
                 let tuples = std::mem::take(tuples);
-                match part.append(&self.files, tuples, self.config.segment_bytes).await {
+                let ends = self.ends.borrow().clone();
+                match part.append(&self.files, tuples, ends, self.config.segment_bytes).await {
                     Err(Refusal { remedy: Remedy::Space, .. }) => no_space(place, &mut answers),
                     done => done?,
                 }

@@ -16,6 +16,9 @@
 //! Damage is a bit that turns over, a sector that cannot be read, a read or a write at a wrong
 //! place, and a write that is lost.
 //!
+//! Outside of it, and drawn only where the oracle must object: damage to what the broker or a sink
+//! keeps, of which there is no other copy yet. They must refuse then, and show nothing wrong.
+//!
 //! Never: a disk of the broker or of a sink lost or damaged, for there is no other copy of it yet;
 //! a disk of a driver or an executor, on which nothing is kept; the clock of a producer, which is
 //! the run's own: by it tuples fall due; any other fault of a disk; a reader struck, for readers are
@@ -35,6 +38,10 @@ use crate::{
 
 /// The directories of a store in which what is kept may be damaged.
 pub const HARMED: [&str; 2] = ["/blobs", "/registers"];
+/// Where the broker has a directory for each partition of its log.
+pub(super) const LOG: &str = "/log";
+/// Where a sink keeps its epochs.
+pub(super) const TABLE: &str = "/table";
 /// The furthest that a wall clock may be set at once.
 pub const CLOCK_STEP_NS_MAX: u64 = 3_600_000_000_000;
 
@@ -226,7 +233,7 @@ mod tests {
         ];
         assert_eq!(judge(3, &trouble), Ok(()));
         let astray = fault("store-0", DiskFault::MisdirectedWrite);
-        assert!(judge(3, &[astray.clone()]).is_ok());
+        assert!(judge(3, std::slice::from_ref(&astray)).is_ok());
         assert!(judge(3, &[astray, fault("store-1", DiskFault::LatentError)]).is_err());
     }
 

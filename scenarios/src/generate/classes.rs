@@ -28,12 +28,17 @@ pub(super) enum Class {
     ClockStep,
     StoreDiskLoss,
     StoreMedia,
+    SoleCopyMedia,
     DiskError,
     DiskFull,
     SlowDisk,
 }
 
-/// What may go wrong with what a store keeps.
+/// After damage to an only copy the node loses power so much later: the broker has written another
+/// round by then, so that there is evidence, and has not trimmed what was damaged.
+const SOLE_COPY_NS: (u64, u64) = (600_000_000, 900_000_000);
+
+/// What may go wrong with what is kept.
 const MEDIA: [DiskFault; 5] = [
     DiskFault::BitRot,
     DiskFault::LatentError,
@@ -54,7 +59,7 @@ const ERRORS: [DiskFault; 7] = [
 ];
 
 /// Each class with its weight.
-pub(super) fn weights(classes: &Classes) -> [(u32, Class); 14] {
+pub(super) fn weights(classes: &Classes) -> [(u32, Class); 15] {
     [
         (classes.data_centre_power_loss, Class::DataCentrePowerLoss),
         (classes.node_power_loss, Class::NodePowerLoss),
@@ -67,6 +72,7 @@ pub(super) fn weights(classes: &Classes) -> [(u32, Class); 14] {
         (classes.clock_step, Class::ClockStep),
         (classes.store_disk_loss, Class::StoreDiskLoss),
         (classes.store_media, Class::StoreMedia),
+        (classes.sole_copy_media, Class::SoleCopyMedia),
         (classes.disk_error, Class::DiskError),
         (classes.disk_full, Class::DiskFull),
         (classes.slow_disk, Class::SlowDisk),
@@ -90,7 +96,8 @@ impl Class {
             | Self::Partition
             | Self::OneWayPartition
             | Self::StoreDiskLoss
-            | Self::StoreMedia => false,
+            | Self::StoreMedia
+            | Self::SoleCopyMedia => false,
         }
     }
 }
@@ -156,9 +163,7 @@ impl Generator<'_> {
             None => (None, None, killed_ns + self.random.below(TIME_BETWEEN_NS_MAX)),
             Some(effect) => {
                 let kill_on = self.disk(victim, effect);
-                let mut loss_on = kill_on.clone();
-                loss_on.nth += 1 + self.random.below(between_max);
-                loss_on.edge = self.edge();
+                let loss_on = self.later(&kill_on, between_max);
                 (Some(kill_on), Some(loss_on), 0)
             }
         };
@@ -298,17 +303,64 @@ impl Generator<'_> {
         }
     }
 
-    /// An error of a disk on which something is kept.
-    pub(super) fn disk_error(&mut self) -> Blow {
+    /// Damage to what the broker or a sink keeps, the power loss that lets it be read, and how much
+    /// later that is.
+    pub(super) fn sole_copy_media(&mut self) -> (Blow, Blow, u64) {
+        let role = self.pick(&[Role::Broker, Role::Sink]);
+        let victim = self.node(role);
+        let Victim::Node(role, index) = victim else { unreachable!("a node of a role") };
+        let directory = if role == Role::Broker {
+            format!("{}/{:05}", atlas::LOG, self.index(self.cluster.partitions))
+        } else {
+            atlas::TABLE.to_owned()
+        };
+        let what = self.pick(&MEDIA);
+        let damage = Blow {
+            what: Action::DiskFault { node: role.node(index), directory, what },
+            on: None,
+            victim: Some(victim),
+            lasts_ns: 0,
+        };
+        let later_ns = self.duration_ns(SOLE_COPY_NS);
+        (damage, self.crash(Class::NodePowerLoss, victim, None), later_ns)
+    }
+
+    /// An error of a disk on which something is kept: alone; or with a power loss soon after, which
+    /// shows what was made of it; now and then with a kill before, so that a boot meets it.
+    pub(super) fn disk_error(&mut self) -> Vec<Blow> {
         let victim = self.mostly(&Role::DURABLE, (1, 1));
         let Victim::Node(role, index) = victim else { unreachable!("a node of a role") };
         let what = self.pick(&ERRORS);
-        Blow {
+        let error = |on| Blow {
             what: Action::DiskFault { node: role.node(index), directory: "/".to_owned(), what },
-            on: self.point(victim),
+            on,
             victim: Some(victim),
             lasts_ns: 0,
+        };
+        if self.random.chance(1, 2) {
+            return vec![error(self.point(victim))];
         }
+        // All wait for the same effects, so that they come in this order.
+        let (effect, between_max) = self.weighted(&[
+            (2, (EffectFilter::Disk, DISK_BETWEEN_MAX)),
+            (2, (EffectFilter::Write, WRITES_BETWEEN_MAX)),
+        ]);
+        let mut point = self.disk(victim, effect);
+        let mut blows = Vec::new();
+        if self.random.chance(1, 3) {
+            blows.push(self.crash(Class::NodeKill, victim, Some(point.clone())));
+            point = self.later(&point, between_max);
+        }
+        blows.push(error(Some(point.clone())));
+        let point = self.later(&point, between_max);
+        blows.push(self.crash(Class::NodePowerLoss, victim, Some(point)));
+        blows
+    }
+
+    /// Beside an effect of the same sort, at the most so many later.
+    fn later(&mut self, point: &Point, between_max: u64) -> Point {
+        let nth = point.nth + 1 + self.random.below(between_max);
+        Point { nth, edge: self.edge(), ..point.clone() }
     }
 
     pub(super) fn disk_full(&mut self) -> Blow {

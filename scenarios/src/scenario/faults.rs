@@ -15,7 +15,7 @@ pub enum Faults {
     /// Exactly this.
     Plan(Plan),
     /// A plan drawn from the seed, within what the engine promises to survive.
-    Generate(Generate),
+    Generate(Box<Generate>),
 }
 
 /// Out of what a plan is drawn.
@@ -83,6 +83,9 @@ pub struct Classes {
     /// What that same store keeps is damaged: a bit turns over, a sector cannot be read, or a read
     /// or a write goes to a wrong place or nowhere.
     pub store_media: u32,
+    /// What the broker or a sink keeps is damaged in such a way, and soon after it loses power.
+    /// There is no other copy: only where something must be caught.
+    pub sole_copy_media: u32,
     /// A sync or a write fails, in one of the ways in which they do.
     pub disk_error: u32,
     /// A disk is full for a time.
@@ -93,7 +96,7 @@ pub struct Classes {
 
 impl Default for Faults {
     fn default() -> Self {
-        Self::Generate(Generate::default())
+        Self::Generate(Box::default())
     }
 }
 

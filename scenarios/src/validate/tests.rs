@@ -48,6 +48,11 @@ fn says_what_where_and_what_would_be_right() {
         "x.json: faults.generate: classes: every weight is 0; give one class a weight",
     );
     check(
+        r#", "faults": {"generate": {"classes": {"sole_copy_media": 1}}}"#,
+        "x.json: faults.generate.classes.sole_copy_media: damages what there is no other copy of, \
+             and nothing survives that; leave it out, or name in `expect` what must be caught",
+    );
+    check(
         r#", "defects": ["ack-befor-sync"]"#,
         "x.json: defects: unknown defect \"ack-befor-sync\"; did you mean \"ack-before-sync\"?",
     );

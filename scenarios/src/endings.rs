@@ -1,0 +1,156 @@
+//! Programs that ended by themselves, and whether the plan explains it.
+//!
+//! A program may fail, to be started again, where a call of its disk failed: once for each such
+//! fault. On a full disk it may fail as long as that lasts, and once more for what it met then. So
+//! one that fails again and again over damage that it should make good is noticed, though the
+//! others do its work. Nothing explains a refusal or a panic.
+
+use std::collections::BTreeMap;
+
+use unplug_sim::{
+    End, Ended, Fired, World,
+    fault::{Action, DiskFault, Plan, Target},
+};
+
+use crate::outcome::{Verdict, VerdictKind};
+
+/// The ends that the plan does not explain.
+pub(crate) fn unexplained(world: &World, plan: &Plan) -> Vec<Verdict> {
+    let ended = world.ended();
+    if ended.is_empty() {
+        return Vec::new();
+    }
+    let named = ended.iter().map(|ended| (world.name(ended.node), ended));
+    among(named, plan, &world.fired())
+}
+
+fn among<'a>(
+    ended: impl Iterator<Item = (String, &'a Ended)>,
+    plan: &Plan,
+    fired: &[Fired],
+) -> Vec<Verdict> {
+    let mut failures: BTreeMap<String, usize> = BTreeMap::new();
+    let mut verdicts = Vec::new();
+    for (node, Ended { at_ns, message, end, .. }) in ended {
+        let kind = match end {
+            End::Panic => VerdictKind::Panicked,
+            End::Failure => {
+                let failures = failures.entry(node.clone()).or_default();
+                if !is_full(&node, *at_ns, plan, fired) {
+                    *failures += 1;
+                }
+                if *failures <= allowed(&node, plan) {
+                    continue;
+                }
+                VerdictKind::RefusedWrongly
+            }
+            End::Refusal => VerdictKind::RefusedWrongly,
+        };
+        verdicts.push(Verdict { kind, message: format!("{node} at {at_ns} ns: {message}") });
+    }
+    verdicts
+}
+
+/// Whether the disk of a node is full at a time.
+fn is_full(node: &str, at_ns: u64, plan: &Plan, fired: &[Fired]) -> bool {
+    let full = fired.iter().filter(|fired| fills(&plan.faults[fired.fault].what, node));
+    full.into_iter().any(|fired| (fired.at_ns..=fired.back_ns).contains(&at_ns))
+}
+
+/// How often a node may fail while its disk is not full.
+fn allowed(node: &str, plan: &Plan) -> usize {
+    let explains = |what: &Action| match what {
+        Action::DiskFault { node: of, what, .. } => {
+            of == node && matches!(what, DiskFault::WriteError | DiskFault::Sync(_))
+        }
+        Action::DiskFull { .. } => fills(what, node),
+        Action::PowerLoss { .. }
+        | Action::Kill { .. }
+        | Action::Pause { .. }
+        | Action::Throttle { .. }
+        | Action::Partition { .. }
+        | Action::ClockStep { .. }
+        | Action::DiskLoss { .. }
+        | Action::SlowDisk { .. }
+        | Action::DiskStall { .. } => false,
+    };
+    plan.faults.iter().filter(|fault| explains(&fault.what)).count()
+}
+
+fn fills(what: &Action, node: &str) -> bool {
+    match what {
+        Action::DiskFull { target: Target::DataCentre, .. } => true,
+        Action::DiskFull { target: Target::Node(of), .. } => of == node,
+        Action::PowerLoss { .. }
+        | Action::Kill { .. }
+        | Action::Pause { .. }
+        | Action::Throttle { .. }
+        | Action::Partition { .. }
+        | Action::ClockStep { .. }
+        | Action::DiskLoss { .. }
+        | Action::DiskFault { .. }
+        | Action::SlowDisk { .. }
+        | Action::DiskStall { .. } => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::slice;
+
+    use unplug_sim::{
+        env::NodeId,
+        fault::{Fault, SyncFault, Trigger},
+    };
+
+    use super::*;
+
+    fn plan(actions: &[Action]) -> Plan {
+        let when = || Trigger { from_ns: 1, on: None };
+        let faults = actions.iter().map(|what| Fault { when: when(), what: what.clone() });
+        Plan { faults: faults.collect() }
+    }
+
+    fn harm(what: DiskFault) -> Action {
+        Action::DiskFault { node: "store-0".to_owned(), directory: "/".to_owned(), what }
+    }
+
+    /// How many of the ends of `store-0` at these times are not explained; the first fault lasts
+    /// from 10 ns to 20 ns.
+    fn count(end: End, times: &[u64], actions: &[Action]) -> usize {
+        let ended: Vec<_> = times
+            .iter()
+            .map(|&at_ns| Ended { node: NodeId(1), at_ns, message: String::new(), end })
+            .collect();
+        let fired = [Fired { fault: 0, kind: "fault", at_ns: 10, back_ns: 20 }];
+        let named = ended.iter().map(|ended| ("store-0".to_owned(), ended));
+        among(named, &plan(actions), &fired).len()
+    }
+
+    #[test]
+    fn a_program_fails_once_for_each_call_that_failed() {
+        let sync = harm(DiskFault::Sync(SyncFault::KeepDirty));
+        assert_eq!(count(End::Failure, &[12], slice::from_ref(&sync)), 0);
+        assert_eq!(count(End::Failure, &[12, 30, 40], slice::from_ref(&sync)), 2);
+        assert_eq!(count(End::Failure, &[12, 30], &[sync, harm(DiskFault::WriteError)]), 0);
+        assert_eq!(count(End::Failure, &[12], &[harm(DiskFault::LatentError)]), 1);
+    }
+
+    #[test]
+    fn a_program_fails_on_a_full_disk_as_long_as_it_is_full_and_once_more() {
+        let full = |target| Action::DiskFull { target, for_ns: 10 };
+        for target in [Target::DataCentre, Target::Node("store-0".to_owned())] {
+            assert_eq!(count(End::Failure, &[10, 11, 12, 20, 21], &[full(target.clone())]), 0);
+            assert_eq!(count(End::Failure, &[10, 21, 22], &[full(target)]), 1);
+        }
+        let other = full(Target::Node("store-1".to_owned()));
+        assert_eq!(count(End::Failure, &[12], &[other]), 1);
+    }
+
+    #[test]
+    fn nothing_explains_a_refusal_or_a_panic() {
+        for end in [End::Refusal, End::Panic] {
+            assert_eq!(count(end, &[12], &[harm(DiskFault::WriteError)]), 1);
+        }
+    }
+}
