@@ -294,10 +294,20 @@ fn partitions_have_many_shapes_and_each_side_is_cut_off_from_the_other() {
 fn a_swarm_leaves_classes_out_and_never_all() {
     let kinds = |swarm: bool, seed| -> BTreeSet<_> {
         let scenario = all_classes(&format!(r#", "swarm": {swarm}, "count": [300, 300]"#));
-        plan(&scenario, seed).faults.iter().map(|fault| fault.what.kind()).collect()
+        let faults = plan(&scenario, seed).faults;
+        // Of a class with several kinds, one stands for all.
+        let kind = |fault: &Fault| match fault.what.kind() {
+            "latent_error" | "misdirected_read" | "misdirected_write" | "phantom_write" => {
+                "bit_rot"
+            }
+            "write_error" => "sync_error",
+            "disk_stall" => "slow_disk",
+            kind => kind,
+        };
+        faults.iter().map(kind).collect()
     };
     let sizes = |swarm| -> Vec<_> { (0..60).map(|seed| kinds(swarm, seed).len()).collect() };
-    assert!(sizes(false).iter().all(|&size| size == 9));
+    assert_eq!(sizes(false), [12; 60]);
     let swarmed = sizes(true);
     assert!(swarmed.iter().all(|&size| size > 0) && swarmed.iter().any(|&size| size < 4));
     let apart: BTreeSet<_> = (0..60).map(|seed| kinds(true, seed)).collect();
