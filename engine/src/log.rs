@@ -2,7 +2,7 @@
 //! not durable.
 //!
 //! `len` (u32, little endian), then a [`crate::codec`] frame of (log, sequence, payload), then
-//! zeros up to the next multiple of [`SECTOR_BYTES`]. One frame is written and synced at a time, so
+//! zeros up to the next multiple of 512 bytes. One frame is written and synced at a time, so
 //! after a power cut only the last one can be torn, in whatever way: any of its sectors may be
 //! missing or trash, its length too. Nobody was ever told of it, and it is cut off. (Rot of a last
 //! frame that *was* acknowledged looks just the same: whoever keeps the log must have evidence of
