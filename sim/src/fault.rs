@@ -277,12 +277,6 @@ impl Action {
         }
     }
 
-    /// Whether operations on a disk may fail by it, so that a program may have to start again.
-    #[must_use]
-    pub const fn fails_disk(&self) -> bool {
-        matches!(self, Self::DiskFault { .. } | Self::DiskFull { .. })
-    }
-
     /// The kind's name, for tables and counts: as it stands in JSON, but `one_way_partition` for
     /// those, and for the faults of a disk [`DiskFault::name`].
     #[must_use]
