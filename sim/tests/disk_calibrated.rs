@@ -100,6 +100,24 @@ fn a_cut_that_is_kept_may_not_have_zeroed_what_a_growth_uncovers() {
 }
 
 #[test]
+fn what_a_second_cut_leaves_behind_the_end_is_not_what_the_first_one_left() {
+    let before = |disk: &mut Disk| {
+        cut(disk, "a/x", 511);
+        cut(disk, "a/x", 0);
+        write(disk, "a/x", 0, b'n', 1);
+        rename(disk, "b/y", "b/z");
+        disk.sync_dir("b").expect("no faults");
+        cut(disk, "a/x", 4096);
+    };
+    let mut disk = formatted(Profile::ext4_writeback());
+    before(&mut disk);
+    let firsts = disk.outcomes().filter_map(|outcome| outcome.tree()["/a/x"].1.first().copied());
+    // The new byte, none, and stale ones; and no other beside the old ones at its place.
+    assert_eq!(firsts.collect::<std::collections::BTreeSet<_>>(), [0, b'n', b'x'].into());
+    may_leave(Profile::ext4_writeback(), before, &[("/a/x", Some((0, 1)))]);
+}
+
+#[test]
 fn btrfs_ends_an_old_name_only_of_the_file_that_it_synced() {
     let before = |disk: &mut Disk| {
         write(disk, "b/t", 0, b'n', 9);

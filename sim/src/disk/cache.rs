@@ -3,7 +3,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::file::{ChangeKind, FileContent, put};
+use super::file::{ChangeKind, FileContent, put, zero};
 
 impl FileContent {
     /// Whether a write is not durable.
@@ -36,8 +36,8 @@ impl FileContent {
             match &change.kind {
                 ChangeKind::Write { offset, bytes, .. } => put(live, *offset, bytes),
                 ChangeKind::Resize { to, .. } => live.resize(*to, 0),
-                // Programs never see anything else behind the end.
-                ChangeKind::Zero { .. } => {}
+                // Programs never see what was behind the end.
+                ChangeKind::Zero { place } => zero(live, place.clone()),
             }
         }
     }

@@ -162,14 +162,19 @@ impl FileContent {
                         bytes_only.push_back(Change { operation, kind });
                     }
                     ChangeKind::Resize { to, .. } => {
-                        let tail = tail(durable.len(), to).filter(|_| profile.damage.stale);
-                        if let Some(place) = &tail {
-                            self.slack = Bytes::copy_from_slice(&durable[place.clone()]);
+                        let len = durable.len();
+                        durable.extend_from_slice(&std::mem::take(&mut self.slack));
+                        let behind = to..durable.len().min(to.next_multiple_of(PAGE_BYTES));
+                        if profile.damage.stale && to < len {
+                            self.slack = Bytes::copy_from_slice(&durable[behind.clone()]);
                         }
+                        durable.truncate(len.max(to));
                         freed = cut(durable, to).or(freed);
                         bytes_only.retain_mut(|change: &mut Change| change.shorten(to));
-                        let zero = |place| Change { operation, kind: ChangeKind::Zero { place } };
-                        bytes_only.extend(tail.map(zero));
+                        if !self.slack.is_empty() {
+                            let kind = ChangeKind::Zero { place: behind };
+                            bytes_only.push_back(Change { operation, kind });
+                        }
                     }
                     ChangeKind::Zero { .. } => bytes_only.push_back(Change { operation, kind }),
                 }
