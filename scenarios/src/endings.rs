@@ -53,44 +53,26 @@ fn among<'a>(
 
 /// Whether the disk of a node is full at a time.
 fn is_full(node: &str, at_ns: u64, plan: &Plan, fired: &[Fired]) -> bool {
-    let full = fired.iter().filter(|fired| fills(&plan.faults[fired.fault].what, node));
-    full.into_iter().any(|fired| (fired.at_ns..=fired.back_ns).contains(&at_ns))
+    let mut full = fired.iter().filter(|fired| fills(&plan.faults[fired.fault].what, node));
+    full.any(|fired| (fired.at_ns..=fired.back_ns).contains(&at_ns))
 }
 
 /// How often a node may fail while its disk is not full.
 fn allowed(node: &str, plan: &Plan) -> usize {
-    let explains = |what: &Action| match what {
-        Action::DiskFault { node: of, what, .. } => {
-            of == node && matches!(what, DiskFault::WriteError | DiskFault::Sync(_))
-        }
-        Action::DiskFull { .. } => fills(what, node),
-        Action::PowerLoss { .. }
-        | Action::Kill { .. }
-        | Action::Pause { .. }
-        | Action::Throttle { .. }
-        | Action::Partition { .. }
-        | Action::ClockStep { .. }
-        | Action::DiskLoss { .. }
-        | Action::SlowDisk { .. }
-        | Action::DiskStall { .. } => false,
-    };
-    plan.faults.iter().filter(|fault| explains(&fault.what)).count()
+    plan.faults.iter().filter(|it| fills(&it.what, node) || fails(&it.what, node)).count()
+}
+
+/// Whether a fault lets a call of a node's disk fail.
+fn fails(what: &Action, node: &str) -> bool {
+    let Action::DiskFault { node: of, what, .. } = what else { return false };
+    of == node && matches!(what, DiskFault::WriteError | DiskFault::Sync(_))
 }
 
 fn fills(what: &Action, node: &str) -> bool {
-    match what {
-        Action::DiskFull { target: Target::DataCentre, .. } => true,
-        Action::DiskFull { target: Target::Node(of), .. } => of == node,
-        Action::PowerLoss { .. }
-        | Action::Kill { .. }
-        | Action::Pause { .. }
-        | Action::Throttle { .. }
-        | Action::Partition { .. }
-        | Action::ClockStep { .. }
-        | Action::DiskLoss { .. }
-        | Action::DiskFault { .. }
-        | Action::SlowDisk { .. }
-        | Action::DiskStall { .. } => false,
+    let Action::DiskFull { target, .. } = what else { return false };
+    match target {
+        Target::DataCentre => true,
+        Target::Node(of) => of == node,
     }
 }
 

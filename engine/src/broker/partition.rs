@@ -142,8 +142,9 @@ impl<E: Env> Part<E> {
     }
 
     /// Appends the tuples that were taken in last, as one frame, which is not durable before
-    /// [`Part::sync`] returned; `ends` are all partitions' durable ones. Begins a new segment before, if the last one has `segment_bytes`.
-    /// Where there is no room, it is as if they had not been taken in.
+    /// [`Part::sync`] returned; `ends` are all partitions' durable ones. Begins a new segment
+    /// before, if the last one has `segment_bytes`. Where there is no room, it is as if they had
+    /// not been taken in.
     pub(super) async fn append(
         &mut self,
         files: &Store<E>,
