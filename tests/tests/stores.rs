@@ -15,7 +15,8 @@ use unplug_sim::{
     SimEnv, Site, World, WorldConfig,
     disk::Disk,
     env::{Env, NodeId, OpenMode, Refusal},
-    fault::{Action, Edge, EffectFilter, Fault, Plan, Point, Target, Trigger},
+    fault::{Action, DiskFault, Edge, EffectFilter, Fault, Plan, Point, Target, Trigger},
+    random::Stream,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -325,28 +326,46 @@ fn a_damaged_or_missing_copy_of_a_blob_is_repaired() {
 }
 
 #[test]
-fn a_store_with_a_damaged_register_rebuilds_itself() {
+fn a_store_with_a_damaged_misplaced_or_unreadable_register_rebuilds_itself() {
     const FILE: &str = "/registers/commits.000000000001";
-    let config = config(&[]);
-    let mut world = stores(1, &config, false);
-    client(&mut world, "writer", &config, |_, stores| async move {
-        stores.decide(LEADER, "commits/000000000001", "value".into()).await.expect("decided");
-    });
-    finish(&mut world, 1);
-    let now_ns = world.now_ns();
-    let what = power_loss(Target::Node("store-0".to_owned()));
-    let when = Trigger { from_ns: now_ns + SECOND, on: None };
-    world.load(&Plan { faults: vec![Fault { when, what }] }).expect("a known node");
-    world.run_until(now_ns + SECOND + SECOND / 100);
-    world.disk(STORES[0], |disk| {
+    const OTHER: &str = "/registers/commits.000000000002";
+    let flip = |disk: &mut Disk| {
         let mut bytes = read_file(disk, FILE);
         bytes[20] ^= 1;
         disk.put_durable(FILE, &bytes).expect("writable");
-    });
-    world.run_until(now_ns + 4 * SECOND);
-    assert_eq!((marks(&world, "store.rebuilt"), world.ended()), (1, vec![]));
-    let bytes = world.disk(STORES[0], |disk| read_file(disk, FILE));
-    assert!(bytes.windows(5).any(|some| some == b"value"), "the value is back");
+    };
+    // Sound, but of another register: what a stray write or read leaves.
+    let misplace = |disk: &mut Disk| {
+        let bytes = read_file(disk, OTHER);
+        disk.put_durable(FILE, &bytes).expect("writable");
+    };
+    let spoil = |disk: &mut Disk| {
+        let mut stream = Stream::new(1, "spoil", 0, 0);
+        disk.harm("/registers", DiskFault::LatentError, &mut stream).expect("there are files");
+    };
+    let damages: [&dyn Fn(&mut Disk); 3] = [&flip, &misplace, &spoil];
+    for damage in damages {
+        let config = config(&[]);
+        let mut world = stores(1, &config, false);
+        client(&mut world, "writer", &config, |_, stores| async move {
+            for (name, value) in
+                [("commits/000000000001", "value"), ("commits/000000000002", "more")]
+            {
+                stores.decide(LEADER, name, value.into()).await.expect("decided");
+            }
+        });
+        finish(&mut world, 1);
+        let now_ns = world.now_ns();
+        let what = power_loss(Target::Node("store-0".to_owned()));
+        let when = Trigger { from_ns: now_ns + SECOND, on: None };
+        world.load(&Plan { faults: vec![Fault { when, what }] }).expect("a known node");
+        world.run_until(now_ns + SECOND + SECOND / 100);
+        world.disk(STORES[0], damage);
+        world.run_until(now_ns + 4 * SECOND);
+        assert_eq!((marks(&world, "store.rebuilt"), world.ended()), (1, vec![]));
+        let bytes = world.disk(STORES[0], |disk| read_file(disk, FILE));
+        assert!(bytes.windows(5).any(|some| some == b"value"), "the value is back");
+    }
 }
 
 #[test]
