@@ -7,7 +7,8 @@
 //! kept to the durable image, and makes that the live one.
 //!
 //! - Handles refer to inodes, never to paths.
-//! - Names and content are durable apart from each other: a file's sync says nothing of its name.
+//! - Names and content are durable apart from each other: a file's sync says nothing of its name,
+//!   unless the [`Profile`] is more generous than it must be.
 //! - What no name leads to after a crash is gone, with all that is in it.
 //! - A sync that ended precedes everything that came after it began.
 //!

@@ -6,6 +6,7 @@
 //! returned covers ([`Profile::sync`]).
 
 /// What a power cut may do to operations that no sync covered, and which a sync covers.
+///
 /// With `noauto_da_alloc`, ext4 is `ext4-ordered` without [`Profile::replace_flushes`] and
 /// [`Profile::rewrite_flushes`].
 ///
