@@ -233,7 +233,7 @@ fn push(faults: &mut Vec<Fault>, from_ns: u64, blow: Blow) -> Before {
         | Action::SlowDisk { .. }
         | Action::DiskStall { .. } => None,
     };
-    faults.push(Fault { when: Trigger { from_ns, on }, what });
+    faults.push(Fault { when: Trigger { from_ns, on }, what, until: None });
     Before { over_ns, leader_ns: leader_ns.filter(|_| victim.is_some_and(Victim::leads)) }
 }
 

@@ -116,7 +116,7 @@ pub fn fault_of<S: Strategy<Value = Action>>(
             Some(point) if own => at_node(what, &point.node),
             Some(_) | None => what,
         };
-        Fault { when, what }
+        Fault { when, what, until: None }
     })
 }
 
@@ -148,6 +148,7 @@ pub fn effect_point(nodes: &[String]) -> impl Strategy<Value = Point> + use<> {
     (node(nodes), counted, edge()).prop_map(|(node, (effect, nth), edge)| Point {
         node,
         effect,
+        inside: None,
         nth,
         edge,
     })
@@ -162,7 +163,7 @@ pub fn step_point(nodes: &[String]) -> impl Strategy<Value = Point> + use<> {
         let of_role = |name: &&String| name.starts_with(&role.to_string());
         let nodes: Vec<_> = nodes.iter().filter(of_role).cloned().collect();
         (node(&nodes), select(vec![begin, end]), 1..=MARK_NTH_MAX, edge())
-            .prop_map(|(node, effect, nth, edge)| Point { node, effect, nth, edge })
+            .prop_map(|(node, effect, nth, edge)| Point { node, effect, inside: None, nth, edge })
             .boxed()
     });
     Union::new(steps)

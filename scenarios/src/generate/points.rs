@@ -174,7 +174,7 @@ impl Generator<'_> {
             }
         };
         let nth = 1 + self.random.below(nth_max);
-        Point { node: role.node(index), effect, nth, edge: self.edge() }
+        Point { node: role.node(index), effect, inside: None, nth, edge: self.edge() }
     }
 }
 

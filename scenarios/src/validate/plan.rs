@@ -126,7 +126,9 @@ mod tests {
     use super::*;
 
     fn judge(what: Action) -> Result<(), String> {
-        let plan = Plan { faults: vec![Fault { when: Trigger { from_ns: 1, on: None }, what }] };
+        let plan = Plan {
+            faults: vec![Fault { when: Trigger { from_ns: 1, on: None }, what, until: None }],
+        };
         check(&plan, &Cluster::default()).map_err(|error| error.to_string())
     }
 
