@@ -313,15 +313,19 @@ impl Action {
         }
     }
 
-    /// Whether it ends or stops the processes of its nodes.
+    /// Whether it ends the processes of its nodes, or has them stand still.
     #[must_use]
     pub fn stops_processes(&self) -> bool {
+        self.ends_processes() || matches!(self, Self::Pause { .. })
+    }
+
+    /// Whether it ends the processes of its nodes.
+    #[must_use]
+    pub fn ends_processes(&self) -> bool {
         match self {
-            Self::PowerLoss { .. }
-            | Self::Kill { .. }
-            | Self::Pause { .. }
-            | Self::DiskLoss { .. } => true,
-            Self::Throttle { .. }
+            Self::PowerLoss { .. } | Self::Kill { .. } | Self::DiskLoss { .. } => true,
+            Self::Pause { .. }
+            | Self::Throttle { .. }
             | Self::Partition { .. }
             | Self::ClockStep { .. }
             | Self::DiskFault { .. }
