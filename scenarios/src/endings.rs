@@ -89,7 +89,8 @@ mod tests {
 
     fn plan(actions: &[Action]) -> Plan {
         let when = || Trigger { from_ns: 1, on: None };
-        let faults = actions.iter().map(|what| Fault { when: when(), what: what.clone() });
+        let faults =
+            actions.iter().map(|what| Fault { when: when(), what: what.clone(), until: None });
         Plan { faults: faults.collect() }
     }
 

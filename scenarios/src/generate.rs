@@ -3,6 +3,7 @@
 
 pub mod atlas;
 mod classes;
+mod forms;
 mod partitions;
 mod points;
 
@@ -32,9 +33,7 @@ enum Victim {
 pub fn plan(scenario: &Scenario, seed: u64) -> Plan {
     match &scenario.faults {
         Faults::Plan(plan) => plan.clone(),
-        Faults::Generate(faults) => {
-            Generator::new(faults, &scenario.cluster, PlanStream::of_plan(seed, "faults")).plan()
-        }
+        Faults::Generate(faults) => Generator::new(faults, &scenario.cluster, seed).plan(),
     }
 }
 
@@ -61,6 +60,8 @@ struct Generator<'a> {
     faults: &'a Generate,
     cluster: &'a Cluster,
     random: PlanStream,
+    /// From which the form of a fault is drawn.
+    forms: PlanStream,
     /// The classes that this seed draws from.
     classes: Vec<(u32, Class)>,
     /// The one store whose disk may be lost or damaged.
@@ -68,8 +69,10 @@ struct Generator<'a> {
 }
 
 impl<'a> Generator<'a> {
-    fn new(faults: &'a Generate, cluster: &'a Cluster, random: PlanStream) -> Self {
-        let mut new = Self { faults, cluster, random, classes: Vec::new(), harmed: 0 };
+    fn new(faults: &'a Generate, cluster: &'a Cluster, seed: u64) -> Self {
+        let [random, forms] =
+            ["faults", "fault-forms"].map(|label| PlanStream::of_plan(seed, label));
+        let mut new = Self { faults, cluster, random, forms, classes: Vec::new(), harmed: 0 };
         new.harmed = new.index(cluster.stores);
         new.classes = new.swarm(faults);
         new
@@ -112,6 +115,8 @@ impl<'a> Generator<'a> {
                     on.iter_mut().for_each(|point| point.edge = Edge::After);
                     let other = self.crash(class, other, on.clone());
                     push(faults, from_ns, other);
+                    let blow = self.crash(class, victim, on);
+                    return push(faults, from_ns, blow);
                 }
                 self.crash(class, victim, on)
             }
@@ -149,7 +154,12 @@ impl<'a> Generator<'a> {
             Class::DiskFull => self.disk_full(),
             Class::SlowDisk => self.slow_disk(),
         };
-        push(faults, from_ns, blow)
+        let (varies, victim) = (class.may_vary(), blow.victim);
+        let before = push(faults, from_ns, blow);
+        if varies {
+            self.vary(victim, faults);
+        }
+        before
     }
 
     /// When a fault begins to wait: at any time, or as soon as those before are back.
@@ -233,7 +243,7 @@ fn push(faults: &mut Vec<Fault>, from_ns: u64, blow: Blow) -> Before {
         | Action::SlowDisk { .. }
         | Action::DiskStall { .. } => None,
     };
-    faults.push(Fault { when: Trigger { from_ns, on }, what });
+    faults.push(Fault { when: Trigger { from_ns, on }, what, until: None });
     Before { over_ns, leader_ns: leader_ns.filter(|_| victim.is_some_and(Victim::leads)) }
 }
 

@@ -81,6 +81,13 @@ impl Role {
         }
     }
 
+    /// The role of a node, by its name; readers have none.
+    #[must_use]
+    pub fn of(node: &str) -> Option<Self> {
+        let (role, _) = node.split_once('-').unwrap_or((node, ""));
+        Self::ALL.into_iter().find(|one| one.to_string() == role)
+    }
+
     /// The name of the node of this role with this index, from 0.
     #[must_use]
     pub fn node(self, index: u32) -> String {

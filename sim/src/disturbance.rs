@@ -6,6 +6,7 @@ use crate::{
     fired::Fired,
     partition::Cut,
     state::{Event, State},
+    strike::Aim,
 };
 
 /// A throttle that is on at a node's CPU or disk.
@@ -23,7 +24,7 @@ impl State {
         let back_ns = match &what {
             Action::Pause { for_ns, .. } => {
                 let until_ns = self.over_after(fault, *for_ns);
-                self.targets(fault).into_iter().for_each(|id| self.pause(id, until_ns));
+                self.targets(fault).into_iter().for_each(|id| self.pause(id, fault, until_ns));
                 until_ns
             }
             Action::Throttle { factor, for_ns, .. } => {
@@ -62,19 +63,63 @@ impl State {
         self.supply.fired.push(Fired { fault, kind: what.kind(), at_ns, back_ns });
     }
 
-    /// Lets a fault be over after so long. Tells when that is.
+    /// Lets a fault be over after so long, or when what it waits for comes before. Tells when that
+    /// is at the latest.
     fn over_after(&mut self, fault: usize, for_ns: u64) -> u64 {
         let until_ns = self.now_ns.saturating_add(for_ns);
         self.queue.push(until_ns, Event::Over(fault));
+        self.supply.lasting.push(fault);
+        self.wait_for_end(fault);
         until_ns
     }
 
-    /// A fault that lasted is over.
+    /// Lets a fault that strikes wait for what ends it, if it is to.
+    pub(crate) fn wait_for_end(&mut self, fault: usize) {
+        if let Some(point) = self.supply.plan.faults[fault].until.clone() {
+            self.wait(fault, Aim::End, point);
+        }
+    }
+
+    /// It is over, and waits no longer.
+    pub(crate) fn forget_end(&mut self, fault: usize) {
+        if self.supply.plan.faults[fault].until.is_some() {
+            for node in &mut self.nodes {
+                node.armed.retain(|armed| (armed.fault, armed.aim) != (fault, Aim::End));
+            }
+        }
+    }
+
+    /// What ends a fault has come. One that is over already stays so.
+    pub(crate) fn end(&mut self, fault: usize) {
+        match &self.supply.plan.faults[fault].what {
+            Action::PowerLoss { .. } | Action::Kill { .. } | Action::DiskLoss { .. } => {
+                self.release(fault);
+            }
+            Action::Pause { .. }
+            | Action::Throttle { .. }
+            | Action::Partition { .. }
+            | Action::ClockStep { .. }
+            | Action::DiskFault { .. }
+            | Action::DiskFull { .. }
+            | Action::SlowDisk { .. }
+            | Action::DiskStall { .. } => {
+                self.note_end(fault, self.now_ns);
+                self.over(fault);
+            }
+        }
+    }
+
+    /// A fault that lasted is over. One that has ended before its time is not over once more.
     pub(crate) fn over(&mut self, fault: usize) {
         let at_ns = self.now_ns;
+        let Some(place) = self.supply.lasting.iter().position(|lasting| *lasting == fault) else {
+            return;
+        };
+        self.supply.lasting.swap_remove(place);
+        self.forget_end(fault);
         match &self.supply.plan.faults[fault].what {
             Action::Pause { .. } => {
-                self.targets(fault).into_iter().for_each(|id| self.resume_if_over(id));
+                self.targets(fault).into_iter().for_each(|id| self.resume_if_over(id, fault));
             }
             Action::Throttle { .. } => {
                 for id in self.targets(fault) {

@@ -34,11 +34,17 @@
 //!   {"when": {"from_ns": 9000000000},
 //!    "what": {"slow_disk": {"target": {"node": "store-0"}, "factor": 50, "for_ns": 5000000000}}},
 //!   {"when": {"from_ns": 9000000000},
-//!    "what": {"disk_stall": {"target": "data_centre", "for_ns": 700000000}}}
+//!    "what": {"disk_stall": {"target": "data_centre", "for_ns": 700000000}}},
+//!   {"when": {"from_ns": 0, "on": {"node": "driver-0", "effect": "send", "inside": "commit", "nth": 2, "edge": "after"}},
+//!    "what": {"power_loss": {"target": {"node": "driver-0"}, "down_ns": 5000000000}},
+//!    "until": {"node": "driver-1", "effect": {"mark": "generation.end"}, "nth": 1, "edge": "after"}},
+//!   {"when": {"from_ns": 0, "on": {"node": "store-0", "effect": "crash", "nth": 1, "edge": "after"}},
+//!    "what": {"pause": {"target": {"node": "store-1"}, "for_ns": 5000000000}},
+//!    "until": {"node": "store-0", "effect": "boot", "nth": 1, "edge": "after"}}
 //! ]}
 //! # "#).unwrap();
 //! # let kinds: std::collections::BTreeSet<_> = plan.faults.iter().map(|it| it.what.kind()).collect();
-//! # assert_eq!((plan.faults.len(), kinds.len()), (15, 14), "one of them twice");
+//! # assert_eq!((plan.faults.len(), kinds.len()), (17, 14), "three of them twice");
 //! ```
 
 use serde::{Deserialize, Serialize};
@@ -60,7 +66,7 @@ impl Plan {
     pub fn power_loss(from_ns: u64) -> Self {
         let when = Trigger { from_ns, on: None };
         let what = Action::PowerLoss { target: Target::DataCentre, down_ns: 1 };
-        Self { faults: vec![Fault { when, what }] }
+        Self { faults: vec![Fault { when, what, until: None }] }
     }
 }
 
@@ -72,6 +78,11 @@ pub struct Fault {
     pub when: Trigger,
     /// What happens.
     pub what: Action,
+    /// What ends it: counted from when it strikes. Its own time is then the longest that it lasts,
+    /// so that it ends in any case. Only of what lasts, and of a disk's stall not. What ends or
+    /// stops a node's processes cannot wait for that node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Point>,
 }
 
 /// When a fault happens: at a time, or at the first matching effect from that time on.
@@ -86,7 +97,7 @@ pub struct Trigger {
     pub on: Option<Point>,
 }
 
-/// A crash point: beside one numbered effect of a node.
+/// A crash point: beside one numbered effect of a node, or as its program starts or ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Point {
@@ -94,6 +105,11 @@ pub struct Point {
     pub node: String,
     /// Which of its effects count.
     pub effect: EffectFilter,
+    /// The phase in which they count; in all if absent. A node is in the phase `NAME` after it
+    /// passed the mark `NAME.begin`, up to the mark `NAME.end`, itself included: while it has
+    /// passed the one more often than the other since it booted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inside: Option<String>,
     /// The how many-th such effect, from 1.
     pub nth: u64,
     /// On which side of it.
@@ -121,6 +137,30 @@ pub enum EffectFilter {
     Timer,
     /// Passing the mark of this name.
     Mark(String),
+    /// Its program starts; the first time, too. No effect of the node: it has no number, is in no
+    /// phase, and faults strike after it only.
+    Boot,
+    /// Its processes are ended by a fault, or its program fails and is started again. No effect of
+    /// the node, either.
+    Crash,
+}
+
+impl EffectFilter {
+    /// Whether it is something that happens to the node, rather than an effect of it.
+    #[must_use]
+    pub fn befalls(&self) -> bool {
+        match self {
+            Self::Boot | Self::Crash => true,
+            Self::Any
+            | Self::Send
+            | Self::Receive
+            | Self::Disk
+            | Self::Write
+            | Self::Sync
+            | Self::Timer
+            | Self::Mark(_) => false,
+        }
+    }
 }
 
 /// Before or after an effect.
@@ -257,6 +297,44 @@ pub enum Target {
 }
 
 impl Action {
+    /// Whether it may end at an event.
+    #[must_use]
+    pub fn may_wait(&self) -> bool {
+        match self {
+            Self::PowerLoss { .. }
+            | Self::Kill { .. }
+            | Self::Pause { .. }
+            | Self::Throttle { .. }
+            | Self::Partition { .. }
+            | Self::DiskLoss { .. }
+            | Self::DiskFull { .. }
+            | Self::SlowDisk { .. } => true,
+            Self::ClockStep { .. } | Self::DiskFault { .. } | Self::DiskStall { .. } => false,
+        }
+    }
+
+    /// Whether it ends the processes of its nodes, or has them stand still.
+    #[must_use]
+    pub fn stops_processes(&self) -> bool {
+        self.ends_processes() || matches!(self, Self::Pause { .. })
+    }
+
+    /// Whether it ends the processes of its nodes.
+    #[must_use]
+    pub fn ends_processes(&self) -> bool {
+        match self {
+            Self::PowerLoss { .. } | Self::Kill { .. } | Self::DiskLoss { .. } => true,
+            Self::Pause { .. }
+            | Self::Throttle { .. }
+            | Self::Partition { .. }
+            | Self::ClockStep { .. }
+            | Self::DiskFault { .. }
+            | Self::DiskFull { .. }
+            | Self::SlowDisk { .. }
+            | Self::DiskStall { .. } => false,
+        }
+    }
+
     /// The names of the nodes it mentions; none if it strikes the whole data centre.
     #[must_use]
     pub fn nodes(&self) -> Vec<&str> {

@@ -17,8 +17,8 @@ use crate::{
 /// What waits at a node for the end of its pause.
 #[derive(Debug, Default)]
 pub(crate) struct Pause {
-    /// The end of the latest pause.
-    until_ns: u64,
+    /// The faults that have it stand still.
+    by: Vec<usize>,
     /// Datagrams that were sent after the pause struck in the middle of a poll.
     pub(crate) held: Vec<InFlight>,
     /// Operations that were begun or were to end then.
@@ -29,15 +29,14 @@ pub(crate) struct Pause {
 
 impl State {
     /// Stops a node, or lets it stand still longer. One that is down has nothing to stop.
-    pub(crate) fn pause(&mut self, id: NodeId, until_ns: u64) {
+    pub(crate) fn pause(&mut self, id: NodeId, fault: usize, until_ns: u64) {
         let at_ns = self.now_ns;
         let node = &mut self.nodes[usize::from(id.0)];
         match node.power {
-            Power::On => {
+            Power::On | Power::Paused => {
                 node.power = Power::Paused;
-                node.pause.until_ns = until_ns;
+                node.pause.by.push(fault);
             }
-            Power::Paused => node.pause.until_ns = node.pause.until_ns.max(until_ns),
             Power::Condemned | Power::Off => return,
         }
         let name = &node.name;
@@ -46,11 +45,12 @@ impl State {
         });
     }
 
-    /// Lets a node go on, if its latest pause is over.
-    pub(crate) fn resume_if_over(&mut self, id: NodeId) {
+    /// A pause is over: the node goes on, if no other fault has it stand still.
+    pub(crate) fn resume_if_over(&mut self, id: NodeId, fault: usize) {
         let at_ns = self.now_ns;
         let node = &mut self.nodes[usize::from(id.0)];
-        if node.power != Power::Paused || at_ns < node.pause.until_ns {
+        node.pause.by.retain(|by| *by != fault);
+        if node.power != Power::Paused || !node.pause.by.is_empty() {
             return;
         }
         node.power = Power::On;

@@ -1,12 +1,14 @@
 //! The loaded plan: checked before anything of it is scheduled, and armed fault by fault when its
 //! time has come.
 
+use std::collections::BTreeMap;
+
 use crate::{
     env::NodeId,
-    fault::{Action, Plan, Point},
+    fault::{Action, Edge, Plan, Point},
     fired::{Crash, End, Ended, Fired},
     state::{Event, State},
-    strike::Armed,
+    strike::{Aim, Armed},
 };
 
 /// Why a plan cannot be run on a world.
@@ -23,10 +25,39 @@ pub enum PlanError {
         known: String,
     },
     /// Effects are counted from 1.
-    #[error("faults[{fault}].when.on.nth is 0, but effects are counted from 1")]
+    #[error("faults[{fault}].{place}.nth is 0, but effects are counted from 1")]
     NthIsZero {
         /// The fault's place in the plan, from 0.
         fault: usize,
+        /// `when.on` or `until`.
+        place: &'static str,
+    },
+    /// What befalls a node is no effect that a fault could come before, nor in a phase.
+    #[error(
+        "faults[{fault}].{place} waits for a boot or a crash, which is in no phase, and only \
+         \"edge\": \"after\" makes sense"
+    )]
+    Befalls {
+        /// The fault's place in the plan, from 0.
+        fault: usize,
+        /// `when.on` or `until`.
+        place: &'static str,
+    },
+    /// Some faults are over in a moment, and a disk that stalls ends what waits for it at a time.
+    #[error("faults[{fault}].until cannot be: a {kind} ends at no event")]
+    EndsAtNoEvent {
+        /// The fault's place in the plan, from 0.
+        fault: usize,
+        /// The kind of the fault.
+        kind: &'static str,
+    },
+    /// What stands still or is down does nothing that could be waited for.
+    #[error("faults[{fault}].until waits for the node \"{node}\", which the fault itself stops")]
+    WaitsForItself {
+        /// The fault's place in the plan, from 0.
+        fault: usize,
+        /// The name.
+        node: String,
     },
     /// A CPU or a disk cannot be 0 times slower.
     #[error("faults[{fault}].what.{kind}.factor is 0, but 1 is full speed")]
@@ -61,11 +92,15 @@ pub(crate) struct Supply {
     pub(crate) plan: Plan,
     /// Faults that end processes, were fired, and are to be carried out when the poll has returned.
     pub(crate) due: Vec<usize>,
-    /// Faults that strike as soon as the effect that triggered them has happened.
-    pub(crate) after: Vec<usize>,
+    /// Faults that strike, or are over, as soon as the effect that they waited for has happened.
+    pub(crate) after: Vec<(usize, Aim)>,
+    /// Faults that end no process, last, and are not over.
+    pub(crate) lasting: Vec<usize>,
     pub(crate) fired: Vec<Fired>,
     pub(crate) crashes: Vec<Crash>,
     pub(crate) ended: Vec<Ended>,
+    /// How often boots that ended by themselves had passed each mark, on all nodes.
+    pub(crate) marks: BTreeMap<&'static str, u64>,
     /// Nodes whose program just refused; they are switched off after the poll.
     pub(crate) leaving: Vec<(NodeId, End)>,
     disarmed: bool,
@@ -78,9 +113,11 @@ impl Supply {
             plan: Plan::default(),
             due: Vec::new(),
             after: Vec::new(),
+            lasting: Vec::new(),
             fired: Vec::new(),
             crashes: Vec::new(),
             ended: Vec::new(),
+            marks: BTreeMap::new(),
             leaving: Vec::new(),
             disarmed: false,
         }
@@ -111,16 +148,17 @@ impl State {
     /// Takes in a plan, checked whole before anything of it is scheduled.
     pub(crate) fn load(&mut self, plan: &Plan) -> Result<(), PlanError> {
         for (index, fault) in plan.faults.iter().enumerate() {
-            if let Some(Point { node, nth, .. }) = &fault.when.on {
-                self.find(index, node)?;
-                if *nth == 0 {
-                    return Err(PlanError::NthIsZero { fault: index });
-                }
+            if let Some(point) = &fault.when.on {
+                self.check_point(index, "when.on", point)?;
             }
             for name in fault.what.nodes() {
                 self.find(index, name)?;
             }
             check(index, &fault.what)?;
+            if let Some(point) = &fault.until {
+                self.check_point(index, "until", point)?;
+                self.check_until(index, &fault.what, point)?;
+            }
         }
         let first = self.supply.plan.faults.len();
         for (index, fault) in plan.faults.iter().enumerate() {
@@ -137,19 +175,50 @@ impl State {
         }
         match self.supply.plan.faults[fault].when.on.clone() {
             None => self.fire(fault),
-            Some(point) => {
-                let node = self.find(fault, &point.node).expect("checked when it was loaded");
-                let Point { effect, nth, edge, .. } = point;
-                self.node(node).armed.push(Armed { fault, effect, left: nth, edge });
-            }
+            Some(point) => self.wait(fault, Aim::Strike, point),
         }
     }
 
-    /// Lets no further fault happen. One that is under way ends by itself.
+    /// Lets a fault wait for something at a node.
+    pub(crate) fn wait(&mut self, fault: usize, aim: Aim, point: Point) {
+        let node = self.find(fault, &point.node).expect("checked when it was loaded");
+        self.node(node).armed.push(Armed::new(fault, aim, point));
+    }
+
+    /// Checks for what a fault waits.
+    fn check_point(
+        &self,
+        fault: usize,
+        place: &'static str,
+        point: &Point,
+    ) -> Result<(), PlanError> {
+        self.find(fault, &point.node)?;
+        if point.nth == 0 {
+            return Err(PlanError::NthIsZero { fault, place });
+        }
+        if point.effect.befalls() && (point.edge == Edge::Before || point.inside.is_some()) {
+            return Err(PlanError::Befalls { fault, place });
+        }
+        Ok(())
+    }
+
+    /// Checks that a fault may end at an event, and that this one can come.
+    fn check_until(&self, fault: usize, what: &Action, point: &Point) -> Result<(), PlanError> {
+        if !what.may_wait() {
+            return Err(PlanError::EndsAtNoEvent { fault, kind: what.kind() });
+        }
+        let node = self.find(fault, &point.node)?;
+        if what.stops_processes() && self.nodes_of(fault, what).contains(&node) {
+            return Err(PlanError::WaitsForItself { fault, node: point.node.clone() });
+        }
+        Ok(())
+    }
+
+    /// Lets no further fault happen. One that is under way ends as it was to.
     pub(crate) fn disarm(&mut self) {
         self.supply.disarmed = true;
         for node in &mut self.nodes {
-            node.armed.clear();
+            node.armed.retain(|armed| armed.aim == Aim::End);
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use crate::{
     env::NodeId,
-    fault::Action,
+    fault::{Action, EffectFilter},
     fired::{Crash, End, Ended, Fired},
     pause::Pause,
     random::Stream,
@@ -40,6 +40,12 @@ impl Node {
         self.sockets.clear();
         self.pause = Pause::default();
     }
+
+    /// When it boots, if a fault has it be down.
+    fn boots_ns(&self, fault: usize) -> Option<u64> {
+        let struck = self.down.iter().any(|(by, _)| *by == Some(fault));
+        self.down.iter().map(|(_, at_ns)| *at_ns).max().filter(|_| struck)
+    }
 }
 
 impl State {
@@ -60,15 +66,45 @@ impl State {
         };
         let (at_ns, kind) = (self.now_ns, self.supply.plan.faults[fault].what.kind());
         let mut back_ns = 0;
-        for id in self.targets(fault) {
+        let targets = self.targets(fault);
+        for &id in &targets {
             let unsynced = self.cut_disk(id, cut);
             let marks = std::mem::take(&mut self.node(id).marks);
             let (power, running) = (cut != Cut::Kill, running.contains(&id));
             let crash = Crash { fault, node: id, at_ns, power, running, unsynced, marks };
             self.supply.crashes.push(crash);
-            back_ns = back_ns.max(self.schedule_boot(id, down_ns));
+            back_ns = back_ns.max(self.schedule_boot(id, Some(fault), down_ns));
         }
         self.supply.fired.push(Fired { fault, kind, at_ns, back_ns });
+        self.wait_for_end(fault);
+        for id in targets.into_iter().filter(|id| running.contains(id)) {
+            self.befall(id, &EffectFilter::Crash);
+        }
+    }
+
+    /// What ends a fault has come: nodes that are down because of it boot, unless another fault
+    /// says later.
+    pub(crate) fn release(&mut self, fault: usize) {
+        for id in self.targets(fault) {
+            let down = &mut self.node(id).down;
+            let all = down.len();
+            down.retain(|(by, _)| *by != Some(fault));
+            if down.len() < all {
+                self.schedule_boot(id, Some(fault), 0);
+                // Of other faults that have it be down, too, this may have been the last.
+                let by = self.node(id).down.iter().filter_map(|(by, _)| *by);
+                for fault in by.collect::<Vec<_>>() {
+                    let boots = self.nodes.iter().filter_map(|node| node.boots_ns(fault)).max();
+                    self.note_end(fault, boots.expect("this node's at least"));
+                }
+            }
+        }
+    }
+
+    /// Notes that a fault is over earlier than was thought.
+    pub(crate) fn note_end(&mut self, fault: usize, back_ns: u64) {
+        let mut fired = self.supply.fired.iter_mut().rev();
+        fired.find(|fired| fired.fault == fault).expect("it has struck").back_ns = back_ns;
     }
 
     /// Leaves on a disk what the cut leaves of it; tells how many operations no sync had covered.
@@ -99,8 +135,8 @@ impl State {
         unsynced
     }
 
-    /// Switches a node off and tells it when to start: not before an earlier fault said so.
-    fn schedule_boot(&mut self, id: NodeId, down_ns: u64) -> u64 {
+    /// Switches a node off and tells it when to start: not before another fault said so.
+    fn schedule_boot(&mut self, id: NodeId, fault: Option<usize>, down_ns: u64) -> u64 {
         let seed = self.supply.seed;
         let boots = self.config.boot_ns;
         let now_ns = self.now_ns;
@@ -109,15 +145,15 @@ impl State {
         node.boot_ticket += 1;
         let ticket = node.boot_ticket;
         let slow = Stream::new(seed, "boot", u64::from(id.0), now_ns).between(boots.0, boots.1);
-        let at_ns = (now_ns + down_ns + slow).max(node.boots_ns);
-        node.boots_ns = at_ns;
+        node.down.push((fault, now_ns + down_ns + slow));
+        let at_ns = node.down.iter().map(|(_, at_ns)| *at_ns).max().expect("one was just added");
         self.queue.push(at_ns, Event::Boot { node: id, ticket });
         at_ns
     }
 
     /// The first start of a node.
     pub(crate) fn schedule_first_boot(&mut self, id: NodeId) {
-        self.schedule_boot(id, 0);
+        self.schedule_boot(id, None, 0);
     }
 
     /// Starts a node if this is its latest order to start. Tells the number of the new boot.
@@ -129,6 +165,7 @@ impl State {
         }
         node.boot += 1;
         node.power = Power::On;
+        let down = std::mem::take(&mut node.down);
         node.disk.evict();
         let (entity, boot) = (u64::from(id.0), node.boot);
         node.stream = Stream::new(seed, "node", entity, u64::from(boot));
@@ -137,6 +174,12 @@ impl State {
         let (at_ns, name) = (self.now_ns, &self.nodes[usize::from(id.0)].name);
         self.trace
             .world(at_ns, entity << 32 | u64::from(boot), || format!("boot {boot} of {name}"));
+        for fault in down.into_iter().filter_map(|(fault, _)| fault) {
+            if self.nodes.iter().all(|node| node.boots_ns(fault).is_none()) {
+                self.forget_end(fault);
+            }
+        }
+        self.befall(id, &EffectFilter::Boot);
         Some(boot)
     }
 
@@ -156,8 +199,13 @@ impl State {
         if node.power == Power::Condemned {
             node.switch_off();
             node.disk.kill();
+            // The next boot is in none of its phases.
+            for (name, count) in std::mem::take(&mut node.marks) {
+                *self.supply.marks.entry(name).or_default() += count;
+            }
             if end == End::Failure {
-                self.schedule_boot(id, 0);
+                self.schedule_boot(id, None, 0);
+                self.befall(id, &EffectFilter::Crash);
             }
         }
     }

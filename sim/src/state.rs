@@ -93,7 +93,9 @@ pub(crate) struct Node {
     /// Whether its disk was ever lost.
     pub(crate) disk_replaced: bool,
     pub(crate) boot_ticket: u64,
-    pub(crate) boots_ns: u64,
+    /// While it is down: what has it be down, a fault or the first start or a failure, and when
+    /// each lets it boot.
+    pub(crate) down: Vec<(Option<usize>, u64)>,
 }
 
 /// What becomes of an effect that a node is about to have.
@@ -283,6 +285,7 @@ impl State {
     /// How often each mark was passed on all nodes, in boots that are over and in those that run.
     pub(crate) fn mark_counts(&self) -> BTreeMap<&'static str, u64> {
         let over = self.supply.crashes.iter().map(|crash| &crash.marks);
+        let over = over.chain([&self.supply.marks]);
         let running = self.nodes.iter().map(|node| &node.marks);
         let mut counts = BTreeMap::new();
         for (name, count) in over.chain(running).flatten() {

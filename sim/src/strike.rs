@@ -1,31 +1,69 @@
-//! How faults come to happen: they wait for their effect, and strike before or after it.
+//! How faults come to happen: they wait for their effect, and strike before or after it. In the
+//! same way a fault that has struck waits for the effect that ends it.
 //!
 //! A fault that ends processes condemns its targets here and is carried out when the poll has
 //! returned. Every other fault takes effect at once, in the middle of a poll if need be.
 
+use std::collections::BTreeMap;
+
 use crate::{
     config::Site,
     env::NodeId,
-    fault::{Action, Edge, EffectFilter, Target},
+    fault::{Action, Edge, EffectFilter, Point, Target},
     power::Power,
-    state::State,
+    state::{Node, State},
     trace::{EffectKind, InPause},
 };
+
+/// What a fault waits for an effect for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Aim {
+    Strike,
+    End,
+}
 
 /// A fault that waits for an effect of a node.
 #[derive(Debug)]
 pub(crate) struct Armed {
     pub(crate) fault: usize,
-    pub(crate) effect: EffectFilter,
-    pub(crate) left: u64,
-    pub(crate) edge: Edge,
+    pub(crate) aim: Aim,
+    effect: EffectFilter,
+    /// The marks between which effects count.
+    phase: Option<(String, String)>,
+    left: u64,
+    edge: Edge,
+}
+
+impl Armed {
+    pub(crate) fn new(fault: usize, aim: Aim, point: Point) -> Self {
+        let Point { effect, inside, nth, edge, .. } = point;
+        let phase = inside.map(|name| (format!("{name}.begin"), format!("{name}.end")));
+        Self { fault, aim, effect, phase, left: nth, edge }
+    }
+
+    /// Whether an effect counts of a node that has passed these marks.
+    fn counts(&self, kind: EffectKind, marks: &BTreeMap<&'static str, u64>) -> bool {
+        let passed = |mark: &str| marks.get(mark).copied().unwrap_or(0);
+        let inside = |(begin, end): &(String, String)| passed(begin) > passed(end);
+        matches(&self.effect, kind) && self.phase.as_ref().is_none_or(inside)
+    }
+
+    /// Whether it is the next one that it waits for, if that counts.
+    fn is_last(&self) -> bool {
+        self.left == 1
+    }
 }
 
 impl State {
     /// The nodes that a fault strikes; none of its own for a partition, which strikes links.
     pub(crate) fn targets(&self, fault: usize) -> Vec<NodeId> {
+        self.nodes_of(fault, &self.supply.plan.faults[fault].what)
+    }
+
+    /// The same of a plan whose names are known to be right.
+    pub(crate) fn nodes_of(&self, fault: usize, what: &Action) -> Vec<NodeId> {
         let one = |name| vec![self.find(fault, name).expect("checked when it was loaded")];
-        match &self.supply.plan.faults[fault].what {
+        match what {
             Action::PowerLoss { target, .. }
             | Action::Kill { target, .. }
             | Action::Pause { target, .. }
@@ -52,33 +90,61 @@ impl State {
     /// not happen is counted by the fault that prevents it, and by no other.
     #[cold]
     pub(crate) fn strike(&mut self, id: NodeId, kind: EffectKind, in_pause: InPause) -> bool {
-        let due = |armed: &&Armed| armed.left == 1 && matches(&armed.effect, kind);
-        let before = self.node(id).armed.iter().filter(due);
-        let before: Vec<_> =
-            before.filter(|armed| armed.edge == Edge::Before).map(|armed| armed.fault).collect();
+        let Node { armed, marks, .. } = self.node(id);
+        let due = |armed: &&Armed| armed.is_last() && armed.counts(kind, marks);
+        let before = armed.iter().filter(due);
+        let strikes = |armed: &&Armed| armed.edge == Edge::Before && armed.aim == Aim::Strike;
+        let before: Vec<_> = before.filter(strikes).map(|armed| armed.fault).collect();
         let prevents = |fault: &usize| self.prevents(*fault, id, in_pause);
         if let Some(fault) = before.into_iter().find(prevents) {
-            self.node(id).armed.retain(|armed| armed.fault != fault);
+            let waits = |armed: &Armed| (armed.fault, armed.aim) != (fault, Aim::Strike);
+            self.node(id).armed.retain(waits);
             self.fire(fault);
             return true;
         }
         let mut before = Vec::new();
         let mut after = Vec::new();
-        self.node(id).armed.retain_mut(|armed| {
-            if matches(&armed.effect, kind) {
+        let Node { armed, marks, .. } = self.node(id);
+        armed.retain_mut(|armed| {
+            if armed.counts(kind, marks) {
                 armed.left -= 1;
             }
             if armed.left == 0 {
                 let fired = if armed.edge == Edge::Before { &mut before } else { &mut after };
-                fired.push(armed.fault);
+                fired.push((armed.fault, armed.aim));
             }
             armed.left > 0
         });
-        for fault in before {
-            self.fire(fault);
+        for (fault, aim) in before {
+            self.come(fault, aim);
         }
         self.supply.after.append(&mut after);
         false
+    }
+
+    /// Counts what befalls a node, which nothing prevents.
+    pub(crate) fn befall(&mut self, id: NodeId, what: &EffectFilter) {
+        let mut due = Vec::new();
+        self.node(id).armed.retain_mut(|armed| {
+            if armed.effect == *what {
+                armed.left -= 1;
+            }
+            if armed.left == 0 {
+                due.push((armed.fault, armed.aim));
+            }
+            armed.left > 0
+        });
+        for (fault, aim) in due {
+            self.come(fault, aim);
+        }
+    }
+
+    /// What a fault waited for has come.
+    fn come(&mut self, fault: usize, aim: Aim) {
+        match aim {
+            Aim::Strike => self.fire(fault),
+            Aim::End => self.end(fault),
+        }
     }
 
     /// Whether an effect of a node does not happen if the fault strikes before it.
@@ -101,8 +167,8 @@ impl State {
     #[inline]
     pub(crate) fn strike_after(&mut self) {
         if !self.supply.after.is_empty() {
-            for fault in std::mem::take(&mut self.supply.after) {
-                self.fire(fault);
+            for (fault, aim) in std::mem::take(&mut self.supply.after) {
+                self.come(fault, aim);
             }
         }
     }
@@ -143,5 +209,6 @@ fn matches(filter: &EffectFilter, kind: EffectKind) -> bool {
         EffectFilter::Sync => kind == EffectKind::Sync,
         EffectFilter::Timer => kind == EffectKind::Timer,
         EffectFilter::Mark(name) => matches!(kind, EffectKind::Mark(passed) if passed == name),
+        EffectFilter::Boot | EffectFilter::Crash => false,
     }
 }

@@ -163,7 +163,7 @@ impl World {
             pause: Pause::default(),
             disk_replaced: false,
             boot_ticket: 0,
-            boots_ns: 0,
+            down: Vec::new(),
         });
         state.by_name.insert(by_name, id);
         self.programs.push(Rc::new(program));

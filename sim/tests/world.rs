@@ -23,8 +23,14 @@ fn world(seed: u64) -> World {
 }
 
 fn fault(on: Option<(&str, EffectFilter, u64, Edge)>, from_ns: u64, what: Action) -> Plan {
-    let on = on.map(|(node, effect, nth, edge)| Point { node: node.to_owned(), effect, nth, edge });
-    Plan { faults: vec![Fault { when: Trigger { from_ns, on }, what }] }
+    let on = on.map(|(node, effect, nth, edge)| Point {
+        node: node.to_owned(),
+        effect,
+        inside: None,
+        nth,
+        edge,
+    });
+    Plan { faults: vec![Fault { when: Trigger { from_ns, on }, what, until: None }] }
 }
 
 fn power_loss(node: &str, down_ns: u64) -> Action {

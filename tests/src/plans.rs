@@ -51,6 +51,11 @@ const DISK_NTH_MAX: u64 = 80;
 /// The same in passes of one mark, of which each boot of a node begins with none.
 const MARK_NTH_MAX: u64 = 6;
 
+/// The same in effects of a node while it works on a step of an epoch.
+const INSIDE_NTH_MAX: u64 = 20;
+/// A node boots and crashes but a few times in a run.
+const BEFALLEN_NTH_MAX: u64 = 2;
+
 /// The steps of an epoch, each with the role that passes its marks.
 pub const STEPS: [(&str, Role); 7] = [
     ("generation", Role::Driver),
@@ -111,13 +116,29 @@ pub fn fault_of<S: Strategy<Value = Action>>(
     until_ns: u64,
     what: S,
 ) -> impl Strategy<Value = Fault> + use<S> {
-    (trigger(nodes, until_ns), what, any::<bool>()).prop_map(|(when, what, own)| {
-        let what = match &when.on {
-            Some(point) if own => at_node(what, &point.node),
-            Some(_) | None => what,
-        };
-        Fault { when, what }
-    })
+    (trigger(nodes, until_ns), what, any::<bool>(), end(nodes)).prop_map(
+        |(when, what, own, end)| {
+            let what = match &when.on {
+                Some(point) if own => at_node(what, &point.node),
+                Some(_) | None => what,
+            };
+            let until = end.filter(|end| may_end(&what, end));
+            Fault { when, what, until }
+        },
+    )
+}
+
+/// What ends a fault before its time: mostly nothing, else any point of any node.
+pub fn end(nodes: &[String]) -> impl Strategy<Value = Option<Point>> + use<> {
+    prop_oneof![6 => Just(None), 1 => point(nodes).prop_map(Some)]
+}
+
+/// Whether a fault may end at an event: not if it is over in a moment, or stops the very node.
+fn may_end(what: &Action, end: &Point) -> bool {
+    let struck = what.nodes();
+    let all = struck.is_empty() && Role::of(&end.node) != Some(Role::Producer);
+    let itself = what.stops_processes() && (all || struck.contains(&end.node.as_str()));
+    what.may_wait() && !itself
 }
 
 /// When it happens: at a time, or beside an effect from that time on.
@@ -130,9 +151,44 @@ pub fn trigger(nodes: &[String], until_ns: u64) -> impl Strategy<Value = Trigger
     ]
 }
 
-/// A crash point: beside an effect of some kind, or beside a mark of a step.
+/// A crash point: beside an effect of some kind, beside a mark of a step or an effect inside of it,
+/// or after a node's boot or crash.
 pub fn point(nodes: &[String]) -> impl Strategy<Value = Point> + use<> {
-    prop_oneof![2 => effect_point(nodes), 1 => step_point(nodes)]
+    prop_oneof![
+        8 => effect_point(nodes),
+        4 => step_point(nodes),
+        1 => inside_point(nodes),
+        1 => befallen_point(nodes),
+    ]
+}
+
+/// A crash point beside a datagram or any effect, while a node works on a step of an epoch.
+pub fn inside_point(nodes: &[String]) -> impl Strategy<Value = Point> + use<> {
+    let steps = STEPS.into_iter().map(|(step, role)| {
+        let effects = vec![EffectFilter::Any, EffectFilter::Send, EffectFilter::Receive];
+        (node(&of_role(nodes, role)), select(effects), 1..=INSIDE_NTH_MAX, edge())
+            .prop_map(move |(node, effect, nth, edge)| Point {
+                node,
+                effect,
+                inside: Some(step.to_owned()),
+                nth,
+                edge,
+            })
+            .boxed()
+    });
+    Union::new(steps)
+}
+
+/// After a node's crash, or its boot.
+pub fn befallen_point(nodes: &[String]) -> impl Strategy<Value = Point> + use<> {
+    let what = select(vec![EffectFilter::Crash, EffectFilter::Boot]);
+    (node(nodes), what, 1..=BEFALLEN_NTH_MAX).prop_map(|(node, effect, nth)| Point {
+        node,
+        effect,
+        inside: None,
+        nth,
+        edge: Edge::After,
+    })
 }
 
 /// A crash point of any node, beside the nth effect of any kind but a mark.
@@ -148,6 +204,7 @@ pub fn effect_point(nodes: &[String]) -> impl Strategy<Value = Point> + use<> {
     (node(nodes), counted, edge()).prop_map(|(node, (effect, nth), edge)| Point {
         node,
         effect,
+        inside: None,
         nth,
         edge,
     })
@@ -159,10 +216,8 @@ pub fn step_point(nodes: &[String]) -> impl Strategy<Value = Point> + use<> {
     let steps = STEPS.into_iter().map(|(step, role)| {
         let begin = EffectFilter::Mark(format!("{step}.begin"));
         let end = EffectFilter::Mark(format!("{step}.end"));
-        let of_role = |name: &&String| name.starts_with(&role.to_string());
-        let nodes: Vec<_> = nodes.iter().filter(of_role).cloned().collect();
-        (node(&nodes), select(vec![begin, end]), 1..=MARK_NTH_MAX, edge())
-            .prop_map(|(node, effect, nth, edge)| Point { node, effect, nth, edge })
+        (node(&of_role(nodes, role)), select(vec![begin, end]), 1..=MARK_NTH_MAX, edge())
+            .prop_map(|(node, effect, nth, edge)| Point { node, effect, inside: None, nth, edge })
             .boxed()
     });
     Union::new(steps)
@@ -221,6 +276,10 @@ pub fn down_ns() -> impl Strategy<Value = u64> {
 /// A seed. It does not shrink: another seed is another run and no smaller one.
 pub fn seed() -> impl Strategy<Value = u64> {
     any::<u32>().prop_map(u64::from).no_shrink()
+}
+
+fn of_role(nodes: &[String], role: Role) -> Vec<String> {
+    nodes.iter().filter(|name| Role::of(name) == Some(role)).cloned().collect()
 }
 
 fn node(nodes: &[String]) -> impl Strategy<Value = String> + use<> {

@@ -210,11 +210,11 @@ fn kill() -> Action {
 }
 
 fn strike(on: Point, what: Action) -> Fault {
-    Fault { when: Trigger { from_ns: 0, on: Some(on) }, what }
+    Fault { when: Trigger { from_ns: 0, on: Some(on) }, what, until: None }
 }
 
 fn beside(node: &str, effect: &EffectFilter, nth: u64, edge: Edge) -> Point {
-    Point { node: node.to_owned(), effect: effect.clone(), nth, edge }
+    Point { node: node.to_owned(), effect: effect.clone(), inside: None, nth, edge }
 }
 
 /// Strikes beside each effect of a kind in turn, until there are no more. Gives how often it
@@ -378,7 +378,9 @@ async fn refused_then_taken(env: SimEnv) -> Exit {
 fn run_out_of_room(defects: &[Defect]) -> Result<(), String> {
     let mut world = world(1, defects, refused_then_taken);
     let when = Trigger { from_ns: 2_500_000_000, on: None };
-    world.load(&Plan { faults: vec![Fault { when, what: power_loss() }] }).expect("known nodes");
+    world
+        .load(&Plan { faults: vec![Fault { when, what: power_loss(), until: None }] })
+        .expect("known nodes");
     assert_eq!(world.run_until(500_000_000), Stop::Time);
     world.disk(BROKER, |disk| disk.set_capacity(Some(disk.used() + 1_000)));
     assert_eq!(world.run_until(1_500_000_000), Stop::Time);

@@ -100,9 +100,16 @@ fn disk(seed: u64) -> World {
     let cut = |nth, edge| Fault {
         when: Trigger {
             from_ns: 0,
-            on: Some(Point { node: "writer".to_owned(), effect: EffectFilter::Write, nth, edge }),
+            on: Some(Point {
+                node: "writer".to_owned(),
+                effect: EffectFilter::Write,
+                inside: None,
+                nth,
+                edge,
+            }),
         },
         what: Action::PowerLoss { target: Target::DataCentre, down_ns: SECOND / 10 },
+        until: None,
     };
     let faults = vec![
         cut(11, Edge::Before),

@@ -7,7 +7,7 @@ use proptest::{
     test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner},
 };
 use unplug::{generate::atlas, topology::Cluster};
-use unplug_sim::fault::{Action, Plan};
+use unplug_sim::fault::{Action, Fault, Plan};
 use unplug_tests::plans;
 
 const CASES: u32 = 2_000;
@@ -31,13 +31,14 @@ fn plans_of_every_kind_are_within_the_promise() {
     for (stores, kinds) in [(1, 7), (3, 9), (5, 9)] {
         let cluster = cluster(stores);
         let known: BTreeSet<_> = cluster.nodes().into_iter().collect();
-        let seen = RefCell::new(BTreeSet::new());
+        let (seen, forms) = (RefCell::new(BTreeSet::new()), RefCell::new(BTreeSet::new()));
         runner()
             .run(&any_plan(&cluster), |plan| {
                 atlas::within_promise(&plan, &cluster)
                     .map_err(|error| TestCaseError::fail(error.to_string()))?;
                 for fault in &plan.faults {
                     seen.borrow_mut().insert(fault.what.kind());
+                    forms.borrow_mut().extend(self::forms(fault));
                     let nodes = fault.what.nodes();
                     let apart: BTreeSet<_> = nodes.iter().copied().collect();
                     assert_eq!(apart.len(), nodes.len(), "sides overlap: {fault:?}");
@@ -50,7 +51,21 @@ fn plans_of_every_kind_are_within_the_promise() {
             })
             .expect("no case fails");
         assert_eq!(seen.borrow().len(), kinds, "{stores} stores: {seen:?}");
+        assert_eq!(forms.borrow().len(), 3, "{forms:?}");
     }
+}
+
+/// What of a fault is more than an effect to strike at and a time to last.
+fn forms(fault: &Fault) -> Vec<&'static str> {
+    let on = fault.when.on.as_ref();
+    [
+        ("inside", on.is_some_and(|point| point.inside.is_some())),
+        ("befalls", on.is_some_and(|point| point.effect.befalls())),
+        ("until", fault.until.is_some()),
+    ]
+    .into_iter()
+    .filter_map(|(form, has)| has.then_some(form))
+    .collect()
 }
 
 /// The smallest plan that has such a fault.
@@ -70,7 +85,7 @@ fn plans_shrink_to_one_fault_of_the_simplest_kind_that_will_do() {
     let any = smallest(|_| true);
     let [fault] = &any.faults[..] else { panic!("one fault: {any:?}") };
     assert_eq!((fault.what.kind(), fault.when.from_ns), ("kill", 0), "{any:?}");
-    assert_eq!(fault.when.on, None);
+    assert_eq!((&fault.when.on, &fault.until), (&None, &None));
     let cut = smallest(|what| matches!(what, Action::Partition { .. }));
     let [fault] = &cut.faults[..] else { panic!("one fault: {cut:?}") };
     assert_eq!((fault.what.nodes().len(), fault.what.kind()), (2, "partition"), "{cut:?}");

@@ -109,8 +109,8 @@ fn finish(world: &mut World, clients: usize) {
 }
 
 fn at(node: &str, effect: EffectFilter, nth: u64, what: Action) -> Plan {
-    let on = Some(Point { node: node.to_owned(), effect, nth, edge: Edge::After });
-    Plan { faults: vec![Fault { when: Trigger { from_ns: 0, on }, what }] }
+    let on = Some(Point { node: node.to_owned(), effect, inside: None, nth, edge: Edge::After });
+    Plan { faults: vec![Fault { when: Trigger { from_ns: 0, on }, what, until: None }] }
 }
 
 fn power_loss(target: Target) -> Action {
@@ -228,6 +228,7 @@ fn lost_disk(seed: u64, defects: &[Defect], lost: NodeId, away: NodeId) -> Resul
     let loss = |node: NodeId, from_ns, down_ns| Fault {
         when: Trigger { from_ns, on: None },
         what: Action::PowerLoss { target: Target::Node(format!("store-{}", node.0)), down_ns },
+        until: None,
     };
     let plan = Plan {
         faults: vec![
@@ -358,7 +359,9 @@ fn a_store_with_a_damaged_misplaced_or_unreadable_register_rebuilds_itself() {
         let now_ns = world.now_ns();
         let what = power_loss(Target::Node("store-0".to_owned()));
         let when = Trigger { from_ns: now_ns + SECOND, on: None };
-        world.load(&Plan { faults: vec![Fault { when, what }] }).expect("a known node");
+        world
+            .load(&Plan { faults: vec![Fault { when, what, until: None }] })
+            .expect("a known node");
         world.run_until(now_ns + SECOND + SECOND / 100);
         world.disk(STORES[0], damage);
         world.run_until(now_ns + 4 * SECOND);

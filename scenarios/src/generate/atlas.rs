@@ -167,8 +167,11 @@ mod tests {
     }
 
     fn judge(stores: u32, actions: &[Action]) -> Result<(), String> {
-        let fault =
-            |what: &Action| Fault { when: Trigger { from_ns: 1, on: None }, what: what.clone() };
+        let fault = |what: &Action| Fault {
+            when: Trigger { from_ns: 1, on: None },
+            what: what.clone(),
+            until: None,
+        };
         let plan = Plan { faults: actions.iter().map(fault).collect() };
         let cluster = Cluster { stores, ..Cluster::default() };
         within_promise(&plan, &cluster).map_err(|error| error.to_string())

@@ -102,6 +102,29 @@ impl Class {
     }
 }
 
+impl Class {
+    /// Whether its faults may have another form: those whose moment matters most.
+    pub(super) fn may_vary(self) -> bool {
+        match self {
+            Self::DataCentrePowerLoss
+            | Self::NodePowerLoss
+            | Self::NodeKill
+            | Self::Pause
+            | Self::Partition
+            | Self::OneWayPartition
+            | Self::StoreDiskLoss => true,
+            Self::KillThenPowerLoss
+            | Self::Throttle
+            | Self::ClockStep
+            | Self::StoreMedia
+            | Self::SoleCopyMedia
+            | Self::DiskError
+            | Self::DiskFull
+            | Self::SlowDisk => false,
+        }
+    }
+}
+
 /// A fault without the time from which it waits.
 pub(super) struct Blow {
     pub(super) what: Action,

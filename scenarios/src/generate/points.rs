@@ -139,21 +139,8 @@ impl Generator<'_> {
 
     /// At the begin of a step that needs the victim.
     fn step(&mut self, victim: Victim) -> Point {
-        let steps: Vec<_> = Step::ALL
-            .into_iter()
-            .filter(|step| match victim {
-                Victim::DataCentre => true,
-                Victim::Node(role, _) => roles(*step).1.contains(&role),
-            })
-            .collect();
-        if steps.is_empty() {
+        let Some((step, at)) = self.step_of(victim) else {
             return self.beside(victim, EffectFilter::Any, EFFECT_NTH_MAX);
-        }
-        let step = self.pick(&steps);
-        let (carrier, _) = roles(step);
-        let at = match victim {
-            Victim::Node(role, _) if role == carrier => victim,
-            Victim::Node(..) | Victim::DataCentre => self.node(carrier),
         };
         let mark = step.begin();
         let mut point = self.beside(at, EffectFilter::Mark(mark.to_owned()), passes(mark));
@@ -164,7 +151,28 @@ impl Generator<'_> {
         point
     }
 
-    fn beside(&mut self, at: Victim, effect: EffectFilter, nth_max: u64) -> Point {
+    /// A step that needs the victim, if one does, and a node that passes its marks.
+    pub(super) fn step_of(&mut self, victim: Victim) -> Option<(Step, Victim)> {
+        let steps: Vec<_> = Step::ALL
+            .into_iter()
+            .filter(|step| match victim {
+                Victim::DataCentre => true,
+                Victim::Node(role, _) => roles(*step).1.contains(&role),
+            })
+            .collect();
+        if steps.is_empty() {
+            return None;
+        }
+        let step = self.pick(&steps);
+        let (carrier, _) = roles(step);
+        let at = match victim {
+            Victim::Node(role, _) if role == carrier => victim,
+            Victim::Node(..) | Victim::DataCentre => self.node(carrier),
+        };
+        Some((step, at))
+    }
+
+    pub(super) fn beside(&mut self, at: Victim, effect: EffectFilter, nth_max: u64) -> Point {
         let (role, index) = match at {
             Victim::Node(role, index) => (role, index),
             Victim::DataCentre => {
@@ -174,11 +182,11 @@ impl Generator<'_> {
             }
         };
         let nth = 1 + self.random.below(nth_max);
-        Point { node: role.node(index), effect, nth, edge: self.edge() }
+        Point { node: role.node(index), effect, inside: None, nth, edge: self.edge() }
     }
 }
 
 /// How often a driver may be waited for to pass a mark: it takes up a leadership but once.
-fn passes(mark: &str) -> u64 {
+pub(super) fn passes(mark: &str) -> u64 {
     if mark.starts_with("generation.") || mark == "leader.elected" { 1 } else { STEP_NTH_MAX }
 }

@@ -167,6 +167,40 @@ fn every_class_role_and_step_comes_up() {
 }
 
 #[test]
+fn few_faults_wait_inside_a_step_follow_on_another_node_or_end_at_an_event() {
+    let (mut all, mut forms) = (0, BTreeMap::<_, u32>::new());
+    for fault in faults(&all_classes(""), 2_000) {
+        all += 1;
+        let mut count = |form: String| *forms.entry(form).or_default() += 1;
+        if let Some(Point { effect, inside, .. }) = &fault.when.on {
+            inside.iter().for_each(|step| count(format!("inside {step}")));
+            if effect.befalls() {
+                count(format!("{effect:?}"));
+            }
+        }
+        if fault.until.is_some() {
+            count(format!("{} until", fault.what.kind()));
+        }
+    }
+    let steps = Step::ALL.map(|step| format!("inside {}", step.name()));
+    let others = [
+        "Crash",
+        "Boot",
+        "power_loss until",
+        "kill until",
+        "pause until",
+        "partition until",
+        "one_way_partition until",
+        "disk_loss until",
+    ];
+    for form in steps.into_iter().chain(others.map(str::to_owned)) {
+        assert!(forms.contains_key(&form), "{form} of {forms:?}");
+    }
+    let sum: u32 = forms.values().sum();
+    assert!(sum * 20 > all && sum * 6 < all, "{sum} of {all}");
+}
+
+#[test]
 fn a_kill_and_its_power_loss_strike_one_node_in_this_order() {
     let scenario = Scenario::parse(
         "x",
@@ -212,7 +246,10 @@ fn most_pauses_are_of_drivers_and_most_outlast_the_detection_of_failures() {
             continue;
         }
         drivers += 1;
-        let Some(Point { node: at, effect, .. }) = fault.when.on else { continue };
+        let Some(Point { node: at, effect, inside, .. }) = fault.when.on else { continue };
+        if inside.is_some() || effect.befalls() {
+            continue;
+        }
         assert!(at == *node || effect == EffectFilter::Sync, "{at} for {node}");
         beside.insert(serde_json::to_string(&effect).expect("serialises"));
     }

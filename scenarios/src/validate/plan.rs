@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use unplug_engine::steps::{MARKS, Step};
-use unplug_sim::fault::{Action, EffectFilter, Fault, Plan};
+use unplug_sim::fault::{Action, Edge, EffectFilter, Fault, Plan, Point};
 
 use super::{HOUR, bounds::within};
 use crate::{
     input::{Invalid, unknown},
-    topology::Cluster,
+    topology::{Cluster, Role},
 };
 
 const DAY: i64 = 24 * 3_600_000_000_000;
@@ -22,7 +22,7 @@ pub(crate) fn check(plan: &Plan, cluster: &Cluster) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// When a fault is over, if it strikes as soon as it may.
+/// When a fault is over at the latest, if it strikes as soon as it may.
 pub(super) fn over_ns(fault: &Fault) -> u64 {
     let lasts_ns = match fault.what {
         Action::PowerLoss { down_ns, .. }
@@ -52,12 +52,57 @@ fn one(fault: &Fault, nodes: &[String]) -> Result<(), Invalid> {
     }
     action(&fault.what).map_err(|error| error.within("what"))?;
     within("when.from_ns", fault.when.from_ns, 0..=24 * HOUR)?;
-    if let Some(point) = &fault.when.on {
-        known("when.on.node", &point.node, nodes)?;
-        within("when.on.nth", point.nth, 1..=u64::MAX)?;
-        if let EffectFilter::Mark(name) = &point.effect {
-            mark(name).map_err(|error| error.within("when.on.effect"))?;
+    if let Some(on) = &fault.when.on {
+        point(on, nodes).map_err(|error| error.part_of("when.on"))?;
+    }
+    if let Some(end) = &fault.until {
+        point(end, nodes).map_err(|error| error.part_of("until"))?;
+        until(end, &fault.what)?;
+    }
+    Ok(())
+}
+
+/// Checks what a fault waits for.
+fn point(point: &Point, nodes: &[String]) -> Result<(), Invalid> {
+    known("node", &point.node, nodes)?;
+    within("nth", point.nth, 1..=u64::MAX)?;
+    if let EffectFilter::Mark(name) = &point.effect {
+        mark(name).map_err(|error| error.within("effect"))?;
+    }
+    if point.effect.befalls() && point.edge == Edge::Before {
+        let what = "cannot be \"before\" a boot or a crash, which nothing prevents; \
+                    make it \"after\"";
+        return Err(Invalid::at("edge", what));
+    }
+    match &point.inside {
+        None => Ok(()),
+        Some(_) if point.effect.befalls() => {
+            let what = "boots and crashes are in no phase; leave it out";
+            Err(Invalid::at("inside", what))
         }
+        Some(phase) if Step::ALL.iter().any(|step| step.name() == phase) => Ok(()),
+        Some(phase) => {
+            let what = unknown("phase", phase, Step::ALL.map(Step::name));
+            Err(Invalid::at("inside", what))
+        }
+    }
+}
+
+/// Checks that a fault can end at an event.
+fn until(end: &Point, what: &Action) -> Result<(), Invalid> {
+    let kind = what.kind();
+    if !what.may_wait() {
+        let what = format!("a {kind} ends at no event; leave it out");
+        return Err(Invalid::at("until", what));
+    }
+    let inside = Role::of(&end.node).is_some_and(|role| Role::DATA_CENTRE.contains(&role));
+    let stopped = what.nodes();
+    if what.stops_processes()
+        && (stopped.contains(&end.node.as_str()) || (stopped.is_empty() && inside))
+    {
+        let node = &end.node;
+        let what = format!("the {kind} stops {node:?} itself; wait for another node");
+        return Err(Invalid::at("until.node", what));
     }
     Ok(())
 }
@@ -126,7 +171,9 @@ mod tests {
     use super::*;
 
     fn judge(what: Action) -> Result<(), String> {
-        let plan = Plan { faults: vec![Fault { when: Trigger { from_ns: 1, on: None }, what }] };
+        let plan = Plan {
+            faults: vec![Fault { when: Trigger { from_ns: 1, on: None }, what, until: None }],
+        };
         check(&plan, &Cluster::default()).map_err(|error| error.to_string())
     }
 

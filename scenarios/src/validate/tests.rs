@@ -227,6 +227,61 @@ fn a_plan_needs_a_fault_and_marks_that_the_engine_passes() {
 }
 
 #[test]
+fn what_a_plan_waits_for_can_come() {
+    let fault = |on: &str, what: &str, until: &str, expected: &str| {
+        let fields = format!(
+            r#", "faults": {{"plan": {{"faults": [{{
+                "when": {{"from_ns": 1, "on": {{"node": "driver-0", {on}, "nth": 1}}}},
+                "what": {what}, "until": {{"nth": 1, {until}}}}}]}}}}"#
+        );
+        check(&fields, &format!("x.json: faults.plan: faults[0].{expected}"));
+    };
+    let kill = r#"{"kill": {"target": {"node": "driver-0"}, "down_ns": 1}}"#;
+    let (on, until) = (
+        r#""effect": "send", "edge": "after""#,
+        r#""node": "sink-0", "effect": "any", "edge": "after""#,
+    );
+    fault(
+        r#""effect": "send", "edge": "after", "inside": "comit""#,
+        kill,
+        until,
+        "when.on.inside: unknown phase \"comit\"; did you mean \"commit\"?",
+    );
+    fault(
+        r#""effect": "boot", "edge": "after", "inside": "commit""#,
+        kill,
+        until,
+        "when.on.inside: boots and crashes are in no phase; leave it out",
+    );
+    fault(
+        r#""effect": "crash", "edge": "before""#,
+        kill,
+        until,
+        "when.on.edge: cannot be \"before\" a boot or a crash, which nothing prevents; make it \
+         \"after\"",
+    );
+    fault(
+        on,
+        kill,
+        r#""node": "sink-9", "effect": "any", "edge": "after""#,
+        "until.node: unknown node \"sink-9\"; did you mean \"sink-0\"?",
+    );
+    fault(
+        on,
+        kill,
+        r#""node": "driver-0", "effect": {"mark": "leader.elcted"}, "edge": "after""#,
+        "until.effect: unknown mark \"leader.elcted\"; did you mean \"leader.elected\"?",
+    );
+    let itself = "stops \"driver-0\" itself; wait for another node";
+    let own = r#""node": "driver-0", "effect": "any", "edge": "after""#;
+    fault(on, kill, own, &format!("until.node: the kill {itself}"));
+    let pause = r#"{"pause": {"target": "data_centre", "for_ns": 1}}"#;
+    fault(on, pause, own, &format!("until.node: the pause {itself}"));
+    let step = r#"{"clock_step": {"target": "data_centre", "by_ns": 1}}"#;
+    fault(on, step, until, "until: a clock_step ends at no event; leave it out");
+}
+
+#[test]
 fn a_run_must_be_able_to_end_in_its_time() {
     check(
         r#", "workload": {"flights": {"tuples": 1000, "per_second": 1}}"#,

@@ -129,7 +129,7 @@ pub(crate) fn plan(seed: u64) -> Plan {
             _ => Action::PowerLoss { target, down_ns: for_ns },
         };
         let from_ns = stream.between(500 * MILLISECOND, RUN_NS - 500 * MILLISECOND);
-        faults.push(Fault { when: Trigger { from_ns, on: None }, what });
+        faults.push(Fault { when: Trigger { from_ns, on: None }, what, until: None });
     }
     Plan { faults }
 }

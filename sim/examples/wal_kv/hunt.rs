@@ -87,6 +87,7 @@ fn plan(seed: u64) -> Plan {
         let point = Point {
             node: "store".to_owned(),
             effect: effects[stream.index(effects.len())].clone(),
+            inside: None,
             nth: stream.between(1, 60),
             edge: if stream.chance(1, 2) { Edge::Before } else { Edge::After },
         };
@@ -96,6 +97,7 @@ fn plan(seed: u64) -> Plan {
                 target: Target::Node("store".to_owned()),
                 down_ns: 1_000_000,
             },
+            until: None,
         }
     };
     Plan { faults: (0..cuts).map(cut).collect() }

@@ -57,13 +57,13 @@ pub(crate) fn to(node: u16) -> Address {
 
 /// At a time.
 pub(crate) fn at(from_ns: u64, what: Action) -> Fault {
-    Fault { when: Trigger { from_ns, on: None }, what }
+    Fault { when: Trigger { from_ns, on: None }, what, until: None }
 }
 
 /// Beside an effect of a node.
 pub(crate) fn on(node: &str, effect: EffectFilter, nth: u64, edge: Edge, what: Action) -> Fault {
-    let point = Point { node: node.to_owned(), effect, nth, edge };
-    Fault { when: Trigger { from_ns: 0, on: Some(point) }, what }
+    let point = Point { node: node.to_owned(), effect, inside: None, nth, edge };
+    Fault { when: Trigger { from_ns: 0, on: Some(point) }, what, until: None }
 }
 
 pub(crate) fn node(name: &str) -> Target {

@@ -9,3 +9,4 @@ mod machine;
 mod partition;
 mod pause;
 mod together;
+mod until;
