@@ -129,7 +129,9 @@ impl State {
         }
         node.boot += 1;
         node.power = Power::On;
-        node.disk.evict();
+        if let Some(disk) = node.disk.used() {
+            disk.evict();
+        }
         let (entity, boot) = (u64::from(id.0), node.boot);
         node.stream = Stream::new(seed, "node", entity, u64::from(boot));
         node.clock.origin_ns = Stream::new(seed, "clock", entity, u64::from(boot)).below(1 << 40);
@@ -155,7 +157,9 @@ impl State {
         let node = self.node(id);
         if node.power == Power::Condemned {
             node.switch_off();
-            node.disk.kill();
+            if let Some(disk) = node.disk.used() {
+                disk.kill();
+            }
             if end == End::Failure {
                 self.schedule_boot(id, 0);
             }

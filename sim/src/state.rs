@@ -38,6 +38,13 @@ pub(crate) const FEW: usize = 8;
 #[derive(Debug, Default)]
 pub(crate) struct LazyDisk(OnceCell<Disk>);
 
+impl LazyDisk {
+    /// The disk, if it was ever used: one that was not has nothing to lose.
+    pub(crate) fn used(&mut self) -> Option<&mut Disk> {
+        self.0.get_mut()
+    }
+}
+
 impl Deref for LazyDisk {
     type Target = Disk;
 
