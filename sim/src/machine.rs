@@ -195,8 +195,9 @@ impl Socket for SimSocket {
 impl Drop for SimSocket {
     fn drop(&mut self) {
         self.env.with(|state| {
-            if let Some(node) = state.live(self.env.node, self.env.boot) {
-                node.sockets.close(self.port);
+            let node = &mut state.nodes[usize::from(self.env.node.0)];
+            if node.is_live(self.env.boot) {
+                node.sockets.close(self.port, &mut state.queue.messages);
             }
         });
     }
@@ -212,28 +213,11 @@ impl Future for Receive {
     type Output = Datagram;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Datagram> {
-        let (id, port) = (self.env.id(), self.port);
-        let received = self.env.with(|state| {
-            let Some(node) = state.live(id.0, id.1) else { return Poll::Pending };
-            let Ok(inbox) = node.sockets.place(port) else { return Poll::Pending };
-            let Some(first) = node.sockets.peek(inbox) else {
-                let wakeup = state.scheduler.wakeup(context);
-                state.node(id.0).sockets.wait(inbox, wakeup);
-                return Poll::Pending;
-            };
-            let detail = first.hash ^ place(first.from);
-            let (from, len) = (first.from, first.payload.len());
-            let text = || format!("from {from}, {len} bytes");
-            match state.effect(id, EffectKind::Receive, detail, text) {
-                Admission::Happens => Poll::Ready(state.node(id.0).sockets.take(inbox)),
-                Admission::Held => {
-                    state.hold(id.0, context);
-                    Poll::Pending
-                }
-                Admission::Never => Poll::Pending,
-            }
-        });
-        received.unwrap_or(Poll::Pending)
+        let received = self.env.with(|state| state.receive(self.env.id(), self.port, context));
+        match received.flatten() {
+            Some(InFlight { from, payload, .. }) => Poll::Ready(Datagram { from, payload }),
+            None => Poll::Pending,
+        }
     }
 }
 
@@ -253,6 +237,41 @@ impl State {
             Admission::Happens => self.transmit(message),
             Admission::Held => self.node(id.0).pause.held.push(message),
             Admission::Never => {}
+        }
+    }
+
+    /// Takes the first datagram that waits at a port; with none, wakes the future that is being
+    /// polled when one comes.
+    #[inline(always)]
+    fn receive(
+        &mut self,
+        id: (NodeId, u32),
+        port: Port,
+        context: &Context<'_>,
+    ) -> Option<InFlight> {
+        let node = &mut self.nodes[usize::from(id.0.0)];
+        if !node.is_live(id.1) {
+            return None;
+        }
+        let at = node.sockets.place(port).ok()?;
+        let inbox = node.sockets.inbox(at);
+        let Some(first) = self.queue.messages.first(&inbox.datagrams) else {
+            inbox.waiting = Some(self.scheduler.wakeup(context));
+            return None;
+        };
+        let detail = first.hash ^ place(first.from);
+        let (from, len) = (first.from, first.payload.len());
+        let text = || format!("from {from}, {len} bytes");
+        match self.effect(id, EffectKind::Receive, detail, text) {
+            Admission::Happens => {
+                let inbox = self.nodes[usize::from(id.0.0)].sockets.inbox(at);
+                self.queue.messages.take_first(&mut inbox.datagrams)
+            }
+            Admission::Held => {
+                self.hold(id.0, context);
+                None
+            }
+            Admission::Never => None,
         }
     }
 

@@ -103,6 +103,14 @@ pub(crate) struct Node {
     pub(crate) boots_ns: u64,
 }
 
+impl Node {
+    /// Whether this boot of it still counts.
+    #[inline]
+    pub(crate) fn is_live(&self, boot: u32) -> bool {
+        self.boot == boot && matches!(self.power, Power::On | Power::Paused)
+    }
+}
+
 /// What becomes of an effect that a node is about to have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "an effect that does not happen must change nothing"]
@@ -174,8 +182,7 @@ impl State {
     #[inline]
     pub(crate) fn live(&mut self, node: NodeId, boot: u32) -> Option<&mut Node> {
         let node = &mut self.nodes[usize::from(node.0)];
-        let alive = matches!(node.power, Power::On | Power::Paused);
-        (node.boot == boot && alive).then_some(node)
+        node.is_live(boot).then_some(node)
     }
 
     /// Wakes at `at_ns` whatever `wakeup` says.
@@ -190,12 +197,14 @@ impl State {
     /// A datagram arrives; tells whom it wakes. A node that is down takes none.
     #[inline]
     pub(crate) fn deliver(&mut self, place: u32) -> Option<Wakeup> {
-        let message = self.queue.message(place);
-        let node = &mut self.nodes[usize::from(message.to.node.0)];
+        let messages = &mut self.queue.messages;
+        let to = messages.at(place).to;
+        let node = &mut self.nodes[usize::from(to.node.0)];
         if !matches!(node.power, Power::On | Power::Paused) {
+            messages.take(place);
             return None;
         }
-        node.sockets.deliver(message)
+        node.sockets.deliver(to.port, place, messages)
     }
 
     /// Numbers an effect of a node, if it happens. `detail` stands for the effect's content in the

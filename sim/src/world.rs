@@ -66,14 +66,12 @@ pub enum Stop {
 #[cfg(test)]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Held {
-    /// Room for events, in all queues.
+    /// Room for events, and for datagrams that wait.
     pub(crate) events: usize,
     /// Room for tasks.
     pub(crate) tasks: usize,
     /// Links with a stream.
     pub(crate) links: usize,
-    /// Room for datagrams in all sockets.
-    pub(crate) waiting: usize,
     /// Disk operations that no sync has covered.
     pub(crate) pending: usize,
 }
@@ -86,7 +84,6 @@ impl World {
             events: state.queue.room(),
             tasks: self.places.len().max(state.scheduler.slots()),
             links: state.links.used(),
-            waiting: state.nodes.iter().map(|node| node.sockets.room()).sum(),
             pending: state.nodes.iter().map(|node| node.disk.pending()).sum(),
         }
     }
