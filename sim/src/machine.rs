@@ -58,6 +58,16 @@ impl SimEnv {
         Some(done)
     }
 
+    /// The same for what may have to wait, as it has to for ever when the world is gone.
+    #[inline(always)]
+    fn poll<R>(&self, work: impl FnOnce(&mut State) -> Poll<R>) -> Poll<R> {
+        let Some(world) = self.world.upgrade() else { return Poll::Pending };
+        let mut state = world.borrow_mut();
+        let done = work(&mut state);
+        state.strike_after();
+        done
+    }
+
     /// Whether the node's disk was ever lost, so that it started anew on a blank one: what was
     /// written before, even durably, is gone. True for every boot from then on.
     #[must_use]
@@ -213,11 +223,7 @@ impl Future for Receive {
     type Output = Datagram;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Datagram> {
-        let received = self.env.with(|state| state.receive(self.env.id(), self.port, context));
-        match received.flatten() {
-            Some(InFlight { from, payload, .. }) => Poll::Ready(Datagram { from, payload }),
-            None => Poll::Pending,
-        }
+        self.env.poll(|state| state.receive(self.env.id(), self.port, context))
     }
 }
 
@@ -248,16 +254,16 @@ impl State {
         id: (NodeId, u32),
         port: Port,
         context: &Context<'_>,
-    ) -> Option<InFlight> {
+    ) -> Poll<Datagram> {
         let node = &mut self.nodes[usize::from(id.0.0)];
         if !node.is_live(id.1) {
-            return None;
+            return Poll::Pending;
         }
-        let at = node.sockets.place(port).ok()?;
+        let Ok(at) = node.sockets.place(port) else { return Poll::Pending };
         let inbox = node.sockets.inbox(at);
         let Some(first) = self.queue.messages.first(&inbox.datagrams) else {
             inbox.waiting = Some(self.scheduler.wakeup(context));
-            return None;
+            return Poll::Pending;
         };
         let detail = first.hash ^ place(first.from);
         let (from, len) = (first.from, first.payload.len());
@@ -265,13 +271,15 @@ impl State {
         match self.effect(id, EffectKind::Receive, detail, text) {
             Admission::Happens => {
                 let inbox = self.nodes[usize::from(id.0.0)].sockets.inbox(at);
-                self.queue.messages.take_first(&mut inbox.datagrams)
+                let InFlight { from, payload, .. } =
+                    self.queue.messages.take_first(&mut inbox.datagrams);
+                Poll::Ready(Datagram { from, payload })
             }
             Admission::Held => {
                 self.hold(id.0, context);
-                None
+                Poll::Pending
             }
-            Admission::Never => None,
+            Admission::Never => Poll::Pending,
         }
     }
 

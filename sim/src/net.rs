@@ -1,8 +1,8 @@
 //! The network: datagrams that may be lost, late, twice and out of order.
 //!
-//! Each directed link draws from its own stream, and every datagram takes the same number of
-//! draws whatever becomes of it, so that a change to one link's traffic leaves all others as they
-//! were. A link costs nothing until it is used.
+//! Each directed link draws from its own stream, one word for every datagram whatever becomes of it,
+//! so that a change to one link's traffic leaves all others as they were, and a change of loss leaves
+//! all latencies. Luck and tails come out of that word. A link costs nothing until it is used.
 
 use bytes::Bytes;
 
@@ -43,16 +43,21 @@ pub(crate) struct Links {
     loss: Threshold,
     duplication: Threshold,
     tail: Threshold,
+    /// Whether all of them are 0: a datagram needs one draw.
+    calm: bool,
     streams: LinkStreams,
     pub(crate) partitions: Partitions,
 }
 
 impl Links {
     pub(crate) fn new(config: NetworkConfig, seed: u64) -> Self {
+        let [loss, duplication, tail] =
+            [config.loss, config.duplication, config.tail].map(Threshold::of);
         Self {
-            loss: Threshold::of(config.loss),
-            duplication: Threshold::of(config.duplication),
-            tail: Threshold::of(config.tail),
+            loss,
+            duplication,
+            tail,
+            calm: loss.0 | duplication.0 | tail.0 == 0,
             config,
             streams: LinkStreams::new(seed),
             partitions: Partitions::default(),
@@ -69,8 +74,17 @@ impl Links {
     #[inline(always)]
     pub(crate) fn fate(&mut self, from: NodeId, to: NodeId) -> Fate {
         let stream = self.streams.of(from, to);
-        let (place, luck, tails) = (stream.bits(), stream.bits(), stream.bits());
+        let place = stream.bits();
         let config = &self.config;
+        if self.calm {
+            let (low, high) = config.latency_ns;
+            return Fate {
+                first_ns: Some(low + scale(place, high.saturating_sub(low))),
+                second_ns: None,
+            };
+        }
+        let luck = spread(place);
+        let tails = spread(luck);
         let lost = self.loss.hit(luck);
         let twice = self.duplication.hit(luck >> 32);
         let latency = |place: u64, tail: u64| {
@@ -98,6 +112,16 @@ impl Threshold {
     const fn hit(self, word: u64) -> bool {
         word & 0xffff_ffff < self.0
     }
+}
+
+/// Another word, that has nothing to do with the first to the eye: the end of splitmix64 (Steele,
+/// Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
+#[inline]
+const fn spread(word: u64) -> u64 {
+    let word = word.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mixed = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ (mixed >> 31)
 }
 
 /// A drawn word, scaled to below `width`.
@@ -181,7 +205,9 @@ impl Sockets {
 
 impl Inbox {
     fn clear(&mut self, messages: &mut Slab<InFlight>) {
-        while messages.take_first(&mut self.datagrams).is_some() {}
+        while self.datagrams.len() > 0 {
+            messages.take_first(&mut self.datagrams);
+        }
     }
 }
 

@@ -92,7 +92,8 @@ impl World {
 /// What the loop does next.
 enum Next {
     Poll((Slot, NodeId)),
-    Handle(Event),
+    /// The event at this place of the queue.
+    Handle(u32),
     Settle,
     Stop(Stop),
 }
@@ -211,7 +212,7 @@ impl World {
                         return Stop::Panicked;
                     }
                 }
-                Next::Handle(event) => self.handle(event),
+                Next::Handle(place) => self.handle(place),
                 Next::Settle => self.settle(),
                 Next::Stop(stop) => return stop,
             }
@@ -250,7 +251,7 @@ impl World {
             let wakes = match due {
                 Due::Wake(slot) => Some(Wakeup::Task(slot)),
                 Due::Deliver(place) => state.deliver(place),
-                Due::Other(place) => return Next::Handle(state.queue.event(place)),
+                Due::Other(place) => return Next::Handle(place),
             };
             let task = match wakes {
                 // No other task is ready, or it would have come before this event.
@@ -349,9 +350,9 @@ impl World {
         }
     }
 
-    fn handle(&mut self, event: Event) {
+    fn handle(&mut self, place: u32) {
         let mut state = self.state.borrow_mut();
-        match event {
+        match state.queue.event(place) {
             Event::Wake(waker) => state.scheduler.wake(Wakeup::Waker(waker)),
             Event::EndSync { node, boot, sync, done } => state.end_sync((node, boot), sync, done),
             Event::Arm(fault) => state.arm(fault),
