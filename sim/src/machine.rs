@@ -236,9 +236,9 @@ impl State {
     /// A node sends a datagram; in a pause it waits for the end.
     #[inline(always)]
     pub(crate) fn send(&mut self, id: (NodeId, u32), message: InFlight) {
-        let InFlight { to, payload, hash, .. } = &message;
-        let detail = hash ^ place(*to);
-        let text = || format!("to {to}, {} bytes", payload.len());
+        let (to, len) = (message.to, message.payload.len());
+        let detail = message.hash ^ place(to);
+        let text = move || format!("to {to}, {len} bytes");
         match self.effect(id, EffectKind::Send, detail, text) {
             Admission::Happens => self.transmit(message),
             Admission::Held => self.node(id.0).pause.held.push(message),
@@ -267,7 +267,7 @@ impl State {
         };
         let detail = first.hash ^ place(first.from);
         let (from, len) = (first.from, first.payload.len());
-        let text = || format!("from {from}, {len} bytes");
+        let text = move || format!("from {from}, {len} bytes");
         match self.effect(id, EffectKind::Receive, detail, text) {
             Admission::Happens => {
                 let inbox = self.nodes[usize::from(id.0.0)].sockets.inbox(at);

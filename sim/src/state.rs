@@ -273,7 +273,7 @@ impl State {
         let node = &mut self.nodes[usize::from(id.0)];
         node.effects += 1;
         let (at_ns, name, number) = (self.now_ns, node.name.as_str(), node.effects);
-        self.trace.effect(&Effect { at_ns, node: id, name, number, kind, detail }, text);
+        self.trace.effect(Effect { at_ns, node: id, name, number, kind, detail }, text);
     }
 
     /// Wakes the future that is being polled when the node's pause is over.
