@@ -54,9 +54,8 @@ fn a_thousand_nodes_hold_no_more_after_many_messages_than_after_a_few() {
     assert!(world.events() > 3 * messages);
     assert_eq!((late.links, late.tasks), (2 * usize::from(NODES), 2 * usize::from(NODES)));
     assert_eq!((early.links, early.tasks), (late.links, late.tasks));
-    // How many datagrams and syncs are under way at once varies a little.
+    // How many datagrams are under way or wait, and how many syncs, varies a little.
     assert!(late.events < early.events * 5 / 4, "{early:?} became {late:?}");
-    assert!(late.waiting < early.waiting * 5 / 4, "{early:?} became {late:?}");
     // The name of each file, which nothing syncs, and at most one write.
     assert!(late.pending <= 2 * usize::from(NODES), "{late:?}");
 }
@@ -72,5 +71,5 @@ fn a_node_that_does_nothing_has_no_event_after_its_boot() {
     assert_eq!(world.run_until(u64::MAX), Stop::Quiet);
     assert_eq!(world.events(), u64::from(NODES), "one boot each");
     let held = world.held();
-    assert_eq!((held.links, held.waiting, held.pending), (0, 0, 0));
+    assert_eq!((held.links, held.pending), (0, 0));
 }

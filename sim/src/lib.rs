@@ -179,6 +179,7 @@ mod plan;
 mod power;
 mod queue;
 mod schedule;
+mod slab;
 mod state;
 mod strike;
 mod timer;

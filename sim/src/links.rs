@@ -27,7 +27,7 @@ impl LinkStreams {
     }
 
     /// The stream of a directed link.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn of(&mut self, from: NodeId, to: NodeId) -> &mut Stream {
         let key = (u32::from(from.0) << 16) | u32::from(to.0);
         let place = self.find(key).unwrap_or_else(|| self.add(key, from, to));
@@ -39,15 +39,13 @@ impl LinkStreams {
         self.links.len()
     }
 
-    #[inline]
+    #[inline(always)]
     fn find(&self, key: u32) -> Option<usize> {
-        if self.table.is_empty() {
-            return None;
-        }
         let mut at = self.home(key);
         loop {
-            let place = (self.table[at] as usize).checked_sub(1)?;
-            if self.links[place].0 == key {
+            // Neither an empty table nor what a free place says leads to a link.
+            let place = (*self.table.get(at)? as usize).wrapping_sub(1);
+            if self.links.get(place)?.0 == key {
                 return Some(place);
             }
             at = (at + 1) & (self.table.len() - 1);

@@ -58,6 +58,16 @@ impl SimEnv {
         Some(done)
     }
 
+    /// The same for what may have to wait, as it has to for ever when the world is gone.
+    #[inline(always)]
+    fn poll<R>(&self, work: impl FnOnce(&mut State) -> Poll<R>) -> Poll<R> {
+        let Some(world) = self.world.upgrade() else { return Poll::Pending };
+        let mut state = world.borrow_mut();
+        let done = work(&mut state);
+        state.strike_after();
+        done
+    }
+
     /// Whether the node's disk was ever lost, so that it started anew on a blank one: what was
     /// written before, even durably, is gone. True for every boot from then on.
     #[must_use]
@@ -195,8 +205,9 @@ impl Socket for SimSocket {
 impl Drop for SimSocket {
     fn drop(&mut self) {
         self.env.with(|state| {
-            if let Some(node) = state.live(self.env.node, self.env.boot) {
-                node.sockets.close(self.port);
+            let node = &mut state.nodes[usize::from(self.env.node.0)];
+            if node.is_live(self.env.boot) {
+                node.sockets.close(self.port, &mut state.queue.messages);
             }
         });
     }
@@ -212,28 +223,7 @@ impl Future for Receive {
     type Output = Datagram;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Datagram> {
-        let (id, port) = (self.env.id(), self.port);
-        let received = self.env.with(|state| {
-            let Some(node) = state.live(id.0, id.1) else { return Poll::Pending };
-            let Ok(inbox) = node.sockets.place(port) else { return Poll::Pending };
-            let Some(first) = node.sockets.peek(inbox) else {
-                let wakeup = state.scheduler.wakeup(context);
-                state.node(id.0).sockets.wait(inbox, wakeup);
-                return Poll::Pending;
-            };
-            let detail = first.hash ^ place(first.from);
-            let (from, len) = (first.from, first.payload.len());
-            let text = || format!("from {from}, {len} bytes");
-            match state.effect(id, EffectKind::Receive, detail, text) {
-                Admission::Happens => Poll::Ready(state.node(id.0).sockets.take(inbox)),
-                Admission::Held => {
-                    state.hold(id.0, context);
-                    Poll::Pending
-                }
-                Admission::Never => Poll::Pending,
-            }
-        });
-        received.unwrap_or(Poll::Pending)
+        self.env.poll(|state| state.receive(self.env.id(), self.port, context))
     }
 }
 
@@ -246,13 +236,50 @@ impl State {
     /// A node sends a datagram; in a pause it waits for the end.
     #[inline(always)]
     pub(crate) fn send(&mut self, id: (NodeId, u32), message: InFlight) {
-        let InFlight { to, payload, hash, .. } = &message;
-        let detail = hash ^ place(*to);
-        let text = || format!("to {to}, {} bytes", payload.len());
+        let (to, len) = (message.to, message.payload.len());
+        let detail = message.hash ^ place(to);
+        let text = move || format!("to {to}, {len} bytes");
         match self.effect(id, EffectKind::Send, detail, text) {
             Admission::Happens => self.transmit(message),
             Admission::Held => self.node(id.0).pause.held.push(message),
             Admission::Never => {}
+        }
+    }
+
+    /// Takes the first datagram that waits at a port; with none, wakes the future that is being
+    /// polled when one comes.
+    #[inline(always)]
+    fn receive(
+        &mut self,
+        id: (NodeId, u32),
+        port: Port,
+        context: &Context<'_>,
+    ) -> Poll<Datagram> {
+        let node = &mut self.nodes[usize::from(id.0.0)];
+        if !node.is_live(id.1) {
+            return Poll::Pending;
+        }
+        let Ok(at) = node.sockets.place(port) else { return Poll::Pending };
+        let inbox = node.sockets.inbox(at);
+        let Some(first) = self.queue.messages.first(&inbox.datagrams) else {
+            inbox.waiting = Some(self.scheduler.wakeup(context));
+            return Poll::Pending;
+        };
+        let detail = first.hash ^ place(first.from);
+        let (from, len) = (first.from, first.payload.len());
+        let text = move || format!("from {from}, {len} bytes");
+        match self.effect(id, EffectKind::Receive, detail, text) {
+            Admission::Happens => {
+                let inbox = self.nodes[usize::from(id.0.0)].sockets.inbox(at);
+                let InFlight { from, payload, .. } =
+                    self.queue.messages.take_first(&mut inbox.datagrams);
+                Poll::Ready(Datagram { from, payload })
+            }
+            Admission::Held => {
+                self.hold(id.0, context);
+                Poll::Pending
+            }
+            Admission::Never => Poll::Pending,
         }
     }
 

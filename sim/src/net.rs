@@ -1,19 +1,18 @@
 //! The network: datagrams that may be lost, late, twice and out of order.
 //!
-//! Each directed link draws from its own stream, and every datagram takes the same number of
-//! draws whatever becomes of it, so that a change to one link's traffic leaves all others as they
-//! were. A link costs nothing until it is used.
-
-use std::collections::VecDeque;
+//! Each directed link draws from its own stream, one word for every datagram whatever becomes of it,
+//! so that a change to one link's traffic leaves all others as they were, and a change of loss leaves
+//! all latencies. Luck and tails come out of that word. A link costs nothing until it is used.
 
 use bytes::Bytes;
 
 use crate::{
     config::{NetworkConfig, Ratio},
-    env::{Address, Datagram, NodeId, Port},
+    env::{Address, NodeId, Port},
     links::LinkStreams,
     partition::Partitions,
     schedule::Wakeup,
+    slab::{Line, Slab},
 };
 
 /// How many datagrams wait at a socket at the most; the next is dropped, as by a full kernel
@@ -44,16 +43,21 @@ pub(crate) struct Links {
     loss: Threshold,
     duplication: Threshold,
     tail: Threshold,
+    /// Whether all of them are 0: a datagram needs one draw.
+    calm: bool,
     streams: LinkStreams,
     pub(crate) partitions: Partitions,
 }
 
 impl Links {
     pub(crate) fn new(config: NetworkConfig, seed: u64) -> Self {
+        let [loss, duplication, tail] =
+            [config.loss, config.duplication, config.tail].map(Threshold::of);
         Self {
-            loss: Threshold::of(config.loss),
-            duplication: Threshold::of(config.duplication),
-            tail: Threshold::of(config.tail),
+            loss,
+            duplication,
+            tail,
+            calm: loss.0 | duplication.0 | tail.0 == 0,
             config,
             streams: LinkStreams::new(seed),
             partitions: Partitions::default(),
@@ -70,8 +74,17 @@ impl Links {
     #[inline(always)]
     pub(crate) fn fate(&mut self, from: NodeId, to: NodeId) -> Fate {
         let stream = self.streams.of(from, to);
-        let (place, luck, tails) = (stream.bits(), stream.bits(), stream.bits());
+        let place = stream.bits();
         let config = &self.config;
+        if self.calm {
+            let (low, high) = config.latency_ns;
+            return Fate {
+                first_ns: Some(low + scale(place, high.saturating_sub(low))),
+                second_ns: None,
+            };
+        }
+        let luck = spread(place);
+        let tails = spread(luck);
         let lost = self.loss.hit(luck);
         let twice = self.duplication.hit(luck >> 32);
         let latency = |place: u64, tail: u64| {
@@ -101,6 +114,16 @@ impl Threshold {
     }
 }
 
+/// Another word, that has nothing to do with the first to the eye: the end of splitmix64 (Steele,
+/// Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
+#[inline]
+const fn spread(word: u64) -> u64 {
+    let word = word.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mixed = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ (mixed >> 31)
+}
+
 /// A drawn word, scaled to below `width`.
 #[inline]
 fn scale(word: u64, width: u64) -> u64 {
@@ -111,10 +134,11 @@ fn scale(word: u64, width: u64) -> u64 {
 #[derive(Debug, Default)]
 pub(crate) struct Sockets(Vec<(Port, Inbox)>);
 
-#[derive(Debug, Default)]
-struct Inbox {
-    datagrams: VecDeque<InFlight>,
-    waiting: Option<Wakeup>,
+/// What came to an open port and was not taken yet.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    pub(crate) datagrams: Line,
+    pub(crate) waiting: Option<Wakeup>,
 }
 
 impl Sockets {
@@ -123,68 +147,67 @@ impl Sockets {
         match self.place(port) {
             Ok(_) => false,
             Err(place) => {
-                self.0.insert(place, (port, Inbox::default()));
+                self.0.insert(place, (port, Inbox { datagrams: Line::new(), waiting: None }));
                 true
             }
         }
     }
 
-    pub(crate) fn close(&mut self, port: Port) {
+    /// Closes a port; what waits there is lost.
+    pub(crate) fn close(&mut self, port: Port, messages: &mut Slab<InFlight>) {
         if let Ok(place) = self.place(port) {
-            self.0.remove(place);
+            self.0.remove(place).1.clear(messages);
         }
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.0.clear();
-    }
-
-    /// Room for datagrams.
-    #[cfg(test)]
-    pub(crate) fn room(&self) -> usize {
-        self.0.iter().map(|(_, inbox)| inbox.datagrams.capacity()).sum()
-    }
-
-    /// Puts a datagram into its inbox; what to wake, if someone waits. A closed port and a full
-    /// inbox drop it.
-    #[inline]
-    pub(crate) fn deliver(&mut self, message: InFlight) -> Option<Wakeup> {
-        let place = self.place(message.to.port).ok()?;
-        let inbox = &mut self.0[place].1;
-        if inbox.datagrams.len() >= INBOX_DATAGRAMS_MAX {
-            return None;
+    /// Closes all.
+    pub(crate) fn clear(&mut self, messages: &mut Slab<InFlight>) {
+        for (_, mut inbox) in self.0.drain(..) {
+            inbox.clear(messages);
         }
-        inbox.datagrams.push_back(message);
-        inbox.waiting.take()
     }
 
-    /// The first waiting datagram, left in place.
+    /// Lets a datagram arrive; what to wake, if someone waits. A closed port and a full inbox
+    /// drop it.
     #[inline]
-    pub(crate) fn peek(&self, place: usize) -> Option<&InFlight> {
-        self.0[place].1.datagrams.front()
-    }
-
-    /// Takes the first waiting datagram.
-    #[inline]
-    pub(crate) fn take(&mut self, place: usize) -> Datagram {
-        let datagrams = &mut self.0[place].1.datagrams;
-        let InFlight { from, payload, .. } = datagrams.pop_front().expect("it was looked at");
-        if datagrams.is_empty() {
-            // Goes back to the beginning of its buffer, whose end is then rarely met.
-            datagrams.clear();
+    pub(crate) fn deliver(
+        &mut self,
+        port: Port,
+        message: u32,
+        messages: &mut Slab<InFlight>,
+    ) -> Option<Wakeup> {
+        if let Ok(place) = self.place(port)
+            && let inbox = self.inbox(place)
+            && inbox.datagrams.len() < INBOX_DATAGRAMS_MAX
+        {
+            messages.line_up(&mut inbox.datagrams, message);
+            return inbox.waiting.take();
         }
-        Datagram { from, payload }
+        messages.take(message);
+        None
     }
 
     #[inline]
-    pub(crate) fn wait(&mut self, place: usize, wakeup: Wakeup) {
-        self.0[place].1.waiting = Some(wakeup);
+    pub(crate) fn inbox(&mut self, place: usize) -> &mut Inbox {
+        &mut self.0[place].1
     }
 
     /// The place of an open port, for as long as none is opened or closed; else where it belongs.
     #[inline]
     pub(crate) fn place(&self, port: Port) -> Result<usize, usize> {
+        // Most nodes open one port.
+        if self.0.first().is_some_and(|(open, _)| *open == port) {
+            return Ok(0);
+        }
         self.0.binary_search_by_key(&port, |(open, _)| *open)
+    }
+}
+
+impl Inbox {
+    fn clear(&mut self, messages: &mut Slab<InFlight>) {
+        while self.datagrams.len() > 0 {
+            messages.take_first(&mut self.datagrams);
+        }
     }
 }
 
@@ -230,18 +253,22 @@ mod tests {
     fn a_full_inbox_drops_and_a_closed_port_takes_nothing() {
         let at = |port| Address { node: NodeId(0), port: Port(port) };
         let message = |port| InFlight { from: at(9), to: at(port), payload: Bytes::new(), hash: 0 };
-        let mut sockets = Sockets::default();
+        let (mut sockets, mut messages) = (Sockets::default(), Slab::new());
         assert!(sockets.bind(Port(1)) && !sockets.bind(Port(1)));
+        let mut deliver = |port, sockets: &mut Sockets| {
+            let place = messages.keep(message(port));
+            sockets.deliver(Port(port), place, &mut messages);
+        };
         for _ in 0..INBOX_DATAGRAMS_MAX + 5 {
-            sockets.deliver(message(1));
+            deliver(1, &mut sockets);
         }
-        sockets.deliver(message(2));
-        let mut taken = 0;
-        while sockets.peek(0).is_some() {
-            sockets.take(0);
-            taken += 1;
-        }
-        assert_eq!(taken, INBOX_DATAGRAMS_MAX);
+        deliver(2, &mut sockets);
+        assert_eq!(sockets.inbox(0).datagrams.len(), INBOX_DATAGRAMS_MAX);
         assert_eq!((sockets.place(Port(1)), sockets.place(Port(2))), (Ok(0), Err(1)));
+        // What was dropped holds no place, and what waits at a closed port neither.
+        assert_eq!(messages.room(), INBOX_DATAGRAMS_MAX + 1);
+        sockets.close(Port(1), &mut messages);
+        (0..=INBOX_DATAGRAMS_MAX).for_each(|_| drop(messages.keep(message(1))));
+        assert_eq!(messages.room(), INBOX_DATAGRAMS_MAX + 1);
     }
 }

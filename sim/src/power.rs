@@ -8,8 +8,10 @@ use crate::{
     env::NodeId,
     fault::{Action, EffectFilter},
     fired::{Crash, End, Ended, Fired},
+    net::InFlight,
     pause::Pause,
     random::Stream,
+    slab::Slab,
     state::{Event, Node, State},
 };
 
@@ -35,9 +37,9 @@ enum Cut {
 
 impl Node {
     /// Its processes are gone, and with them all that waited for the end of a pause.
-    fn switch_off(&mut self) {
+    fn switch_off(&mut self, messages: &mut Slab<InFlight>) {
         self.power = Power::Off;
-        self.sockets.clear();
+        self.sockets.clear(messages);
         self.pause = Pause::default();
     }
 
@@ -140,8 +142,8 @@ impl State {
         let seed = self.supply.seed;
         let boots = self.config.boot_ns;
         let now_ns = self.now_ns;
-        let node = self.node(id);
-        node.switch_off();
+        let node = &mut self.nodes[usize::from(id.0)];
+        node.switch_off(&mut self.queue.messages);
         node.boot_ticket += 1;
         let ticket = node.boot_ticket;
         let slow = Stream::new(seed, "boot", u64::from(id.0), now_ns).between(boots.0, boots.1);
@@ -166,7 +168,9 @@ impl State {
         node.boot += 1;
         node.power = Power::On;
         let down = std::mem::take(&mut node.down);
-        node.disk.evict();
+        if let Some(disk) = node.disk.used() {
+            disk.evict();
+        }
         let (entity, boot) = (u64::from(id.0), node.boot);
         node.stream = Stream::new(seed, "node", entity, u64::from(boot));
         node.clock.origin_ns = Stream::new(seed, "clock", entity, u64::from(boot)).below(1 << 40);
@@ -195,10 +199,12 @@ impl State {
 
     /// Switches off a node whose program ended; one that failed is started again.
     pub(crate) fn leave(&mut self, id: NodeId, end: End) {
-        let node = self.node(id);
+        let node = &mut self.nodes[usize::from(id.0)];
         if node.power == Power::Condemned {
-            node.switch_off();
-            node.disk.kill();
+            node.switch_off(&mut self.queue.messages);
+            if let Some(disk) = node.disk.used() {
+                disk.kill();
+            }
             // The next boot is in none of its phases.
             for (name, count) in std::mem::take(&mut node.marks) {
                 *self.supply.marks.entry(name).or_default() += count;

@@ -9,6 +9,7 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 use crate::{
     net::InFlight,
     schedule::Slot,
+    slab::Slab,
     state::{Event, FEW},
 };
 
@@ -26,7 +27,7 @@ const OTHER: u64 = 2;
 pub(crate) enum Due {
     /// A task waited for this moment.
     Wake(Slot),
-    /// A datagram arrives: its place, for [`EventQueue::message`].
+    /// A datagram arrives: its place among the messages.
     Deliver(u32),
     /// Anything else: its place, for [`EventQueue::event`].
     Other(u32),
@@ -37,7 +38,8 @@ pub(crate) enum Due {
 pub(crate) struct EventQueue {
     heap: BinaryHeap<Reverse<u128>>,
     sequence: u64,
-    messages: Slab<InFlight>,
+    /// Datagrams, on their way and at the sockets where they wait.
+    pub(crate) messages: Slab<InFlight>,
     others: Slab<Event>,
 }
 
@@ -90,12 +92,6 @@ impl EventQueue {
         Some((at_ns, due))
     }
 
-    /// The datagram that arrives, once.
-    #[inline]
-    pub(crate) fn message(&mut self, place: u32) -> InFlight {
-        self.messages.take(place)
-    }
-
     /// The event that is due, once.
     #[inline]
     pub(crate) fn event(&mut self, place: u32) -> Event {
@@ -109,7 +105,7 @@ impl EventQueue {
     /// Room for events and what stands beside them.
     #[cfg(test)]
     pub(crate) fn room(&self) -> usize {
-        self.heap.capacity() + self.messages.places.capacity() + self.others.places.capacity()
+        self.heap.capacity() + self.messages.room() + self.others.room()
     }
 
     #[inline]
@@ -126,36 +122,6 @@ impl EventQueue {
 #[inline]
 fn half(wide: u128) -> u64 {
     u64::try_from(wide).expect("a half has 64 bits")
-}
-
-/// Values by their place, which is used again when its value was taken.
-#[derive(Debug)]
-struct Slab<T> {
-    places: Vec<Option<T>>,
-    free: Vec<u32>,
-}
-
-impl<T> Slab<T> {
-    fn new() -> Self {
-        Self { places: Vec::with_capacity(FEW), free: Vec::with_capacity(FEW) }
-    }
-
-    #[inline(always)]
-    fn keep(&mut self, value: T) -> u32 {
-        if let Some(place) = self.free.pop() {
-            self.places[place as usize] = Some(value);
-            return place;
-        }
-        let place = u32::try_from(self.places.len()).expect("places are checked to be fewer");
-        self.places.push(Some(value));
-        place
-    }
-
-    #[inline]
-    fn take(&mut self, place: u32) -> T {
-        self.free.push(place);
-        self.places[place as usize].take().expect("what the heap knows stands in the slab")
-    }
 }
 
 #[cfg(test)]
@@ -216,6 +182,6 @@ mod tests {
             queue.push(round, Event::Arm(1));
             assert_eq!(armed(&mut queue, round), [0, 1]);
         }
-        assert_eq!(queue.others.places.len(), 2);
+        assert_eq!(queue.others.room(), 2);
     }
 }

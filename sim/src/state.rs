@@ -38,6 +38,13 @@ pub(crate) const FEW: usize = 8;
 #[derive(Debug, Default)]
 pub(crate) struct LazyDisk(OnceCell<Disk>);
 
+impl LazyDisk {
+    /// The disk, if it was ever used: one that was not has nothing to lose.
+    pub(crate) fn used(&mut self) -> Option<&mut Disk> {
+        self.0.get_mut()
+    }
+}
+
 impl Deref for LazyDisk {
     type Target = Disk;
 
@@ -96,6 +103,14 @@ pub(crate) struct Node {
     /// While it is down: what has it be down, a fault or the first start or a failure, and when
     /// each lets it boot.
     pub(crate) down: Vec<(Option<usize>, u64)>,
+}
+
+impl Node {
+    /// Whether this boot of it still counts.
+    #[inline]
+    pub(crate) fn is_live(&self, boot: u32) -> bool {
+        self.boot == boot && matches!(self.power, Power::On | Power::Paused)
+    }
 }
 
 /// What becomes of an effect that a node is about to have.
@@ -169,8 +184,7 @@ impl State {
     #[inline]
     pub(crate) fn live(&mut self, node: NodeId, boot: u32) -> Option<&mut Node> {
         let node = &mut self.nodes[usize::from(node.0)];
-        let alive = matches!(node.power, Power::On | Power::Paused);
-        (node.boot == boot && alive).then_some(node)
+        node.is_live(boot).then_some(node)
     }
 
     /// Wakes at `at_ns` whatever `wakeup` says.
@@ -185,12 +199,14 @@ impl State {
     /// A datagram arrives; tells whom it wakes. A node that is down takes none.
     #[inline]
     pub(crate) fn deliver(&mut self, place: u32) -> Option<Wakeup> {
-        let message = self.queue.message(place);
-        let node = &mut self.nodes[usize::from(message.to.node.0)];
+        let messages = &mut self.queue.messages;
+        let to = messages.at(place).to;
+        let node = &mut self.nodes[usize::from(to.node.0)];
         if !matches!(node.power, Power::On | Power::Paused) {
+            messages.take(place);
             return None;
         }
-        node.sockets.deliver(message)
+        node.sockets.deliver(to.port, place, messages)
     }
 
     /// Numbers an effect of a node, if it happens. `detail` stands for the effect's content in the
@@ -259,7 +275,7 @@ impl State {
         let node = &mut self.nodes[usize::from(id.0)];
         node.effects += 1;
         let (at_ns, name, number) = (self.now_ns, node.name.as_str(), node.effects);
-        self.trace.effect(&Effect { at_ns, node: id, name, number, kind, detail }, text);
+        self.trace.effect(Effect { at_ns, node: id, name, number, kind, detail }, text);
     }
 
     /// Wakes the future that is being polled when the node's pause is over.

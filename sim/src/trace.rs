@@ -126,16 +126,17 @@ impl Trace {
     }
 
     /// A node had an effect; `text` says what.
-    #[inline]
-    pub(crate) fn effect(&mut self, effect: &Effect<'_>, text: impl FnOnce() -> String) {
-        let Effect { at_ns, node, name, number, kind, detail } = *effect;
+    #[inline(always)]
+    pub(crate) fn effect(&mut self, effect: Effect<'_>, text: impl FnOnce() -> String) {
+        let Effect { at_ns, node, name, number, kind, detail } = effect;
         let (kind, kind_number) = kind.name_and_number();
         let word = (u64::from(node.0) << 48) | (kind_number << 40) | (number & 0xff_ffff_ffff);
         self.digest.feed(word);
         self.digest.feed(at_ns);
         self.digest.feed(detail);
         if let Some(recorder) = &mut self.recorder {
-            tell(recorder, || {
+            // What is moved stays in registers as long as no one records.
+            tell(recorder, move || {
                 format!("{} {name:<12} {number:>6} {kind:<7} {}", Seconds(at_ns), text())
             });
         }

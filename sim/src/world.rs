@@ -66,14 +66,12 @@ pub enum Stop {
 #[cfg(test)]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Held {
-    /// Room for events, in all queues.
+    /// Room for events, and for datagrams that wait.
     pub(crate) events: usize,
     /// Room for tasks.
     pub(crate) tasks: usize,
     /// Links with a stream.
     pub(crate) links: usize,
-    /// Room for datagrams in all sockets.
-    pub(crate) waiting: usize,
     /// Disk operations that no sync has covered.
     pub(crate) pending: usize,
 }
@@ -86,7 +84,6 @@ impl World {
             events: state.queue.room(),
             tasks: self.places.len().max(state.scheduler.slots()),
             links: state.links.used(),
-            waiting: state.nodes.iter().map(|node| node.sockets.room()).sum(),
             pending: state.nodes.iter().map(|node| node.disk.pending()).sum(),
         }
     }
@@ -95,7 +92,8 @@ impl World {
 /// What the loop does next.
 enum Next {
     Poll((Slot, NodeId)),
-    Handle(Event),
+    /// The event at this place of the queue.
+    Handle(u32),
     Settle,
     Stop(Stop),
 }
@@ -214,7 +212,7 @@ impl World {
                         return Stop::Panicked;
                     }
                 }
-                Next::Handle(event) => self.handle(event),
+                Next::Handle(place) => self.handle(place),
                 Next::Settle => self.settle(),
                 Next::Stop(stop) => return stop,
             }
@@ -253,7 +251,7 @@ impl World {
             let wakes = match due {
                 Due::Wake(slot) => Some(Wakeup::Task(slot)),
                 Due::Deliver(place) => state.deliver(place),
-                Due::Other(place) => return Next::Handle(state.queue.event(place)),
+                Due::Other(place) => return Next::Handle(place),
             };
             let task = match wakes {
                 // No other task is ready, or it would have come before this event.
@@ -352,9 +350,9 @@ impl World {
         }
     }
 
-    fn handle(&mut self, event: Event) {
+    fn handle(&mut self, place: u32) {
         let mut state = self.state.borrow_mut();
-        match event {
+        match state.queue.event(place) {
             Event::Wake(waker) => state.scheduler.wake(Wakeup::Waker(waker)),
             Event::EndSync { node, boot, sync, done } => state.end_sync((node, boot), sync, done),
             Event::Arm(fault) => state.arm(fault),
