@@ -121,7 +121,7 @@ fn absolute(directory: &str) -> Result<(), Invalid> {
 
 #[cfg(test)]
 mod tests {
-    use unplug_sim::fault::{DiskFault, SyncFault, Target, Trigger};
+    use unplug_sim::fault::{DiskFault, Keep, SyncFault, Target, Trigger};
 
     use super::*;
 
@@ -178,7 +178,10 @@ mod tests {
         let over = HOUR + 1;
         let target = || node("driver-0");
         let too_long = |field: &str| format!("what: {field}: {over} {hour}");
-        refused(Action::PowerLoss { target: target(), down_ns: over }, &too_long("down_ns"));
+        refused(
+            Action::PowerLoss { target: target(), down_ns: over, keep: Keep::Drawn },
+            &too_long("down_ns"),
+        );
         refused(Action::Kill { target: target(), down_ns: over }, &too_long("down_ns"));
         refused(
             Action::DiskLoss { node: "store-0".to_owned(), down_ns: over },
