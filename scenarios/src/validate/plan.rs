@@ -50,6 +50,11 @@ fn one(fault: &Fault, nodes: &[String]) -> Result<(), Invalid> {
     for name in fault.what.nodes() {
         known("what", name, nodes)?;
     }
+    if let Action::PowerLoss { keep, .. } = &fault.what
+        && let Some(name) = keep.node()
+    {
+        known("what.power_loss.keep", name, nodes)?;
+    }
     action(&fault.what).map_err(|error| error.within("what"))?;
     within("when.from_ns", fault.when.from_ns, 0..=24 * HOUR)?;
     if let Some(point) = &fault.when.on {
