@@ -4,6 +4,7 @@
 use std::{
     cell::{Cell as Flag, RefCell},
     rc::Rc,
+    sync::Arc,
     time::Duration,
 };
 
@@ -47,6 +48,8 @@ pub struct Clients {
     /// What was seen.
     pub history: RefCell<History>,
     progress: RefCell<Progress>,
+    /// Where each producer begins in its input.
+    begin: Vec<usize>,
     /// The run is about to end: readers look at everything once more.
     pub ending: Flag<bool>,
     /// How many readers did so.
@@ -90,9 +93,26 @@ impl Clients {
             sinks,
             history: RefCell::default(),
             progress: RefCell::new(progress),
+            begin: Vec::new(),
             ending: Flag::new(false),
             finished: Flag::new(0),
         }
+    }
+
+    /// The same clients, in the midst of their work: they have seen `history`, and go on from the
+    /// first tuple that was not acknowledged.
+    #[must_use]
+    pub fn having_seen(mut self, history: History) -> Self {
+        for one in &history.acknowledged {
+            self.note_acknowledged(one);
+        }
+        for read in &history.reads {
+            self.note_read(read);
+        }
+        let open = |all: &Vec<bool>| all.iter().take_while(|acknowledged| **acknowledged).count();
+        self.begin = self.progress.get_mut().acknowledged.iter().map(open).collect();
+        self.history = RefCell::new(history);
+        self
     }
 
     /// How many tuples there are to send.
@@ -126,6 +146,11 @@ impl Clients {
     }
 
     fn acknowledge(&self, one: Acknowledged) {
+        self.note_acknowledged(&one);
+        self.history.borrow_mut().acknowledged.push(one);
+    }
+
+    fn note_acknowledged(&self, one: &Acknowledged) {
         let mut progress = self.progress.borrow_mut();
         let (producer, seq) = (usize::from(one.id.producer), usize::try_from(one.id.seq));
         let known = &mut progress.acknowledged[producer][seq.expect("its own input")];
@@ -136,11 +161,14 @@ impl Clients {
             let needed = &mut progress.needed.0[usize::from(one.partition)];
             *needed = (*needed).max(offset + 1);
         }
-        drop(progress);
-        self.history.borrow_mut().acknowledged.push(one);
     }
 
     fn has_read(&self, read: Read) {
+        self.note_read(&read);
+        self.history.borrow_mut().reads.push(read);
+    }
+
+    fn note_read(&self, read: &Read) {
         if let Some(last) = read.batches.last() {
             let mut progress = self.progress.borrow_mut();
             let (ends, watermark_ms) = &mut progress.read[usize::from(read.sink)];
@@ -149,7 +177,6 @@ impl Clients {
             }
             *watermark_ms = last.cut.watermark_ms.max(*watermark_ms);
         }
-        self.history.borrow_mut().reads.push(read);
     }
 }
 
@@ -161,7 +188,7 @@ impl Clients {
 pub async fn producer(env: SimEnv, number: u16, clients: Rc<Clients>) -> Exit {
     let client = Client::new(&env)?;
     let input = &clients.inputs[usize::from(number)];
-    let mut next = 0;
+    let mut next = clients.begin.get(usize::from(number)).copied().unwrap_or(0);
     while next < input.len() {
         // Clients outside have the time of the run.
         let now_ns = env.wall().0 - WALL_START_NS;
@@ -263,7 +290,7 @@ async fn look(
             let Page { end, batches } = page?;
             let got = batches.len() as u64;
             env.observe("read", end, |at_ns| {
-                let batches = batches.into_iter().map(|batch| Rc::new(converted(sink, batch)));
+                let batches = batches.into_iter().map(|batch| Arc::new(converted(sink, batch)));
                 let batches = batches.collect();
                 clients.has_read(Read { asked_ns, at_ns, reader, sink, from, end, batches });
             });

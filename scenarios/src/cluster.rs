@@ -17,11 +17,12 @@ use unplug_sim::{
 use crate::{
     clients::{self, Clients},
     defects,
+    history::History,
     input::{Invalid, unknown},
     model::Model,
     scenario::{Scenario, Sink},
     topology,
-    workload::{Workload, closing},
+    workload::{Input, Workload, closing},
 };
 
 /// The engine's pipeline of a scenario.
@@ -80,8 +81,8 @@ pub fn build(
     workload: &Workload,
 ) -> Result<(World, Rc<Clients>), Invalid> {
     let config = Rc::new(config(scenario, seed)?);
-    let producers = scenario.cluster.producers;
-    let clients = Rc::new(clients(scenario, seed, workload, &config.cluster)?);
+    let (inputs, watermark_ms) = inputs(scenario, seed, workload)?;
+    let clients = Rc::new(clients(&config.cluster, inputs, watermark_ms));
     let mut world = World::new(WorldConfig {
         network: scenario.network,
         clocks: scenario.clocks,
@@ -90,10 +91,79 @@ pub fn build(
         ..WorldConfig::new(seed)
     });
     for (role, index) in engine_nodes(scenario) {
-        add(&mut world, (role, index), (scenario.disk.of(role, seed), &config))?;
+        let node = add(&mut world, (role, index), &config);
+        let disk = format((role, index), scenario.disk.of(role, seed), &config)?;
+        world.disk(node, |blank| *blank = disk);
+        world.start(node);
     }
+    add_clients(&mut world, scenario, &clients);
+    Ok((world, clients))
+}
+
+/// What is the same in all worlds of a scenario and a seed.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    config: Config,
+    inputs: Vec<Vec<Input>>,
+    watermark_ms: u64,
+}
+
+impl Parts {
+    /// Gets the parts ready.
+    ///
+    /// # Errors
+    /// As [`build`].
+    pub(crate) fn new(
+        scenario: &Scenario,
+        seed: u64,
+        workload: &Workload,
+    ) -> Result<Self, Invalid> {
+        let (inputs, watermark_ms) = inputs(scenario, seed, workload)?;
+        Ok(Self { config: config(scenario, seed)?, inputs, watermark_ms })
+    }
+}
+
+/// From what a cluster goes on.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    /// The virtual time.
+    pub(crate) now_ns: u64,
+    /// The disks of the data centre's nodes, in the order of their numbers.
+    pub(crate) disks: Vec<Disk>,
+    /// What clients have seen.
+    pub(crate) history: History,
+}
+
+/// The world of a cluster that goes on from its disks and from what its clients have seen, ready to
+/// start. All input that was not acknowledged is due at once.
+pub(crate) fn resume(
+    scenario: &Scenario,
+    parts: &Parts,
+    config: WorldConfig,
+    standing: Standing,
+) -> (World, Rc<Clients>) {
+    let Parts { config: engine, inputs, watermark_ms } = parts;
+    let Standing { now_ns, disks, history } = standing;
+    let mut inputs = inputs.clone();
+    for input in inputs.iter_mut().flatten() {
+        input.due_ns = input.due_ns.min(now_ns);
+    }
+    let clients = clients(&engine.cluster, inputs, *watermark_ms).having_seen(history);
+    let (clients, engine) = (Rc::new(clients), Rc::new(engine.clone()));
+    let mut world = World::starting_at(now_ns, config);
+    for (node, disk) in engine_nodes(scenario).zip(disks) {
+        let node = add(&mut world, node, &engine);
+        world.disk(node, |blank| *blank = disk);
+        world.start(node);
+    }
+    add_clients(&mut world, scenario, &clients);
+    (world, clients)
+}
+
+fn add_clients(world: &mut World, scenario: &Scenario, clients: &Rc<Clients>) {
+    let producers = scenario.cluster.producers;
     for number in (0..=u16::MAX).take_while(|number| u32::from(*number) < producers) {
-        let shared = Rc::clone(&clients);
+        let shared = Rc::clone(clients);
         let name = topology::Role::Producer.node(number.into());
         let program = move |env| clients::producer(env, number, Rc::clone(&shared));
         let node = world.add_node(&name, Site::Outside, program);
@@ -101,24 +171,22 @@ pub fn build(
     }
     for number in (0..=u16::MAX).take_while(|number| u32::from(*number) < scenario.cluster.readers)
     {
-        let shared = Rc::clone(&clients);
+        let shared = Rc::clone(clients);
         let name = topology::reader(number.into());
         let program = move |env| clients::reader(env, number, Rc::clone(&shared));
         let node = world.add_node(&name, Site::Outside, program);
         world.start(node);
     }
-    Ok((world, clients))
 }
 
-/// The clients of a run, with all that they will send. Where there are windows, closing tuples come
-/// last.
-fn clients(
+/// All that clients will send, and the watermark that closes its windows. Where there are windows,
+/// closing tuples come last.
+fn inputs(
     scenario: &Scenario,
     seed: u64,
     workload: &Workload,
-    cluster: &Cluster,
-) -> Result<Clients, Invalid> {
-    let Cluster { partitions, broker, .. } = *cluster;
+) -> Result<(Vec<Vec<Input>>, u64), Invalid> {
+    let partitions = partitions(scenario);
     let mut inputs =
         workload.inputs(seed, &scenario.workload, scenario.cluster.producers, partitions);
     let mut watermark_ms = 0;
@@ -126,7 +194,17 @@ fn clients(
         closing::add(&mut inputs, window, partitions);
         watermark_ms = closing::watermark_ms(&inputs, window);
     }
-    Ok(Clients::new(inputs, partitions, watermark_ms, broker, cluster.sinks.clone()))
+    Ok((inputs, watermark_ms))
+}
+
+fn partitions(scenario: &Scenario) -> u16 {
+    u16::try_from(scenario.cluster.partitions).expect("checked: at most 64")
+}
+
+/// The clients of a run, with all that they will send.
+fn clients(cluster: &Cluster, inputs: Vec<Vec<Input>>, watermark_ms: u64) -> Clients {
+    let Cluster { partitions, broker, .. } = *cluster;
+    Clients::new(inputs, partitions, watermark_ms, broker, cluster.sinks.clone())
 }
 
 /// The nodes in the data centre, in the order of their numbers.
@@ -156,7 +234,7 @@ fn config(scenario: &Scenario, seed: u64) -> Result<Config, Invalid> {
         drivers: of(topology::Role::Driver).collect(),
         executors: of(topology::Role::Executor).collect(),
         sinks: of(topology::Role::Sink).collect(),
-        partitions: u16::try_from(scenario.cluster.partitions).expect("checked: at most 64"),
+        partitions: partitions(scenario),
     };
     let defects: Vec<_> =
         scenario.defects.iter().map(|name| defects::check(name)).collect::<Result<_, _>>()?;
@@ -176,37 +254,44 @@ fn config(scenario: &Scenario, seed: u64) -> Result<Config, Invalid> {
     })
 }
 
-fn add(
-    world: &mut World,
-    (role, index): (topology::Role, u32),
-    (profile, config): (Profile, &Rc<Config>),
-) -> Result<(), Invalid> {
-    let name = &role.node(index);
-    let role = match role {
+fn add(world: &mut World, (role, index): (topology::Role, u32), config: &Rc<Config>) -> NodeId {
+    let shared = Rc::clone(config);
+    let engine_role = engine_role(role);
+    let program = move |env: SimEnv| {
+        let rebuild = env.disk_replaced();
+        unplug_engine::run(env, engine_role, Rc::clone(&shared), rebuild)
+    };
+    world.add_node(&role.node(index), Site::DataCentre, program)
+}
+
+fn engine_role(role: topology::Role) -> Role {
+    match role {
         topology::Role::Broker => Role::Broker,
         topology::Role::Store => Role::Store,
         topology::Role::Driver => Role::Driver,
         topology::Role::Executor => Role::Executor,
         topology::Role::Sink => Role::Sink,
         topology::Role::Producer => unreachable!("producers are clients"),
-    };
-    let shared = Rc::clone(config);
-    let program = move |env: SimEnv| {
-        let rebuild = env.disk_replaced();
-        unplug_engine::run(env, role, Rc::clone(&shared), rebuild)
-    };
-    let node = world.add_node(name, Site::DataCentre, program);
-    let index = u16::try_from(index).expect("checked: few nodes");
-    world.disk(node, |disk| *disk = Disk::with_profile(profile));
-    for (path, bytes) in config.format(role, index) {
-        let formatted = world.disk(node, |disk| match path.strip_suffix('/') {
+    }
+}
+
+/// A node's disk before its first boot.
+fn format(
+    (role, index): (topology::Role, u32),
+    profile: Profile,
+    config: &Config,
+) -> Result<Disk, Invalid> {
+    let mut disk = Disk::with_profile(profile);
+    let place = u16::try_from(index).expect("checked: few nodes");
+    for (path, bytes) in config.format(engine_role(role), place) {
+        let formatted = match path.strip_suffix('/') {
             Some(directory) => disk.create_dir(directory).map(|()| disk.make_durable()),
             None => disk.put_durable(&path, &bytes),
-        });
+        };
         formatted.map_err(|error| {
+            let name = role.node(index);
             Invalid::at(&format!("formatting {name}: {path}"), error.to_string())
         })?;
     }
-    world.start(node);
-    Ok(())
+    Ok(disk)
 }

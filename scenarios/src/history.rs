@@ -3,7 +3,7 @@
 //! Producers write down what was acknowledged to them, readers what they read, each as one effect
 //! of their node: what a client without power would have written does not stand here.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// A tuple's identity: who sent it, and where it stands in that producer's input, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,11 +90,11 @@ pub struct Read {
     /// How many batches the sink had then.
     pub end: u64,
     /// The batches from position `from` on, as many as fitted into the answer.
-    pub batches: Vec<Rc<Batch>>,
+    pub batches: Vec<Arc<Batch>>,
 }
 
-/// All that the clients of a run saw.
-#[derive(Debug, Default)]
+/// All that the clients of a run saw. A copy shares the batches.
+#[derive(Clone, Debug, Default)]
 pub struct History {
     /// In the order of the producers' learning.
     pub acknowledged: Vec<Acknowledged>,

@@ -107,7 +107,7 @@ impl<'a> Case<'a> {
     }
 
     /// The oracle's word.
-    fn judged(&self, clients: &Clients) -> Result<Vec<Verdict>, Invalid> {
+    pub(crate) fn judged(&self, clients: &Clients) -> Result<Vec<Verdict>, Invalid> {
         let rows: Vec<Vec<_>> = clients
             .inputs
             .iter()
@@ -175,7 +175,7 @@ fn broken(seed: u64, plan: Plan, error: &Invalid) -> Outcome {
 
 /// Lets the world run until all is delivered and all faults are over, or there is no hope. Tells
 /// what went wrong that is no matter of the history.
-fn drive(
+pub(crate) fn drive(
     world: &mut World,
     clients: &Clients,
     scenario: &Scenario,
@@ -231,7 +231,7 @@ fn drive(
 }
 
 /// How far a run came that did not deliver all, in one line.
-fn undelivered(clients: &Clients) -> String {
+pub(crate) fn undelivered(clients: &Clients) -> String {
     let (acknowledged, total) = (clients.acknowledged(), clients.total());
     let mut message =
         format!("not all was delivered: {acknowledged} of {total} tuples were acknowledged");
@@ -280,7 +280,7 @@ impl Patience {
 }
 
 /// Judges what the stores hold.
-fn leaked(world: &mut World, clients: &Clients, scenario: &Scenario) -> Vec<Verdict> {
+pub(crate) fn leaked(world: &mut World, clients: &Clients, scenario: &Scenario) -> Vec<Verdict> {
     let mut files = Vec::new();
     for store in cluster::stores(scenario) {
         let node = world.name(store);

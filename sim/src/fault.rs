@@ -49,7 +49,10 @@
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::disk::{DiskFault, SyncFault};
+pub use crate::{
+    disk::{DiskFault, Fate, SyncFault},
+    keep::{Keep, Whole},
+};
 
 /// What breaks in a run. The order of the list has no meaning.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,7 +68,7 @@ impl Plan {
     #[must_use]
     pub fn power_loss(from_ns: u64) -> Self {
         let when = Trigger { from_ns, on: None };
-        let what = Action::PowerLoss { target: Target::DataCentre, down_ns: 1 };
+        let what = Action::PowerLoss { target: Target::DataCentre, down_ns: 1, keep: Keep::Drawn };
         Self { faults: vec![Fault { when, what, until: None }] }
     }
 }
@@ -186,6 +189,9 @@ pub enum Action {
         target: Target,
         /// How long until power is back, in nanoseconds; a node then takes its own time to boot.
         down_ns: u64,
+        /// What the disks keep of what no sync has covered.
+        #[serde(default, skip_serializing_if = "Keep::is_drawn")]
+        keep: Keep,
     },
     /// Processes end, and the page cache stays: nothing written is lost.
     Kill {

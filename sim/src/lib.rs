@@ -164,11 +164,13 @@ pub mod random;
 mod clock;
 mod config;
 mod disk_trouble;
+mod disk_watch;
 mod disturbance;
 mod fired;
 mod glitch;
 #[cfg(test)]
 mod growth;
+mod keep;
 mod links;
 mod machine;
 mod machine_disk;
@@ -187,6 +189,7 @@ mod trace;
 mod world;
 
 pub use config::{ClockConfig, DiskTiming, NanosRange, NetworkConfig, Ratio, Site, WorldConfig};
+pub use disk_watch::{DiskEffect, DiskMoment, DiskWatcher};
 pub use fired::{Crash, End, Ended, Fired};
 pub use machine::{SimEnv, SimNet, SimSocket, WALL_START_NS};
 pub use machine_disk::{SimDisk, SimFile};

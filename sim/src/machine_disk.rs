@@ -19,6 +19,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::{
     config::NanosRange,
     disk::{Disk as Model, Handle, Sync},
+    disk_watch::DiskMoment,
     env::{Disk, DiskResult, File, Metadata, NodeId, OpenMode},
     machine::SimEnv,
     schedule::Wakeup,
@@ -84,6 +85,21 @@ impl Request {
             Place::Paths(from, to) => format!("{from} -> {to}"),
             Place::File(handle) => format!("{handle:?}"),
         };
+        self.at(&place)
+    }
+
+    /// The same, with the path of an open file.
+    pub(crate) fn text_on(&self, disk: &Model) -> String {
+        match &self.place {
+            Place::File(handle) => match disk.handle_path(*handle) {
+                Some(path) => self.at(&path),
+                None => self.text(),
+            },
+            Place::Path(_) | Place::Paths(..) => self.text(),
+        }
+    }
+
+    fn at(&self, place: &str) -> String {
         format!("{} {place} ({}:{})", self.name, self.site.file(), self.site.line())
     }
 }
@@ -121,6 +137,7 @@ impl State {
             return;
         }
         let result = self.node(node).disk.end_sync(sync);
+        self.show_disk(node, DiskMoment::SyncEnded, done.name.as_deref());
         self.trace_struck(node);
         if let Err(error) = result {
             let (at_ns, name) = (self.now_ns, &self.nodes[usize::from(node.0)].name);
@@ -139,6 +156,8 @@ impl State {
 pub(crate) struct Ending {
     result: Cell<Option<DiskResult<()>>>,
     wakeup: RefCell<Option<Wakeup>>,
+    /// What to call the sync, if anybody looks at disks.
+    name: Option<String>,
 }
 
 impl SimEnv {
@@ -239,7 +258,11 @@ impl<R, W: FnOnce(&mut Model, usize) -> DiskResult<R>> Future for Operation<W, R
                     Admission::Never => return Stage::Dead,
                 }
                 let taken = state.glitch(id.0, request, *asked);
+                // Before the work, which may take the name away.
+                let name = matches!(cost, Cost::Write).then(|| state.watched_name(id.0, request));
+                let name = name.flatten();
                 let result = taken.and_then(|taken| work(&mut state.node(id.0).disk, taken));
+                state.show_disk(id.0, DiskMoment::Written, name.as_deref());
                 state.trace_struck(id.0);
                 let ends_ns = state.now_ns + state.disk_latency(id.0, *cost);
                 alarm.set(state, context, ends_ns);
@@ -307,6 +330,8 @@ impl<B: FnOnce(&mut Model) -> DiskResult<Sync>> Future for Syncing<B> {
                     }
                     Admission::Never => return Poll::Pending,
                 }
+                let name = state.watched_name(node, request);
+                state.show_disk(node, DiskMoment::SyncBegun, name.as_deref());
                 if let Err(error) = state.glitch(node, request, 0) {
                     return Poll::Ready(Err(error));
                 }
@@ -315,7 +340,7 @@ impl<B: FnOnce(&mut Model) -> DiskResult<Sync>> Future for Syncing<B> {
                     Err(error) => return Poll::Ready(Err(error)),
                 };
                 let ends_ns = state.now_ns + state.disk_latency(node, Cost::Sync);
-                let done = Rc::<Ending>::default();
+                let done = Rc::new(Ending { name, ..Ending::default() });
                 let event = Event::EndSync { node, boot, sync, done: Rc::clone(&done) };
                 state.queue.push(ends_ns, event);
                 *end = Some(done);

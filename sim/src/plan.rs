@@ -154,6 +154,11 @@ impl State {
             for name in fault.what.nodes() {
                 self.find(index, name)?;
             }
+            if let Action::PowerLoss { keep, .. } = &fault.what
+                && let Some(name) = keep.node()
+            {
+                self.find(index, name)?;
+            }
             check(index, &fault.what)?;
             if let Some(point) = &fault.until {
                 self.check_point(index, "until", point)?;

@@ -6,7 +6,7 @@
 
 use crate::{
     env::NodeId,
-    fault::{Action, EffectFilter},
+    fault::{Action, EffectFilter, Keep},
     fired::{Crash, End, Ended, Fired},
     net::InFlight,
     pause::Pause,
@@ -27,10 +27,10 @@ pub(crate) enum Power {
 }
 
 /// How processes end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Cut {
     Kill,
-    Power,
+    Power(Keep),
     /// Power, and the disk for good.
     Disk,
 }
@@ -54,7 +54,7 @@ impl State {
     /// Carries out a fault whose targets' tasks have been dropped.
     pub(crate) fn cut(&mut self, fault: usize, running: &[NodeId]) {
         let (cut, down_ns) = match &self.supply.plan.faults[fault].what {
-            Action::PowerLoss { down_ns, .. } => (Cut::Power, *down_ns),
+            Action::PowerLoss { down_ns, keep, .. } => (Cut::Power(keep.clone()), *down_ns),
             Action::Kill { down_ns, .. } => (Cut::Kill, *down_ns),
             Action::DiskLoss { down_ns, .. } => (Cut::Disk, *down_ns),
             Action::Pause { .. }
@@ -70,7 +70,7 @@ impl State {
         let mut back_ns = 0;
         let targets = self.targets(fault);
         for &id in &targets {
-            let unsynced = self.cut_disk(id, cut);
+            let unsynced = self.cut_disk(id, &cut);
             let marks = std::mem::take(&mut self.node(id).marks);
             let (power, running) = (cut != Cut::Kill, running.contains(&id));
             let crash = Crash { fault, node: id, at_ns, power, running, unsynced, marks };
@@ -110,15 +110,15 @@ impl State {
     }
 
     /// Leaves on a disk what the cut leaves of it; tells how many operations no sync had covered.
-    fn cut_disk(&mut self, id: NodeId, cut: Cut) -> usize {
+    fn cut_disk(&mut self, id: NodeId, cut: &Cut) -> usize {
         let (seed, at_ns) = (self.supply.seed, self.now_ns);
         let node = &mut self.nodes[usize::from(id.0)];
         let unsynced = node.disk.pending();
         let name = &node.name;
         match cut {
-            Cut::Power => {
+            Cut::Power(keep) => {
                 let mut stream = Stream::new(seed, "disk-fate", u64::from(id.0), at_ns);
-                let report = node.disk.crash(&mut stream);
+                let report = keep.cut(name, &mut node.disk, &mut stream);
                 let detail = node.disk.image_hash();
                 self.trace.world(at_ns, fold(detail), || format!("power loss of {name}: {report}"));
             }

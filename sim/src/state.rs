@@ -14,6 +14,7 @@ use crate::{
     config::{Site, WorldConfig},
     disk::{Disk, Sync},
     disk_trouble::DiskTrouble,
+    disk_watch::DiskWatch,
     disturbance::Throttle,
     env::NodeId,
     machine_disk::Ending,
@@ -152,6 +153,7 @@ pub(crate) struct State {
     pub(crate) supply: Supply,
     pub(crate) trace: Trace,
     pub(crate) watched: Vec<String>,
+    pub(crate) disk_watch: DiskWatch,
     pub(crate) mark_hits: Vec<MarkHit>,
 }
 
@@ -170,6 +172,7 @@ impl State {
             supply: Supply::new(config.seed),
             trace: Trace::new(),
             watched: Vec::new(),
+            disk_watch: DiskWatch::default(),
             mark_hits: Vec::new(),
             config,
         }

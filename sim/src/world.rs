@@ -19,6 +19,7 @@ use crate::{
     config::{Site, WorldConfig},
     disk::Disk,
     disk_trouble::DiskTrouble,
+    disk_watch::DiskWatcher,
     env::{Exit, NodeId},
     fault::Plan,
     fired::{Crash, End, Ended, Fired},
@@ -118,7 +119,13 @@ impl World {
     /// An empty world at virtual time 0.
     #[must_use]
     pub fn new(config: WorldConfig) -> Self {
-        let state = Rc::new(RefCell::new(State::new(config)));
+        Self::starting_at(0, config)
+    }
+
+    /// An empty world that goes on from another one's virtual time: its clocks do not go back.
+    #[must_use]
+    pub fn starting_at(now_ns: u64, config: WorldConfig) -> Self {
+        let state = Rc::new(RefCell::new(State { now_ns, ..State::new(config) }));
         let (places, programs) = (Vec::with_capacity(FEW), Vec::with_capacity(FEW));
         Self { places, programs, state, panics_after_crash: 0 }
     }
@@ -195,6 +202,12 @@ impl World {
     /// Keeps the time of each passing of a mark from now on, for [`World::mark_hits`].
     pub fn watch(&mut self, mark: &str) {
         self.state.borrow_mut().watched.push(mark.to_owned());
+    }
+
+    /// Shows `watcher` the disk of a node after each of its writes and syncs from now on. That
+    /// changes nothing: a copy of a disk costs the same whatever is on it.
+    pub fn watch_disks(&mut self, watcher: DiskWatcher) {
+        self.state.borrow_mut().disk_watch.begin(watcher);
     }
 
     /// Hands each line of the trace to `recorder` from now on.

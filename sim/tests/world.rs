@@ -9,7 +9,7 @@ use std::{
 use unplug_sim::{
     End, NetworkConfig, SimEnv, Site, Stop, World, WorldConfig,
     env::{Address, Disk, Env, Exit, File, Instant, Net, NodeId, OpenMode, Port, Refusal, Socket},
-    fault::{Action, Edge, EffectFilter, Fault, Plan, Point, Target, Trigger},
+    fault::{Action, Edge, EffectFilter, Fault, Keep, Plan, Point, Target, Trigger},
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -34,7 +34,7 @@ fn fault(on: Option<(&str, EffectFilter, u64, Edge)>, from_ns: u64, what: Action
 }
 
 fn power_loss(node: &str, down_ns: u64) -> Action {
-    Action::PowerLoss { target: Target::Node(node.to_owned()), down_ns }
+    Action::PowerLoss { target: Target::Node(node.to_owned()), down_ns, keep: Keep::Drawn }
 }
 
 fn mark(name: &str) -> EffectFilter {
@@ -371,7 +371,7 @@ fn a_data_centre_power_loss_spares_clients_outside_it() {
         let node = world.add_node(name, site, |_: SimEnv| std::future::pending());
         world.start(node);
     }
-    let what = Action::PowerLoss { target: Target::DataCentre, down_ns: SECOND };
+    let what = Action::PowerLoss { target: Target::DataCentre, down_ns: SECOND, keep: Keep::Drawn };
     world.load(&fault(None, SECOND, what)).expect("no names");
     world.run_until(5 * SECOND);
     let struck: Vec<_> = world.crashes().iter().map(|crash| world.name(crash.node)).collect();

@@ -34,7 +34,7 @@ use unplug::{
     generate::atlas,
     topology::{Cluster, Role, reader},
 };
-use unplug_sim::fault::{Action, Edge, EffectFilter, Fault, Plan, Point, Target, Trigger};
+use unplug_sim::fault::{Action, Edge, EffectFilter, Fault, Keep, Plan, Point, Target, Trigger};
 
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MS;
@@ -231,7 +231,7 @@ pub fn edge() -> impl Strategy<Value = Edge> {
 /// What happens: a loss of power or a kill.
 pub fn action(nodes: &[String]) -> impl Strategy<Value = Action> + use<> {
     let kill = |(target, down_ns)| Action::Kill { target, down_ns };
-    let power_loss = |(target, down_ns)| Action::PowerLoss { target, down_ns };
+    let power_loss = |(target, down_ns)| Action::PowerLoss { target, down_ns, keep: Keep::Drawn };
     prop_oneof![
         1 => (node_target(nodes), down_ns()).prop_map(kill),
         1 => (node_target(nodes), down_ns()).prop_map(power_loss),
@@ -294,7 +294,9 @@ fn at_node(what: Action, node: &str) -> Action {
     };
     match what {
         Action::Kill { target, down_ns } => Action::Kill { target: at(target), down_ns },
-        Action::PowerLoss { target, down_ns } => Action::PowerLoss { target: at(target), down_ns },
+        Action::PowerLoss { target, down_ns, keep } => {
+            Action::PowerLoss { target: at(target), down_ns, keep }
+        }
         Action::Pause { target, for_ns } => Action::Pause { target: at(target), for_ns },
         Action::Throttle { target, factor, for_ns } => {
             Action::Throttle { target: at(target), factor, for_ns }

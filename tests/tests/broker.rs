@@ -17,7 +17,7 @@ use unplug_engine::{
 use unplug_sim::{
     SimEnv, Site, Stop, World, WorldConfig,
     env::{Env, Exit, NodeId, Refusal},
-    fault::{Action, Edge, EffectFilter, Fault, Plan, Point, Target, Trigger},
+    fault::{Action, Edge, EffectFilter, Fault, Keep, Plan, Point, Target, Trigger},
 };
 
 const BROKER: NodeId = NodeId(0);
@@ -202,7 +202,11 @@ fn finish(world: &mut World) -> Result<(), String> {
 }
 
 fn power_loss() -> Action {
-    Action::PowerLoss { target: Target::Node("broker".to_owned()), down_ns: DOWN_NS }
+    Action::PowerLoss {
+        target: Target::Node("broker".to_owned()),
+        down_ns: DOWN_NS,
+        keep: Keep::Drawn,
+    }
 }
 
 fn kill() -> Action {

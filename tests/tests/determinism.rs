@@ -7,7 +7,7 @@ use unplug::{generate, outcome::Outcome, run, scenario::Scenario, suite};
 use unplug_sim::{
     NetworkConfig, SimEnv, Site, Stop, World, WorldConfig,
     env::{Address, Disk, Env, Exit, File, Net, NodeId, OpenMode, Port, Socket},
-    fault::{Action, Edge, EffectFilter, Fault, Plan, Point, Target, Trigger},
+    fault::{Action, Edge, EffectFilter, Fault, Keep, Plan, Point, Target, Trigger},
 };
 use unplug_tests::exactness::{small_scenario, workload};
 
@@ -108,7 +108,11 @@ fn disk(seed: u64) -> World {
                 edge,
             }),
         },
-        what: Action::PowerLoss { target: Target::DataCentre, down_ns: SECOND / 10 },
+        what: Action::PowerLoss {
+            target: Target::DataCentre,
+            down_ns: SECOND / 10,
+            keep: Keep::Drawn,
+        },
         until: None,
     };
     let faults = vec![

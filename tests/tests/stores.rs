@@ -15,7 +15,7 @@ use unplug_sim::{
     SimEnv, Site, World, WorldConfig,
     disk::Disk,
     env::{Env, NodeId, OpenMode, Refusal},
-    fault::{Action, DiskFault, Edge, EffectFilter, Fault, Plan, Point, Target, Trigger},
+    fault::{Action, DiskFault, Edge, EffectFilter, Fault, Keep, Plan, Point, Target, Trigger},
     random::Stream,
 };
 
@@ -114,7 +114,7 @@ fn at(node: &str, effect: EffectFilter, nth: u64, what: Action) -> Plan {
 }
 
 fn power_loss(target: Target) -> Action {
-    Action::PowerLoss { target, down_ns: SECOND / 10 }
+    Action::PowerLoss { target, down_ns: SECOND / 10, keep: Keep::Drawn }
 }
 
 type Seen = Rc<RefCell<Vec<(u64, String)>>>;
@@ -227,7 +227,11 @@ fn lost_disk(seed: u64, defects: &[Defect], lost: NodeId, away: NodeId) -> Resul
     let now_ns = world.now_ns();
     let loss = |node: NodeId, from_ns, down_ns| Fault {
         when: Trigger { from_ns, on: None },
-        what: Action::PowerLoss { target: Target::Node(format!("store-{}", node.0)), down_ns },
+        what: Action::PowerLoss {
+            target: Target::Node(format!("store-{}", node.0)),
+            down_ns,
+            keep: Keep::Drawn,
+        },
         until: None,
     };
     let plan = Plan {

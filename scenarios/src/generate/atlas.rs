@@ -149,7 +149,7 @@ fn minority(harmed: &BTreeSet<&String>, cluster: &Cluster) -> Result<(), Invalid
 
 #[cfg(test)]
 mod tests {
-    use unplug_sim::fault::{Fault, SyncFault, Target, Trigger};
+    use unplug_sim::fault::{Fault, Keep, SyncFault, Target, Trigger};
 
     use super::*;
 
@@ -210,7 +210,7 @@ mod tests {
         let reader = || Target::Node("reader-1".to_owned());
         let why = "readers are not struck, and reader-1 is one";
         refused(Action::Kill { target: reader(), down_ns: 1 }, why);
-        refused(Action::PowerLoss { target: reader(), down_ns: 1 }, why);
+        refused(Action::PowerLoss { target: reader(), down_ns: 1, keep: Keep::Drawn }, why);
         refused(Action::Pause { target: reader(), for_ns: 1 }, why);
         refused(Action::Throttle { target: reader(), factor: 2, for_ns: 1 }, why);
         refused(Action::ClockStep { target: reader(), by_ns: 1 }, why);

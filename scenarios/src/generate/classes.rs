@@ -1,6 +1,6 @@
 //! The classes of faults: which a seed draws from, and what each does to whom.
 
-use unplug_sim::fault::{Action, DiskFault, EffectFilter, Point, SyncFault, Target};
+use unplug_sim::fault::{Action, DiskFault, EffectFilter, Keep, Point, SyncFault, Target};
 
 use super::{Generator, RECOVERY_NS_MAX, Victim, atlas};
 use crate::{
@@ -166,7 +166,7 @@ impl Generator<'_> {
         let what = if class == Class::NodeKill {
             Action::Kill { target, down_ns }
         } else {
-            Action::PowerLoss { target, down_ns }
+            Action::PowerLoss { target, down_ns, keep: Keep::Drawn }
         };
         Blow { what, on, victim: Some(victim), lasts_ns: down_ns }
     }

@@ -1,6 +1,6 @@
 //! Tiny histories of a pipeline without windows, and what the oracle says to them.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::*;
 use crate::history::{Acknowledged, Batch, Cut, Read, Row};
@@ -19,13 +19,13 @@ fn sent(id: TupleId) -> Option<Sent<'static>> {
     known.then_some(Sent { time_ms: 0, key: b"one", row, closing: false })
 }
 
-fn batch(epoch: u64, end: u64, seqs: &[u64]) -> Rc<Batch> {
+fn batch(epoch: u64, end: u64, seqs: &[u64]) -> Arc<Batch> {
     let rows = seqs.iter().map(|seq| Row { id: Some(id(*seq)), cells: CELLS.to_vec() });
     let cut = Cut { ends: vec![end], ..Cut::default() };
-    Rc::new(Batch { sink: 0, epoch, cut, rows: rows.collect() })
+    Arc::new(Batch { sink: 0, epoch, cut, rows: rows.collect() })
 }
 
-fn read(at_ns: u64, from: u64, end: u64, batches: &[Rc<Batch>]) -> Read {
+fn read(at_ns: u64, from: u64, end: u64, batches: &[Arc<Batch>]) -> Read {
     Read { asked_ns: at_ns, at_ns, reader: 0, sink: 0, from, end, batches: batches.to_vec() }
 }
 
@@ -42,17 +42,17 @@ fn kinds(history: &History) -> Vec<VerdictKind> {
 }
 
 /// The history of a sink that held these batches when it was read once, at the end.
-fn of(batches: &[Rc<Batch>]) -> History {
+fn of(batches: &[Arc<Batch>]) -> History {
     history(vec![read(9, 0, batches.len() as u64, batches)])
 }
 
 #[test]
 fn exactly_once_is_no_verdict() {
     let (one, two) = (batch(1, 3, &[0, 2]), batch(2, 6, &[4]));
-    assert_eq!(kinds(&of(&[Rc::clone(&one), Rc::clone(&two)])), []);
+    assert_eq!(kinds(&of(&[Arc::clone(&one), Arc::clone(&two)])), []);
     let reads = vec![
-        read(1, 0, 1, &[Rc::clone(&one)]),
-        read(2, 1, 2, &[Rc::clone(&two)]),
+        read(1, 0, 1, &[Arc::clone(&one)]),
+        read(2, 1, 2, &[Arc::clone(&two)]),
         read(3, 0, 2, &[one, two]),
     ];
     assert_eq!(kinds(&history(reads)), []);
@@ -95,7 +95,7 @@ fn a_row_that_nobody_sent_or_that_is_filtered_out_is_a_phantom() {
 fn another_value_is_corrupt() {
     let mut wrong = (*batch(1, 6, &[0, 2, 4])).clone();
     wrong.rows[1].cells = vec![Cell::Int(2)];
-    assert_eq!(kinds(&of(&[Rc::new(wrong)])), [VerdictKind::Corrupt]);
+    assert_eq!(kinds(&of(&[Arc::new(wrong)])), [VerdictKind::Corrupt]);
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn a_row_in_another_batch_than_its_cut_says_is_torn() {
 #[test]
 fn what_vanishes_changes_or_shrinks_is_rolled_back() {
     let (one, two) = (batch(1, 3, &[0, 2]), batch(2, 6, &[4]));
-    let both = || read(3, 0, 2, &[Rc::clone(&one), Rc::clone(&two)]);
+    let both = || read(3, 0, 2, &[Arc::clone(&one), Arc::clone(&two)]);
     let gone = vec![both(), read(4, 1, 1, &[]), both()];
     assert_eq!(kinds(&history(gone)), [VerdictKind::RolledBack]);
     let changed = vec![both(), read(4, 1, 2, &[batch(2, 5, &[4])])];
@@ -144,14 +144,14 @@ fn rows_of_one_key_in_another_order_than_their_offsets_are_reordered() {
 fn a_row_of_no_tuple_is_a_phantom() {
     let mut wrong = (*batch(1, 6, &[0, 2, 4])).clone();
     wrong.rows.push(Row { id: None, cells: CELLS.to_vec() });
-    assert_eq!(kinds(&of(&[Rc::new(wrong)])), [VerdictKind::Phantom]);
+    assert_eq!(kinds(&of(&[Arc::new(wrong)])), [VerdictKind::Phantom]);
 }
 
 #[test]
 fn a_batch_for_another_sink_is_torn() {
     let mut wrong = (*batch(1, 6, &[0, 2, 4])).clone();
     wrong.sink = 1;
-    assert_eq!(kinds(&of(&[Rc::new(wrong)])), [VerdictKind::Torn]);
+    assert_eq!(kinds(&of(&[Arc::new(wrong)])), [VerdictKind::Torn]);
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn where_it_cannot_be_told_which_tuple_has_which_offset_nothing_is_measured() {
 fn a_watermark_that_the_rule_does_not_give_is_corrupt() {
     let mut wrong = (*batch(1, 6, &[0, 2, 4])).clone();
     wrong.cut.watermark_ms = 5;
-    let history = of(&[Rc::new(wrong)]);
+    let history = of(&[Arc::new(wrong)]);
     let setting = Setting { sent: &sent, inputs: 6, partitions: 1, sinks: 1, window: None };
     let verdicts = judge(&history, &setting);
     assert_eq!(kinds(&history), [VerdictKind::Corrupt]);
@@ -218,7 +218,7 @@ fn a_watermark_that_the_rule_does_not_give_is_corrupt() {
 fn an_idle_partition_takes_nothing_in() {
     let mut wrong = (*batch(1, 6, &[0, 2, 4])).clone();
     wrong.cut.idle = vec![0];
-    assert_eq!(kinds(&of(&[Rc::new(wrong)])), [VerdictKind::Corrupt]);
+    assert_eq!(kinds(&of(&[Arc::new(wrong)])), [VerdictKind::Corrupt]);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! 0: 1 a, 1: 2 a, 2: 3 b; epoch 2, watermark 3: 3: 12 a, 4: 4 a; epoch 3, watermark 12: 5: 5 b (late),
 //! 6: 900 (closing); epoch 4, watermark 900, closes the rest.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use serde_json::json;
 
@@ -97,7 +97,7 @@ fn verdicts(sinks: &Sinks, inputs: u64, acknowledged: Vec<Acknowledged>) -> Vec<
         sink,
         from: 0,
         end: batches.len() as u64,
-        batches: batches.iter().cloned().map(Rc::new).collect(),
+        batches: batches.iter().cloned().map(Arc::new).collect(),
     };
     let reads = vec![read(0, &sinks.windows), read(1, &sinks.late)];
     let history = History { acknowledged, reads, undecodable: Vec::new() };

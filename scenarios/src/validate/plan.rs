@@ -50,6 +50,11 @@ fn one(fault: &Fault, nodes: &[String]) -> Result<(), Invalid> {
     for name in fault.what.nodes() {
         known("what", name, nodes)?;
     }
+    if let Action::PowerLoss { keep, .. } = &fault.what
+        && let Some(name) = keep.node()
+    {
+        known("what.power_loss.keep", name, nodes)?;
+    }
     action(&fault.what).map_err(|error| error.within("what"))?;
     within("when.from_ns", fault.when.from_ns, 0..=24 * HOUR)?;
     if let Some(on) = &fault.when.on {
@@ -166,7 +171,7 @@ fn absolute(directory: &str) -> Result<(), Invalid> {
 
 #[cfg(test)]
 mod tests {
-    use unplug_sim::fault::{DiskFault, SyncFault, Target, Trigger};
+    use unplug_sim::fault::{DiskFault, Keep, SyncFault, Target, Trigger};
 
     use super::*;
 
@@ -225,7 +230,10 @@ mod tests {
         let over = HOUR + 1;
         let target = || node("driver-0");
         let too_long = |field: &str| format!("what: {field}: {over} {hour}");
-        refused(Action::PowerLoss { target: target(), down_ns: over }, &too_long("down_ns"));
+        refused(
+            Action::PowerLoss { target: target(), down_ns: over, keep: Keep::Drawn },
+            &too_long("down_ns"),
+        );
         refused(Action::Kill { target: target(), down_ns: over }, &too_long("down_ns"));
         refused(
             Action::DiskLoss { node: "store-0".to_owned(), down_ns: over },

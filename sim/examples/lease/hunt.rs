@@ -6,7 +6,7 @@ use std::{cell::RefCell, collections::BTreeSet, rc::Rc, time::Duration};
 use unplug_sim::{
     ClockConfig, Recorder, Site, World, WorldConfig,
     env::{Env, NetError, NodeId, Refusal},
-    fault::{Action, Fault, Plan, Target, Trigger},
+    fault::{Action, Fault, Keep, Plan, Target, Trigger},
     random::Stream,
 };
 
@@ -126,7 +126,7 @@ pub(crate) fn plan(seed: u64) -> Plan {
                 for_ns,
             },
             2 => Action::Pause { target, for_ns },
-            _ => Action::PowerLoss { target, down_ns: for_ns },
+            _ => Action::PowerLoss { target, down_ns: for_ns, keep: Keep::Drawn },
         };
         let from_ns = stream.between(500 * MILLISECOND, RUN_NS - 500 * MILLISECOND);
         faults.push(Fault { when: Trigger { from_ns, on: None }, what, until: None });

@@ -5,7 +5,7 @@ use std::{cell::RefCell, rc::Rc};
 use unplug_sim::{
     Recorder, SimEnv, Site, World, WorldConfig,
     env::{DiskError, Env, Refusal},
-    fault::{Action, Edge, EffectFilter, Fault, Plan, Point, Target, Trigger},
+    fault::{Action, Edge, EffectFilter, Fault, Keep, Plan, Point, Target, Trigger},
     random::Stream,
 };
 
@@ -96,6 +96,7 @@ fn plan(seed: u64) -> Plan {
             what: Action::PowerLoss {
                 target: Target::Node("store".to_owned()),
                 down_ns: 1_000_000,
+                keep: Keep::Drawn,
             },
             until: None,
         }

@@ -9,7 +9,7 @@ use super::{
     CrashReport, Disk, Fate, InodeNumber, Unit, UnitId,
     directory::{Directory, Link},
     draw::draw,
-    handle::Opened,
+    handle::{Handle, Opened},
     inode::{Content, Inode},
     order::Order,
 };
@@ -121,6 +121,12 @@ impl Disk {
             });
         }
         paths
+    }
+
+    /// Where an open file stands, by the name that was given last; none if that is gone.
+    #[must_use]
+    pub fn handle_path(&self, handle: Handle) -> Option<String> {
+        self.handles.get(&handle).and_then(|opened| self.home_path(opened.inode))
     }
 
     /// The path by the names that were given last, if these are still there: empty for the root.

@@ -44,6 +44,12 @@ impl Disk {
     /// whose units may be damaged, every prefix, suffix and damage of its units, with everything
     /// before it and nothing after it.
     pub fn bounded_outcomes(&self) -> impl Iterator<Item = Self> + use<> {
+        self.bounded_choices().map(|(_, outcome)| outcome)
+    }
+
+    /// The same, each with the choice that leads to it: a fate for each of [`Disk::units`], in
+    /// order.
+    pub fn bounded_choices(&self) -> impl Iterator<Item = (Vec<Fate>, Self)> + use<> {
         let units = self.units();
         let before = self.clone();
         let mut chosen = BTreeSet::new();
@@ -55,7 +61,7 @@ impl Disk {
                 if chosen.insert(fates.clone()) {
                     let outcome = before.outcome(&units, &fates);
                     if images.insert(outcome.image_hash()) {
-                        return Some(outcome);
+                        return Some((fates, outcome));
                     }
                 }
             }

@@ -5,6 +5,8 @@
 
 use std::{fmt, sync::Arc};
 
+use serde::{Deserialize, Serialize};
+
 #[cfg(doc)]
 use super::Profile;
 use super::{Damage, InodeNumber};
@@ -89,7 +91,8 @@ pub struct NameChange {
 }
 
 /// What a power cut makes of a unit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Fate {
     /// It is on the disk.
     Kept,

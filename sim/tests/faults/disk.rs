@@ -6,7 +6,7 @@ use crate::machine::{Log, MILLI, SECOND, add, at, exact, fired, load, node, on};
 use unplug_sim::{
     SimEnv, World,
     env::{Disk, Env, Exit, File, NodeId, OpenMode},
-    fault::{Action, DiskFault, Edge, EffectFilter},
+    fault::{Action, DiskFault, Edge, EffectFilter, Keep},
 };
 
 const SOUND: &str = "a disk without errors";
@@ -105,7 +105,7 @@ fn rot_is_seen_by_reading_stays_and_is_cured_by_writing_anew() {
 
 #[test]
 fn rot_survives_the_loss_of_power_and_two_at_once_do_not_undo_each_other() {
-    let power_loss = Action::PowerLoss { target: node("keeper"), down_ns: 0 };
+    let power_loss = Action::PowerLoss { target: node("keeper"), down_ns: 0, keep: Keep::Drawn };
     let twice = [at(5 * MILLI, bit_rot("/blobs")), at(5 * MILLI, bit_rot("blobs"))];
     let (lines, _) = rotten(twice.into_iter().chain([at(6 * MILLI, power_loss)]));
     assert_eq!(lines[..2], ["3 0 turned", "9 2 turned"]);

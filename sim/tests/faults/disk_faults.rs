@@ -6,7 +6,7 @@ use crate::machine::{Log, MILLI, SECOND, add, at, exact, fired, load, node, on};
 use unplug_sim::{
     SimEnv, World,
     env::{Disk, DiskError, DiskResult, Env, Exit, File, OpenMode},
-    fault::{Action, DiskFault, Edge, EffectFilter, Fault, SyncFault},
+    fault::{Action, DiskFault, Edge, EffectFilter, Fault, Keep, SyncFault},
 };
 
 const SOUND: &str = "only this fault";
@@ -90,7 +90,7 @@ fn the_end_of_a_failed_sync_is_an_effect_like_any_other() {
     assert_eq!(count(faults), count(Vec::new()));
     // The end of the first sync is the second effect of that kind: the power goes just before it,
     // and the fault waits on.
-    let cut = Action::PowerLoss { target: node("keeper"), down_ns: 0 };
+    let cut = Action::PowerLoss { target: node("keeper"), down_ns: 0, keep: Keep::Drawn };
     let faults = [
         at(MILLI, sync(SyncFault::KeepDirty)),
         on("keeper", EffectFilter::Sync, 2, Edge::Before, cut),
@@ -127,7 +127,7 @@ fn faults_of_the_media_reach_the_node_and_the_trace() {
     assert_eq!(log[..2], [format!("4 write {io}"), r#"6 sync ok, b"old""#.to_owned()]);
     assert!(has(&lines, "*** write error in /kept of keeper"));
 
-    let cut = Action::PowerLoss { target: node("keeper"), down_ns: 0 };
+    let cut = Action::PowerLoss { target: node("keeper"), down_ns: 0, keep: Keep::Drawn };
     let (log, _, lines) = run([at(MILLI, harm("/", DiskFault::PhantomWrite)), at(8 * MILLI, cut)]);
     assert_eq!(log[1], r#"6 sync ok, b"new""#);
     assert_eq!(log[2], "12 write ok", "the boot found the old bytes");

@@ -6,7 +6,7 @@ use crate::machine::{Log, MILLI, SECOND, add, at, exact, fired, load, node, on};
 use unplug_sim::{
     SimEnv, World,
     env::{Disk, Env, File, OpenMode},
-    fault::{Action, Edge, EffectFilter, Fault, Plan},
+    fault::{Action, Edge, EffectFilter, Fault, Keep, Plan},
 };
 
 fn full(for_ms: u64) -> Action {
@@ -87,7 +87,7 @@ fn on_a_stalled_disk_nothing_ends_and_no_sync_takes_effect_until_it_is_over() {
     assert_eq!(lines[1..4], ["4 sync", "24 append 6", "25 sync"]);
 
     // The sync that would have ended at 4 is cut short at 10: nothing is durable.
-    let cut = Action::PowerLoss { target: node("keeper"), down_ns: SECOND };
+    let cut = Action::PowerLoss { target: node("keeper"), down_ns: SECOND, keep: Keep::Drawn };
     let (_, world) = run([at(3 * MILLI + 1, stall(20)), at(10 * MILLI, cut)]);
     assert_eq!(world.crashes()[0].unsynced, 2);
 }

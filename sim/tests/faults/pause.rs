@@ -7,7 +7,7 @@ use bytes::Bytes;
 use unplug_sim::{
     INBOX_DATAGRAMS_MAX, SimEnv, World,
     env::{Disk, Env, Exit, File, Net, OpenMode, Socket},
-    fault::{Action, Edge, EffectFilter, Fault},
+    fault::{Action, Edge, EffectFilter, Fault, Keep},
 };
 
 fn pause(name: &str, for_ms: u64) -> Action {
@@ -81,7 +81,7 @@ fn marks_in_the_rest_of_a_struck_poll_happen_at_once() {
 #[test]
 fn a_loss_of_power_ends_a_pause_and_what_it_held_is_lost() {
     for (kill, what) in [
-        (false, Action::PowerLoss { target: node("sender"), down_ns: 0 }),
+        (false, Action::PowerLoss { target: node("sender"), down_ns: 0, keep: Keep::Drawn }),
         (true, Action::Kill { target: node("sender"), down_ns: 0 }),
     ] {
         let halt = on("sender", EffectFilter::Send, 1, Edge::After, pause("sender", 100));
