@@ -153,7 +153,7 @@ pub fn attempt(
     })
 }
 
-fn said(panic: &(dyn Any + Send)) -> &str {
+pub(crate) fn said(panic: &(dyn Any + Send)) -> &str {
     panic
         .downcast_ref::<String>()
         .map(String::as_str)
@@ -185,7 +185,7 @@ fn wall_clock() -> std::time::Instant {
 
 /// The CPU time of this thread so far.
 #[cfg(unix)]
-fn cpu_time() -> Duration {
+pub(crate) fn cpu_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     let part = |value: i64| u64::try_from(value).unwrap_or_default();
     Duration::from_secs(part(time.tv_sec)) + Duration::from_nanos(part(time.tv_nsec))
@@ -193,7 +193,7 @@ fn cpu_time() -> Duration {
 
 /// Where threads have no CPU clock, there is no rate per CPU second: it is reported as null.
 #[cfg(not(unix))]
-fn cpu_time() -> Duration {
+pub(crate) fn cpu_time() -> Duration {
     Duration::ZERO
 }
 

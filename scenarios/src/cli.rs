@@ -10,7 +10,10 @@ use std::{
 
 use clap::{Args, Parser, Subcommand, error::ErrorKind};
 
-use crate::{command, disk, hunt, replay, suite};
+use crate::{
+    command, disk, hunt, replay, suite,
+    sweep::command::{self as sweep, SweepArgs},
+};
 
 /// How the command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +52,8 @@ enum Command {
     Replay(ReplayArgs),
     /// Find out how many runs it takes to catch each planted defect
     Hunt(HuntArgs),
+    /// Crash one run at every point, with every crash state within bounds
+    Sweep(SweepArgs),
     /// Show the scenarios and the defects there are
     List,
     /// Show what a power cut may leave on a disk, or compare that with real file systems
@@ -145,6 +150,7 @@ pub fn main(
         Ok(Cli { command: Command::Run(args) }) => command::run(&args, out, err),
         Ok(Cli { command: Command::Replay(args) }) => replay::replay(&args, out),
         Ok(Cli { command: Command::Hunt(args) }) => hunt::hunt(&args, out),
+        Ok(Cli { command: Command::Sweep(args) }) => sweep::sweep(&args, out, err),
         Ok(Cli { command: Command::List }) => command::list(out),
         Ok(Cli { command: Command::Disk(command) }) => command.run(out, err),
     };
@@ -163,7 +169,7 @@ fn one_line(error: &clap::Error) -> String {
         let line = if text.contains("Usage: unplug disk") {
             "no command; it must be states or calibrate; see unplug disk --help"
         } else {
-            "no command; it must be run, replay, hunt, list or disk; see unplug --help"
+            "no command; it must be run, replay, hunt, sweep, list or disk; see unplug --help"
         };
         return line.to_owned();
     }

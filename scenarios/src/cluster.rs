@@ -215,6 +215,11 @@ fn engine_nodes(scenario: &Scenario) -> impl Iterator<Item = (topology::Role, u3
         .flat_map(move |role| (0..role.count(&cluster)).map(move |index| (role, index)))
 }
 
+/// The names of the data centre's nodes, in the order of their numbers.
+pub(crate) fn names(scenario: &Scenario) -> Vec<String> {
+    engine_nodes(scenario).map(|(role, index)| role.node(index)).collect()
+}
+
 /// The stores of a scenario's cluster.
 pub(crate) fn stores(scenario: &Scenario) -> Vec<NodeId> {
     let stores =

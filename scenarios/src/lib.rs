@@ -31,6 +31,7 @@ pub mod report;
 pub mod run;
 pub mod scenario;
 pub mod suite;
+pub mod sweep;
 pub mod table;
 pub mod timing;
 pub mod topology;
