@@ -1,7 +1,7 @@
 //! Real exactly-once bugs, planted on purpose, to prove that the scenarios catch them.
 //!
 //! They exist only in a build with the feature `defects`; without it the set is always empty and
-//! the compiler drops the planted code.
+//! the compiler drops the planted code. Beside them stand those that break the run itself.
 
 use std::{fmt, str::FromStr};
 
@@ -40,10 +40,24 @@ pub enum Defect {
     FramesShareSectors,
     /// Tuples that did not fit on the disk are remembered as taken in.
     RefusedTuplesRemembered,
+    /// A task of an executor goes round for ever, without an effect.
+    TaskSpins,
+    /// A task of an executor wakes itself for ever.
+    TaskWakesItself,
+    /// A task of an executor panics.
+    TaskPanics,
+    /// A task of an executor calls itself until the stack is full.
+    TaskOverflows,
+    /// A task of an executor takes memory for ever.
+    TaskHoards,
+    /// A task of an executor sends without end.
+    TaskFloods,
+    /// A task of an executor writes without end.
+    TaskFillsDisk,
 }
 
 impl Defect {
-    /// All of them.
+    /// All that break the promise of exactly once.
     pub const ALL: [Self; 14] = [
         Self::AckBeforeSync,
         Self::SkipDirSync,
@@ -60,6 +74,23 @@ impl Defect {
         Self::FramesShareSectors,
         Self::RefusedTuplesRemembered,
     ];
+
+    /// Those that break no promise to anyone's tuples, but what runs the run: a run that has one
+    /// must be told from one that hangs or dies.
+    pub const RUNAWAYS: [Self; 7] = [
+        Self::TaskSpins,
+        Self::TaskWakesItself,
+        Self::TaskPanics,
+        Self::TaskOverflows,
+        Self::TaskHoards,
+        Self::TaskFloods,
+        Self::TaskFillsDisk,
+    ];
+
+    /// All of both sorts.
+    pub fn known() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().chain(Self::RUNAWAYS)
+    }
 
     /// Its name on the command line and in files.
     #[must_use]
@@ -79,6 +110,13 @@ impl Defect {
             Self::SyncRetried => "sync-retried",
             Self::FramesShareSectors => "frames-share-sectors",
             Self::RefusedTuplesRemembered => "refused-tuples-remembered",
+            Self::TaskSpins => "task-spins",
+            Self::TaskWakesItself => "task-wakes-itself",
+            Self::TaskPanics => "task-panics",
+            Self::TaskOverflows => "task-overflows",
+            Self::TaskHoards => "task-hoards",
+            Self::TaskFloods => "task-floods",
+            Self::TaskFillsDisk => "task-fills-disk",
         }
     }
 
@@ -110,6 +148,13 @@ impl Defect {
             Self::RefusedTuplesRemembered => {
                 "the broker takes tuples for known that it refused because its disk was full"
             }
+            Self::TaskSpins => "a task goes round for ever",
+            Self::TaskWakesItself => "a task wakes itself for ever",
+            Self::TaskPanics => "a task panics",
+            Self::TaskOverflows => "a task overflows its stack",
+            Self::TaskHoards => "a task takes memory without end",
+            Self::TaskFloods => "a task sends datagrams without end",
+            Self::TaskFillsDisk => "a task writes to its disk without end",
         }
     }
 }
@@ -122,14 +167,14 @@ impl fmt::Display for Defect {
 
 /// No defect of that name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown defect \"{0}\"; there are: {known}", known = Defect::ALL.map(Defect::name).join(", "))]
+#[error("unknown defect \"{0}\"; there are: {known}", known = Defect::known().map(Defect::name).collect::<Vec<_>>().join(", "))]
 pub struct UnknownDefect(pub String);
 
 impl FromStr for Defect {
     type Err = UnknownDefect;
 
     fn from_str(name: &str) -> Result<Self, UnknownDefect> {
-        let found = Self::ALL.into_iter().find(|defect| defect.name() == name);
+        let found = Self::known().find(|defect| defect.name() == name);
         found.ok_or_else(|| UnknownDefect(name.to_owned()))
     }
 }
@@ -159,7 +204,7 @@ mod tests {
 
     #[test]
     fn names_are_read_back_and_an_unknown_one_is_told_what_there_is() {
-        for defect in Defect::ALL {
+        for defect in Defect::known() {
             assert_eq!(defect.name().parse(), Ok(defect));
             let error = "nope".parse::<Defect>().expect_err("unknown").to_string();
             assert!(error.contains(defect.name()), "{error}");

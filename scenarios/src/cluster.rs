@@ -88,6 +88,8 @@ pub fn build(
         clocks: scenario.clocks,
         disk: DiskTiming { glitches: scenario.disk.glitches, ..DiskTiming::default() },
         events_max: scenario.bounds.events_max,
+        in_flight_bytes_max: scenario.bounds.in_flight_bytes_max,
+        disk_bytes_max: scenario.bounds.disk_bytes_max,
         ..WorldConfig::new(seed)
     });
     for (role, index) in engine_nodes(scenario) {

@@ -73,6 +73,10 @@ pub fn list(out: &mut dyn Write) -> anyhow::Result<Status> {
     for defect in Defect::ALL {
         writeln!(out, "  {:<24} {}", defect.name(), defect.about())?;
     }
+    writeln!(out, "\ndefects that break the run rather than the promise, for --defect")?;
+    for defect in Defect::RUNAWAYS {
+        writeln!(out, "  {:<24} {}", defect.name(), defect.about())?;
+    }
     Ok(Status::Held)
 }
 

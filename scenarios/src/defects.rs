@@ -9,7 +9,8 @@ use crate::input::{Invalid, unknown};
 /// # Errors
 /// If no defect has it.
 pub fn check(name: &str) -> Result<Defect, Invalid> {
-    name.parse().map_err(|_| Invalid::new(unknown("defect", name, Defect::ALL.map(Defect::name))))
+    name.parse()
+        .map_err(|_| Invalid::new(unknown("defect", name, Defect::known().map(Defect::name))))
 }
 
 /// Adds defects to those that a scenario has switched on.

@@ -1,4 +1,5 @@
-//! Programs that ended by themselves, and whether the plan explains it.
+//! Programs that ended by themselves, and whether the plan explains it; runs that took more than
+//! they may.
 //!
 //! A program may fail, to be started again, where a call of its disk failed: once for each such
 //! fault. On a full disk it may fail as long as that lasts, and once more for what it met then. So
@@ -8,11 +9,14 @@
 use std::collections::BTreeMap;
 
 use unplug_sim::{
-    End, Ended, Fired, World,
+    Budget, End, Ended, Fired, Overrun, World,
     fault::{Action, DiskFault, Plan, Target},
 };
 
-use crate::outcome::{Verdict, VerdictKind};
+use crate::{
+    outcome::{Verdict, VerdictKind},
+    scenario::Bounds,
+};
 
 /// The ends that the plan does not explain.
 pub(crate) fn unexplained(world: &World, plan: &Plan) -> Vec<Verdict> {
@@ -24,6 +28,33 @@ pub(crate) fn unexplained(world: &World, plan: &Plan) -> Vec<Verdict> {
     among(named, plan, &world.fired())
 }
 
+/// What the run took too much of, if it did.
+pub(crate) fn over_budget(world: &World, bounds: &Bounds) -> Option<Verdict> {
+    let now_ns = world.now_ns();
+    let message = if let Some(Overrun { budget, node, task, at_ns }) = world.overrun() {
+        let what = match budget {
+            Budget::Steps { standing: 0 } => {
+                format!("over {} events and polls, the last one of it", bounds.events_max)
+            }
+            Budget::Steps { standing } => format!(
+                "over {} events and polls, the last {standing} of them while virtual time stood \
+                 still: it wakes itself",
+                bounds.events_max
+            ),
+            Budget::InFlight => {
+                format!("over {} bytes in datagrams under way", bounds.in_flight_bytes_max)
+            }
+            Budget::Disk => format!("over {} bytes on its disk", bounds.disk_bytes_max),
+        };
+        format!("{}, task {task}, at {at_ns} ns: {what}", world.name(node))
+    } else if now_ns > bounds.virtual_ns_max {
+        format!("over {} virtual ns, with {} events", bounds.virtual_ns_max, world.events())
+    } else {
+        return None;
+    };
+    Some(Verdict { kind: VerdictKind::OverBudget, message })
+}
+
 fn among<'a>(
     ended: impl Iterator<Item = (String, &'a Ended)>,
     plan: &Plan,
@@ -31,7 +62,7 @@ fn among<'a>(
 ) -> Vec<Verdict> {
     let mut failures: BTreeMap<String, usize> = BTreeMap::new();
     let mut verdicts = Vec::new();
-    for (node, Ended { at_ns, message, end, .. }) in ended {
+    for (node, Ended { task, at_ns, message, end, .. }) in ended {
         let kind = match end {
             End::Panic => VerdictKind::Panicked,
             End::Failure => {
@@ -46,7 +77,11 @@ fn among<'a>(
             }
             End::Refusal => VerdictKind::RefusedWrongly,
         };
-        verdicts.push(Verdict { kind, message: format!("{node} at {at_ns} ns: {message}") });
+        let place = match end {
+            End::Panic => format!("{node}, task {task}, at {at_ns} ns"),
+            End::Failure | End::Refusal => format!("{node} at {at_ns} ns"),
+        };
+        verdicts.push(Verdict { kind, message: format!("{place}: {message}") });
     }
     verdicts
 }
@@ -103,7 +138,10 @@ mod tests {
     fn count(end: End, times: &[u64], actions: &[Action]) -> usize {
         let ended: Vec<_> = times
             .iter()
-            .map(|&at_ns| Ended { node: NodeId(1), at_ns, message: String::new(), end })
+            .map(|&at_ns| {
+                let message = String::new();
+                Ended { node: NodeId(1), task: "main", at_ns, message, end }
+            })
             .collect();
         let fired = [Fired { fault: 0, kind: "fault", at_ns: 10, back_ns: 20 }];
         let named = ended.iter().map(|ended| ("store-0".to_owned(), ended));

@@ -10,7 +10,7 @@ use std::{
 };
 
 use unplug_engine::steps::Step;
-use unplug_sim::{Crash, Fired, Stop, World, env::FileKind, fault::Plan};
+use unplug_sim::{Crash, Fired, Watcher, World, env::FileKind, fault::Plan};
 
 use crate::{
     clients::Clients,
@@ -44,6 +44,7 @@ pub struct Case<'a> {
     /// What the model makes of each flight, computed when it is first asked for:
     /// runs share most lines.
     rows: Vec<OnceLock<Result<Option<Vec<Cell>>, Invalid>>>,
+    watcher: Option<Watcher>,
 }
 
 impl<'a> Case<'a> {
@@ -54,7 +55,14 @@ impl<'a> Case<'a> {
     pub fn new(scenario: &'a Scenario, workload: &'a Workload) -> Result<Self, Invalid> {
         cluster::pipeline(scenario)?;
         let rows = (0..workload.lines()).map(|_| OnceLock::new()).collect();
-        Ok(Self { scenario, workload, model: cluster::model(scenario)?, rows })
+        let model = cluster::model(scenario)?;
+        Ok(Self { scenario, workload, model, rows, watcher: None })
+    }
+
+    /// The same, with all runs watched from outside.
+    #[must_use]
+    pub fn watched(self, watcher: Watcher) -> Self {
+        Self { watcher: Some(watcher), ..self }
     }
 
     /// The scenario.
@@ -85,6 +93,7 @@ impl<'a> Case<'a> {
         let run = || -> Result<Outcome, Invalid> {
             let (mut world, clients) = cluster::build(scenario, seed, workload)?;
             world.load(&plan).map_err(|error| Invalid::new(error.to_string()))?;
+            self.watcher.into_iter().for_each(|watcher| world.watch_over(watcher));
             timing::WATCHED.into_iter().for_each(|mark| world.watch(mark));
             let mut verdicts = drive(&mut world, &clients, scenario, &plan, out);
             // A run that was broken off had no time to deliver all.
@@ -197,17 +206,13 @@ pub(crate) fn drive(
         calm: false,
     };
     loop {
-        let stop = world.run_until(world.now_ns() + LOOK_EVERY_NS);
+        world.run_until(world.now_ns() + LOOK_EVERY_NS);
         if let Some(out) = &mut out {
             lines.borrow_mut().drain(..).for_each(|line| out(&line));
         }
-        let now_ns = world.now_ns();
         let verdict = |kind, message: String| vec![Verdict { kind, message }];
-        if stop == Stop::OverBudget || now_ns > scenario.bounds.virtual_ns_max {
-            let message = format!("{} events, {now_ns} virtual ns", world.events());
-            return verdict(VerdictKind::OverBudget, message);
-        }
-        let verdicts = endings::unexplained(world, plan);
+        let mut verdicts = endings::unexplained(world, plan);
+        verdicts.extend(endings::over_budget(world, &scenario.bounds));
         if !verdicts.is_empty() {
             return verdicts;
         }

@@ -36,6 +36,7 @@ use crate::{
 
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MS;
+const MIB: u64 = 1 << 20;
 
 /// A scenario: with a seed, it fixes a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -181,6 +182,10 @@ pub struct Bounds {
     pub events_max: u64,
     /// More virtual time is over budget.
     pub virtual_ns_max: u64,
+    /// More bytes of datagrams under way are over budget.
+    pub in_flight_bytes_max: u64,
+    /// More bytes on the disk of one node are over budget.
+    pub disk_bytes_max: u64,
     /// From the last fault's end to everything delivered; longer is stuck.
     pub stuck_after_ns: u64,
 }
@@ -287,7 +292,13 @@ impl Default for Flights {
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { events_max: 10_000_000, virtual_ns_max: 300 * SECOND, stuck_after_ns: 30 * SECOND }
+        Self {
+            events_max: 10_000_000,
+            virtual_ns_max: 300 * SECOND,
+            in_flight_bytes_max: 64 * MIB,
+            disk_bytes_max: 256 * MIB,
+            stuck_after_ns: 30 * SECOND,
+        }
     }
 }
 

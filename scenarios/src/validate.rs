@@ -52,6 +52,8 @@ pub(crate) fn scenario(scenario: &Scenario) -> Result<(), Invalid> {
     engine(scenario)?;
     within("bounds.events_max", scenario.bounds.events_max, 1..=u64::MAX)?;
     within("bounds.virtual_ns_max", scenario.bounds.virtual_ns_max, 1..=24 * HOUR)?;
+    within("bounds.in_flight_bytes_max", scenario.bounds.in_flight_bytes_max, 1..=1 << 32)?;
+    within("bounds.disk_bytes_max", scenario.bounds.disk_bytes_max, 1..=1 << 36)?;
     within("bounds.stuck_after_ns", scenario.bounds.stuck_after_ns, 1..=24 * HOUR)?;
     if scenario.expect == Expect::Caught(Vec::new()) {
         return Err(Invalid::at("expect.caught", "names no verdict; name at least one"));

@@ -36,6 +36,10 @@ pub struct WorldConfig {
     pub boot_ns: NanosRange,
     /// A run with more events and polls together is over budget: something spins.
     pub events_max: u64,
+    /// With more bytes of datagrams under way a run is over budget: something floods.
+    pub in_flight_bytes_max: u64,
+    /// With more bytes on one disk a run is over budget: something fills it.
+    pub disk_bytes_max: u64,
 }
 
 /// A link: what happens to a datagram on its way. Reordering comes from the spread of latencies.
@@ -98,6 +102,8 @@ impl WorldConfig {
             clocks: ClockConfig::default(),
             boot_ns: (20_000_000, 200_000_000),
             events_max: 50_000_000,
+            in_flight_bytes_max: 1 << 28,
+            disk_bytes_max: 1 << 30,
         }
     }
 }

@@ -45,6 +45,8 @@ pub struct Crash {
 pub struct Ended {
     /// The node.
     pub node: NodeId,
+    /// The task that panicked, by the name it was spawned with; `main` is the program itself.
+    pub task: &'static str,
     /// When, in virtual nanoseconds since the start of the run.
     pub at_ns: u64,
     /// What it said.

@@ -161,6 +161,7 @@ pub mod env;
 pub mod fault;
 pub mod random;
 
+mod budget;
 mod clock;
 mod config;
 mod disk_trouble;
@@ -188,6 +189,7 @@ mod timer;
 mod trace;
 mod world;
 
+pub use budget::{Budget, Overrun, Watcher, Whereabouts};
 pub use config::{ClockConfig, DiskTiming, NanosRange, NetworkConfig, Ratio, Site, WorldConfig};
 pub use disk_watch::{DiskEffect, DiskMoment, DiskWatcher};
 pub use fired::{Crash, End, Ended, Fired};

@@ -23,6 +23,7 @@ use crate::{
     fired::End,
     machine_disk::SimDisk,
     net::InFlight,
+    schedule::MAIN,
     state::{Admission, State},
     timer::{Busy, Sleep},
     trace::EffectKind,
@@ -97,7 +98,7 @@ impl SimEnv {
             let detail = xxh3_64(reason.as_bytes());
             let text = || reason.clone();
             if state.effect(self.id(), EffectKind::Exit, detail, text) == Admission::Happens {
-                state.ended(self.node, reason, end);
+                state.ended((self.node, MAIN), reason, end);
             }
         });
     }
@@ -131,10 +132,10 @@ impl Env for SimEnv {
         .unwrap_or_default()
     }
 
-    fn spawn(&self, _name: &'static str, task: impl Future<Output = ()> + 'static) {
+    fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + 'static) {
         self.with(|state| {
             if state.live(self.node, self.boot).is_some() {
-                state.scheduler.spawn(self.node, Box::pin(task));
+                state.scheduler.spawn(self.node, name, Box::pin(task));
             }
         });
     }
@@ -249,12 +250,7 @@ impl State {
     /// Takes the first datagram that waits at a port; with none, wakes the future that is being
     /// polled when one comes.
     #[inline(always)]
-    fn receive(
-        &mut self,
-        id: (NodeId, u32),
-        port: Port,
-        context: &Context<'_>,
-    ) -> Poll<Datagram> {
+    fn receive(&mut self, id: (NodeId, u32), port: Port, context: &Context<'_>) -> Poll<Datagram> {
         let node = &mut self.nodes[usize::from(id.0.0)];
         if !node.is_live(id.1) {
             return Poll::Pending;
@@ -296,10 +292,10 @@ impl State {
             return;
         }
         if let Some(second_ns) = fate.second_ns {
-            self.queue.deliver(self.now_ns + second_ns, message.clone());
+            self.under_way(self.now_ns + second_ns, message.clone());
         }
         if let Some(first_ns) = fate.first_ns {
-            self.queue.deliver(self.now_ns + first_ns, message);
+            self.under_way(self.now_ns + first_ns, message);
         }
     }
 }

@@ -263,6 +263,7 @@ impl<R, W: FnOnce(&mut Model, usize) -> DiskResult<R>> Future for Operation<W, R
                 let name = name.flatten();
                 let result = taken.and_then(|taken| work(&mut state.node(id.0).disk, taken));
                 state.show_disk(id.0, DiskMoment::Written, name.as_deref());
+                state.written(id.0);
                 state.trace_struck(id.0);
                 let ends_ns = state.now_ns + state.disk_latency(id.0, *cost);
                 alarm.set(state, context, ends_ns);

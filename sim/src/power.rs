@@ -188,11 +188,11 @@ impl State {
     }
 
     /// A program ended by itself; unless it only failed, its node is switched off for good.
-    pub(crate) fn ended(&mut self, id: NodeId, message: String, end: End) {
+    pub(crate) fn ended(&mut self, (id, task): (NodeId, &'static str), message: String, end: End) {
         let at_ns = self.now_ns;
         let name = &self.nodes[usize::from(id.0)].name;
         self.trace.world(at_ns, end as u64, || format!("{end:?} of {name}: {message}"));
-        self.supply.ended.push(Ended { node: id, at_ns, message, end });
+        self.supply.ended.push(Ended { node: id, task, at_ns, message, end });
         self.supply.leaving.push((id, end));
         self.node(id).power = Power::Condemned;
     }

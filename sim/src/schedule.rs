@@ -35,6 +35,9 @@ pub enum Schedule {
 
 pub(crate) type Task = Pin<Box<dyn Future<Output = ()>>>;
 
+/// The name of a program's main task.
+pub(crate) const MAIN: &str = "main";
+
 /// The number of a task's slot.
 pub(crate) type Slot = u32;
 
@@ -47,6 +50,7 @@ pub(crate) enum Wakeup {
 
 struct SlotInfo {
     node: NodeId,
+    task: &'static str,
     queued: bool,
     alive: bool,
     waker: Waker,
@@ -101,16 +105,17 @@ impl Scheduler {
     }
 
     /// Takes in a new task of `node`, ready to run.
-    pub(crate) fn spawn(&mut self, node: NodeId, task: Task) {
+    pub(crate) fn spawn(&mut self, node: NodeId, name: &'static str, task: Task) {
         let slot = if let Some(slot) = self.free.pop() {
             let info = &mut self.slots[slot as usize];
             info.node = node;
+            info.task = name;
             info.alive = true;
             slot
         } else {
             let slot = Slot::try_from(self.slots.len()).expect("under 2^32 tasks at once");
             let waker = Waker::from(Arc::new(SlotWaker { slot, woken: Arc::clone(&self.woken) }));
-            self.slots.push(SlotInfo { node, queued: false, alive: true, waker });
+            self.slots.push(SlotInfo { node, task: name, queued: false, alive: true, waker });
             slot
         };
         self.spawned.push((slot, task));
@@ -210,6 +215,17 @@ impl Scheduler {
         let runs = info.alive && !info.queued;
         self.current = slot;
         runs.then_some((slot, info.node))
+    }
+
+    /// The name of a slot's task.
+    pub(crate) fn task(&self, slot: Slot) -> &'static str {
+        self.slots[slot as usize].task
+    }
+
+    /// The task that is being polled, or was polled last.
+    pub(crate) fn polled(&self) -> (NodeId, &'static str) {
+        let polled = self.slots.get(self.current as usize);
+        polled.map_or((NodeId(0), MAIN), |info| (info.node, info.task))
     }
 
     /// Forgets a task that finished or was dropped; its slot is free for another.

@@ -10,6 +10,7 @@ use std::{
 };
 
 use crate::{
+    budget::Meter,
     clock::Clock,
     config::{Site, WorldConfig},
     disk::{Disk, Sync},
@@ -144,6 +145,7 @@ pub(crate) struct State {
     /// Events and polls.
     pub(crate) steps: u64,
     pub(crate) poll_effects: u64,
+    pub(crate) meter: Meter,
     pub(crate) queue: EventQueue,
     pub(crate) scheduler: Scheduler,
     pub(crate) links: Links,
@@ -164,6 +166,7 @@ impl State {
             events: 0,
             steps: 0,
             poll_effects: 0,
+            meter: Meter::new(config.events_max),
             queue: EventQueue::new(),
             scheduler: Scheduler::new(config.schedule, config.seed),
             links: Links::new(config.network, config.seed),
@@ -203,7 +206,9 @@ impl State {
     #[inline]
     pub(crate) fn deliver(&mut self, place: u32) -> Option<Wakeup> {
         let messages = &mut self.queue.messages;
-        let to = messages.at(place).to;
+        let message = messages.at(place);
+        self.meter.arrived(message);
+        let to = message.to;
         let node = &mut self.nodes[usize::from(to.node.0)];
         if !matches!(node.power, Power::On | Power::Paused) {
             messages.take(place);
@@ -271,9 +276,10 @@ impl State {
     #[inline(always)]
     fn number(&mut self, id: NodeId, kind: EffectKind, detail: u64, text: impl FnOnce() -> String) {
         self.poll_effects += 1;
+        // Once: destructors that the panic calls may have effects, too.
         assert!(
-            self.poll_effects <= POLL_EFFECTS_MAX,
-            "a task had {POLL_EFFECTS_MAX} effects without waiting once"
+            self.poll_effects != POLL_EFFECTS_MAX,
+            "{POLL_EFFECTS_MAX} effects without waiting once"
         );
         let node = &mut self.nodes[usize::from(id.0)];
         node.effects += 1;

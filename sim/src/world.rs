@@ -15,6 +15,7 @@ use std::{
 };
 
 use crate::{
+    budget::{Overrun, Watcher, Whereabouts},
     clock::Clock,
     config::{Site, WorldConfig},
     disk::Disk,
@@ -30,7 +31,7 @@ use crate::{
     power::Power,
     queue::Due,
     random::Stream,
-    schedule::{Slot, Task, Wakeup},
+    schedule::{MAIN, Slot, Task, Wakeup},
     state::{Event, FEW, LazyDisk, MarkHit, Node, State},
     trace::{Digest, Recorder},
 };
@@ -57,7 +58,7 @@ pub enum Stop {
     Time,
     /// Nothing is left to do: no task is ready and no event is due, ever.
     Quiet,
-    /// The run has more events and polls than [`WorldConfig::events_max`].
+    /// The run took more than it may: [`World::overrun`] tells what.
     OverBudget,
     /// A program panicked.
     Panicked,
@@ -210,6 +211,17 @@ impl World {
         self.state.borrow_mut().disk_watch.begin(watcher);
     }
 
+    /// Tells `watcher` from now on how the run goes on.
+    pub fn watch_over(&mut self, watcher: Watcher) {
+        self.state.borrow_mut().meter.watch(watcher);
+    }
+
+    /// What the run took too much of, if it is over budget.
+    #[must_use]
+    pub fn overrun(&self) -> Option<Overrun> {
+        self.state.borrow().meter.overrun().cloned()
+    }
+
     /// Hands each line of the trace to `recorder` from now on.
     pub fn record(&mut self, recorder: Recorder) {
         self.state.borrow_mut().trace.record(recorder);
@@ -244,7 +256,7 @@ impl World {
         }
         loop {
             // Polls count, too: a task that only ever wakes itself makes no events.
-            if state.steps >= state.config.events_max {
+            if state.steps >= state.meter.look_at_steps && state.is_over_budget() {
                 return Next::Stop(Stop::OverBudget);
             }
             if let Some(task) = state.scheduler.next() {
@@ -297,8 +309,9 @@ impl World {
                 true
             }
             Err(cause) => {
+                let task = self.state.borrow().scheduler.task(slot);
                 self.finish(slot);
-                let calm = self.panicked(node, cause.as_ref());
+                let calm = self.panicked((node, task), cause.as_ref());
                 self.settle();
                 calm
             }
@@ -313,11 +326,11 @@ impl World {
 
     /// A task of a node panicked. True if that does not count.
     #[cold]
-    fn panicked(&mut self, node: NodeId, cause: &(dyn Any + Send)) -> bool {
+    fn panicked(&mut self, (node, task): (NodeId, &'static str), cause: &(dyn Any + Send)) -> bool {
         let mut state = self.state.borrow_mut();
         // A panic after the crash point does not count: the node had no power any more.
         if matches!(state.node(node).power, Power::On | Power::Paused) {
-            state.ended(node, panic_message(cause), End::Panic);
+            state.ended((node, task), panic_message(cause), End::Panic);
             return false;
         }
         self.panics_after_crash += 1;
@@ -374,7 +387,7 @@ impl World {
                 if let Some(boot) = state.boot(node, ticket) {
                     let env = SimEnv::new(&self.state, node, boot);
                     let program = Rc::clone(&self.programs[usize::from(node.0)]);
-                    state.scheduler.spawn(node, program.main(env));
+                    state.scheduler.spawn(node, MAIN, program.main(env));
                 }
             }
         }
@@ -468,6 +481,11 @@ impl State {
         }
         self.steps += 1;
         self.poll_effects = 0;
+        if let Some(tell) = self.meter.poll() {
+            let (node, task) = self.scheduler.polled();
+            let node = self.nodes[usize::from(node.0)].name.as_str();
+            tell(Whereabouts { node, task, at_ns: self.now_ns });
+        }
         true
     }
 

@@ -4,10 +4,12 @@
 //! - this file: which attempts are taken, and map tasks;
 //! - `shuffle`: the blocks that map tasks keep for reduce tasks;
 //! - `reduce`: reduce tasks, with the states that they go on from;
-//! - `output`: rows as blobs.
+//! - `output`: rows as blobs;
+//! - `runaway`: planted tasks that break the run.
 
 mod output;
 mod reduce;
+mod runaway;
 mod shuffle;
 
 use std::{
@@ -75,6 +77,7 @@ pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
         blocks: RefCell::default(),
         cache: RefCell::default(),
     });
+    runaway::start(&env, config.defects);
     let beating = beat(&env, rpc.clone(), &config);
     let serving = rpc.serve(move |request| {
         let state = Rc::clone(&state);

@@ -310,12 +310,13 @@ impl<'a> Sweep<'a> {
         let on = effect.map(|effect| Point {
             node: effect.node.clone(),
             effect: effect.kind.clone(),
+            inside: None,
             nth: effect.nth,
             edge,
         });
         let from_ns = if on.is_some() { from_ns } else { at_ns };
         let what = Action::PowerLoss { target: Target::DataCentre, down_ns: 1, keep };
-        let fault = Fault { when: Trigger { from_ns, on }, what };
+        let fault = Fault { when: Trigger { from_ns, on }, what, until: None };
         Crash { cut: cut.clone(), clients, text, fault }
     }
 }

@@ -36,9 +36,16 @@ pub fn plans(effects: &[Effect]) -> impl Iterator<Item = (&Effect, Plan)> {
     effects.iter().flat_map(|effect| {
         let plan = |edge, keep| {
             let (node, kind) = (effect.node.clone(), effect.kind.clone());
-            let on = Point { node: node.clone(), effect: kind, nth: effect.nth, edge };
+            let on =
+                Point { node: node.clone(), effect: kind, inside: None, nth: effect.nth, edge };
             let what = Action::PowerLoss { target: Target::Node(node), down_ns: DOWN_NS, keep };
-            Plan { faults: vec![Fault { when: Trigger { from_ns: 0, on: Some(on) }, what }] }
+            Plan {
+                faults: vec![Fault {
+                    when: Trigger { from_ns: 0, on: Some(on) },
+                    what,
+                    until: None,
+                }],
+            }
         };
         let plans = [plan(Edge::After, Keep::Everything), plan(Edge::Before, Keep::Nothing)];
         plans.map(|plan| (effect, plan))

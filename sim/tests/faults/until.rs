@@ -6,7 +6,7 @@ use crate::machine::{Log, MILLI, SECOND, add, at, exact, fired, load, node, on};
 use unplug_sim::{
     PlanError, SimEnv, World,
     env::{Env, Exit, Refusal, Remedy},
-    fault::{Action, Edge, EffectFilter, Fault, Plan, Point, Target, Trigger},
+    fault::{Action, Edge, EffectFilter, Fault, Keep, Plan, Point, Target, Trigger},
 };
 
 fn point(at: &str, effect: EffectFilter, nth: u64) -> Point {
@@ -61,7 +61,7 @@ fn boots(lines: &[String], name: &str) -> Vec<u64> {
 fn what_is_down_boots_when_the_event_comes_or_at_its_bound() {
     for what in [
         kill("a", 500),
-        Action::PowerLoss { target: node("a"), down_ns: 500 * MILLI },
+        Action::PowerLoss { target: node("a"), down_ns: 500 * MILLI, keep: Keep::Drawn },
         Action::DiskLoss { node: "a".to_owned(), down_ns: 500 * MILLI },
     ] {
         // `b` ticks at 101, 111, 121; counted from the strike on.
