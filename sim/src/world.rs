@@ -5,7 +5,6 @@
 
 use std::{
     any::Any,
-    cell::RefCell,
     collections::BTreeMap,
     fmt,
     future::Future,
@@ -30,8 +29,8 @@ use crate::{
     plan::PlanError,
     power::Power,
     queue::Due,
-    random::Stream,
     schedule::{MAIN, Slot, Task, Wakeup},
+    shared::Home,
     state::{Event, FEW, LazyDisk, MarkHit, Node, State},
     trace::{Digest, Recorder},
 };
@@ -112,7 +111,7 @@ pub struct World {
     // Tasks are dropped before the state that their destructors refer to.
     places: Vec<Place>,
     programs: Vec<Rc<dyn Program>>,
-    state: Rc<RefCell<State>>,
+    state: Home,
     panics_after_crash: u64,
 }
 
@@ -126,7 +125,7 @@ impl World {
     /// An empty world that goes on from another one's virtual time: its clocks do not go back.
     #[must_use]
     pub fn starting_at(now_ns: u64, config: WorldConfig) -> Self {
-        let state = Rc::new(RefCell::new(State { now_ns, ..State::new(config) }));
+        let state = Home::new(State { now_ns, ..State::new(config) });
         let (places, programs) = (Vec::with_capacity(FEW), Vec::with_capacity(FEW));
         Self { places, programs, state, panics_after_crash: 0 }
     }
@@ -148,8 +147,7 @@ impl World {
         let mut state = self.state.borrow_mut();
         let Err(by_name) = state.search(name) else { panic!("two nodes named {name}") };
         let id = NodeId(u16::try_from(state.nodes.len()).expect("at most 65,536 nodes"));
-        let (seed, entity) = (state.config.seed, u64::from(id.0));
-        let clock = Clock::new(state.config.clocks, seed, id, site);
+        let clock = Clock::new(state.config.clocks, state.config.seed, id, site);
         state.nodes.push(Node {
             name: name.to_owned(),
             site,
@@ -160,9 +158,9 @@ impl World {
             armed: Vec::new(),
             sockets: Sockets::default(),
             disk: LazyDisk::default(),
-            disk_stream: Stream::new(seed, "disk", entity, 0),
+            disk_stream: None,
             disk_trouble: DiskTrouble::default(),
-            stream: Stream::new(seed, "node", entity, 0),
+            stream: None,
             clock,
             cpu_free_ns: 0,
             throttles: Vec::new(),
@@ -385,7 +383,7 @@ impl World {
             Event::Over(fault) => state.over(fault),
             Event::Boot { node, ticket } => {
                 if let Some(boot) = state.boot(node, ticket) {
-                    let env = SimEnv::new(&self.state, node, boot);
+                    let env = SimEnv::new(self.state.share(), node, boot);
                     let program = Rc::clone(&self.programs[usize::from(node.0)]);
                     state.scheduler.spawn(node, MAIN, program.main(env));
                 }
