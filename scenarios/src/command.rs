@@ -66,7 +66,7 @@ pub fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::
 /// If the standard output cannot be written.
 pub fn list(out: &mut dyn Write) -> anyhow::Result<Status> {
     writeln!(out, "scenarios")?;
-    for scenario in suite::suite(suite::DEFAULT)? {
+    for scenario in suite::all()? {
         writeln!(out, "  {:<24} {}", scenario.name, scenario.about)?;
     }
     writeln!(out, "\ndefects, for --defect")?;

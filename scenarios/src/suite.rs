@@ -30,6 +30,9 @@ const EMBEDDED: [(&str, &str); 13] = [
     ("append-negative", include_str!("../suite/append-negative.json")),
 ];
 
+/// Those that are in no suite.
+const BESIDE: [(&str, &str); 1] = [("sweep", include_str!("../suite/sweep.json"))];
+
 /// What a campaign over the default suite must reach.
 const SOMETIMES: [&str; 9] = [
     "fetch.failed",
@@ -48,7 +51,19 @@ const INTERRUPTED_MIN: u64 = 20;
 /// The names of the scenarios that are part of the program.
 #[must_use]
 pub fn names() -> Vec<&'static str> {
-    EMBEDDED.iter().map(|(name, _)| *name).collect()
+    embedded().map(|(name, _)| name).collect()
+}
+
+/// The scenarios that are part of the program.
+///
+/// # Errors
+/// Never, in a tested program.
+pub fn all() -> Result<Vec<Scenario>, Invalid> {
+    embedded().map(|(name, text)| Scenario::parse(name, text)).collect()
+}
+
+fn embedded() -> impl Iterator<Item = (&'static str, &'static str)> {
+    EMBEDDED.into_iter().chain(BESIDE)
 }
 
 /// What a campaign over the default suite must reach.
@@ -80,7 +95,7 @@ pub fn scenario(name: &str) -> Result<Scenario, Invalid> {
     if path.components().count() > 1 || path.extension().is_some_and(|end| end == "json") {
         return Scenario::parse(name, &files::read(path)?);
     }
-    match EMBEDDED.into_iter().find(|(known, _)| *known == name) {
+    match embedded().find(|(known, _)| *known == name) {
         Some((name, text)) => Scenario::parse(name, text),
         None => Err(Invalid::new(unknown("scenario", name, names()))),
     }
@@ -112,7 +127,9 @@ mod tests {
     #[test]
     fn embedded_scenarios_are_sound_and_named_as_their_files() {
         let suite = suite(DEFAULT).expect("sound");
-        assert_eq!(suite.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), names());
+        let all = all().expect("sound");
+        assert_eq!(all.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), names());
+        assert_eq!(all[..suite.len()], suite);
         assert_eq!(suite.iter().filter(|one| one.is_negative()).count(), 2);
         assert_eq!(scenario("append-negative").expect("there"), suite[suite.len() - 1]);
     }

@@ -31,50 +31,55 @@ const COMMIT: &str = "commit.decided";
 
 /// What is booted.
 #[derive(Debug)]
-pub struct Start {
+pub(super) struct Start {
     /// The disks of the data centre's nodes.
-    pub disks: Vec<Disk>,
+    pub(super) disks: Vec<Disk>,
     /// When the power is back, in virtual nanoseconds.
-    pub now_ns: u64,
+    pub(super) now_ns: u64,
     /// What clients have seen.
-    pub history: History,
+    pub(super) history: History,
     /// From it the schedule is drawn.
-    pub seed: u64,
+    pub(super) seed: u64,
 }
 
 impl Start {
     /// A seed for a boot of an image.
     #[must_use]
-    pub fn seed(seed: u64, image: u128, boot: u8) -> u64 {
+    pub(super) fn seed(seed: u64, image: u128, boot: u8) -> u64 {
         xxh3_64(&[&seed.to_le_bytes()[..], &image.to_le_bytes(), &[boot]].concat())
     }
 }
 
 /// What a boot came to.
 #[derive(Debug)]
-pub struct Booted {
+pub(super) struct Booted {
     /// What was violated.
-    pub verdicts: Vec<Verdict>,
+    pub(super) verdicts: Vec<Verdict>,
     /// Events of the simulation.
-    pub events: u64,
+    pub(super) events: u64,
     /// The recovery, up to the first commit, if it was asked for.
-    pub course: Option<Course>,
+    pub(super) course: Option<Course>,
 }
 
-/// Whether a boot's recovery is written down, to be cut again.
+/// What becomes of a boot's recovery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keep {
-    /// It is.
-    Course,
+pub(super) enum Recovery {
+    /// It is written down, to be cut again.
+    Recorded,
     /// It is not.
-    Nothing,
+    Unrecorded,
 }
 
 /// Boots.
 ///
 /// # Errors
 /// If the oracle cannot judge.
-pub fn boot(case: &Case<'_>, parts: &Parts, start: Start, keep: Keep) -> Result<Booted, Invalid> {
+pub(super) fn boot(
+    case: &Case<'_>,
+    parts: &Parts,
+    start: Start,
+    recovery: Recovery,
+) -> Result<Booted, Invalid> {
     let scenario = case.scenario();
     let Start { disks, now_ns, history, seed } = start;
     let config = WorldConfig {
@@ -94,7 +99,7 @@ pub fn boot(case: &Case<'_>, parts: &Parts, start: Start, keep: Keep) -> Result<
     let nodes = disks.len();
     let standing = Standing { now_ns, disks, history };
     let (mut world, clients) = cluster::resume(scenario, parts, config, standing);
-    let recorder = (keep == Keep::Course).then(|| {
+    let recorder = (recovery == Recovery::Recorded).then(|| {
         world.watch(COMMIT);
         Recorder::new(&mut world, nodes, &clients)
     });

@@ -231,7 +231,7 @@ impl Command<'_> {
     /// Tells what was found, and keeps it as a failure file.
     fn keep(&mut self, violation: Violation) -> anyhow::Result<()> {
         let Violation { crashes, plan, verdicts } = violation;
-        self.tell(&crashes.join("; then "), &verdicts)?;
+        self.tell(&crashes.join("\n  "), &verdicts)?;
         let seed = self.args.seed;
         let outcome = campaign::attempt(self.scenario, seed, Some(&plan), || {
             self.case.run(seed, Some(&plan))

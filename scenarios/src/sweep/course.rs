@@ -7,6 +7,9 @@ use unplug_sim::{DiskEffect, DiskMoment, World, disk::Disk, env::NodeId, fault::
 
 use crate::{clients::Clients, history::History};
 
+/// For so long effects are counted through, in virtual nanoseconds.
+const COUNTED_NS: u64 = 1_000_000_000;
+
 /// How much clients have seen: so many entries of a history.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
@@ -37,7 +40,10 @@ pub struct Effect {
     pub node: String,
     /// Writes or syncs.
     pub kind: EffectFilter,
-    /// The how many-th of them on this node, from 1.
+    /// A plan waits for it from this virtual time on, in nanoseconds: not so long that its fault
+    /// would not happen any more…
+    pub from_ns: u64,
+    /// …and it is then the how many-th of them on this node, from 1.
     pub nth: u64,
     /// The operation, its path, and where it was called.
     pub operation: String,
@@ -106,7 +112,9 @@ pub struct Recorder(Rc<RefCell<Recorded>>);
 struct Recorded {
     clients: Rc<Clients>,
     names: Vec<String>,
-    /// Of each node, how many writes and how many syncs it had.
+    /// Effects are counted from this time on.
+    from_ns: u64,
+    /// Of each node, how many writes and how many syncs it had since.
     counts: Vec<(u64, u64)>,
     disks: Vec<Arc<Disk>>,
     moments: Vec<Moment>,
@@ -130,6 +138,7 @@ impl Recorder {
         let recorded = Rc::new(RefCell::new(Recorded {
             clients: Rc::clone(clients),
             names: ids().map(|node| world.name(node)).collect(),
+            from_ns: world.now_ns(),
             counts: vec![(0, 0); nodes],
             disks,
             moments: vec![start],
@@ -159,6 +168,10 @@ impl Recorder {
 impl Recorded {
     fn note(&mut self, effect: &DiskEffect<'_>) {
         let node = usize::from(effect.node.0);
+        if effect.at_ns >= self.from_ns + COUNTED_NS {
+            self.from_ns = effect.at_ns / COUNTED_NS * COUNTED_NS;
+            self.counts.fill((0, 0));
+        }
         // Clients have no disks to speak of.
         let Some((writes, syncs)) = self.counts.get_mut(node) else { return };
         let (kind, count) = match effect.moment {
@@ -170,6 +183,7 @@ impl Recorded {
         let noted = Effect {
             node: self.names[node].clone(),
             kind,
+            from_ns: self.from_ns,
             nth: *count,
             operation: format!("{end}{}", effect.operation),
         };
@@ -188,9 +202,22 @@ impl Recorded {
     }
 }
 
+/// Virtual nanoseconds, shown as seconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seconds(pub(super) u64);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (seconds, ns) = (self.0 / 1_000_000_000, self.0 % 1_000_000_000);
+        if ns == 0 { write!(f, "{seconds}") } else { write!(f, "{seconds}.{ns:09}") }
+    }
+}
+
 impl fmt::Display for Effect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if self.kind == EffectFilter::Write { "write" } else { "sync effect" };
-        write!(f, "{kind} {} of {}, {}", self.nth, self.node, self.operation)
+        let Self { node, from_ns, nth, operation, .. } = self;
+        let from = Seconds(*from_ns);
+        write!(f, "{operation}: {kind} {nth} of {node} from {from} s on")
     }
 }

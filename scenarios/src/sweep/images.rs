@@ -4,7 +4,10 @@
 //! All disks lose what they can, or all keep all; or one disk meets each of
 //! [`Disk::bounded_choices`] while the others do the one or the other.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use unplug_sim::{
     disk::{Disk, Fate},
@@ -41,6 +44,9 @@ pub enum Choice {
 
 impl Choice {
     /// The disks after the cut.
+    ///
+    /// # Panics
+    /// If the choice was made for other disks.
     #[must_use]
     pub fn cut(&self, disks: &[Arc<Disk>]) -> Vec<Disk> {
         let after = disks.iter().enumerate().map(|(at, disk)| {
@@ -94,7 +100,7 @@ pub struct Image {
 
 /// All images of a course that are not among those `known`, which they join.
 #[must_use]
-pub fn images(course: &Course, tears: Tears, known: &mut BTreeMap<u128, ()>) -> Vec<Image> {
+pub fn images(course: &Course, tears: Tears, known: &mut BTreeSet<u128>) -> Vec<Image> {
     let mut found: Vec<Image> = Vec::new();
     let mut places: BTreeMap<u128, usize> = BTreeMap::new();
     let mut nodes: Vec<Node> = Vec::new();
@@ -110,7 +116,7 @@ pub fn images(course: &Course, tears: Tears, known: &mut BTreeMap<u128, ()>) -> 
                 if found[*place].last.moment < moment {
                     found[*place].last = cut();
                 }
-            } else if known.insert(hash, ()).is_none() {
+            } else if known.insert(hash) {
                 places.insert(hash, found.len());
                 found.push(Image { hash, first: cut(), last: cut() });
             }
@@ -168,24 +174,6 @@ fn for_each(nodes: &[Node], each: &mut dyn FnMut(u128, &dyn Fn() -> Choice)) {
                 let hash = all.wrapping_sub(node.whole(others)).wrapping_add(*print);
                 each(hash, &|| Choice::Torn { node: at, fates: Arc::clone(fates), others });
             }
-        }
-    }
-}
-
-/// What disks keep, in words.
-#[must_use]
-pub fn told(keep: &Keep) -> String {
-    let all = |whole: &Whole| match whole {
-        Whole::Nothing => "nothing unsynced",
-        Whole::Everything => "everything",
-    };
-    match keep {
-        Keep::Drawn => "what the seed draws".to_owned(),
-        Keep::Nothing => all(&Whole::Nothing).to_owned(),
-        Keep::Everything => all(&Whole::Everything).to_owned(),
-        Keep::Torn { node, fates, others } => {
-            let fates: Vec<_> = fates.iter().map(Fate::to_string).collect();
-            format!("{}, but {node} of its units: {}", all(others), fates.join(", "))
         }
     }
 }

@@ -11,15 +11,16 @@
 //! A single node's loss of power leaves the others as they are. So that is a run of its own, up to
 //! the crash point and on from there ([`nodes`]).
 
-pub mod boot;
+mod boot;
 pub mod command;
 pub mod course;
 pub mod images;
+mod lost;
 pub mod nodes;
 pub mod report;
 
 use std::{
-    collections::BTreeMap,
+    collections::BTreeSet,
     panic::{self, AssertUnwindSafe},
     time::Duration,
 };
@@ -28,9 +29,9 @@ use rayon::{ThreadPool, prelude::*};
 use unplug_sim::fault::{Action, Edge, Fault, Plan, Point, Target, Trigger};
 
 use self::{
-    boot::{Booted, Start},
-    course::{Course, Recorder},
-    images::{Cut, Image, Tears},
+    boot::{Booted, Recovery, Start},
+    course::{Course, Recorder, Seconds},
+    images::{Image, Tears},
 };
 use crate::{
     campaign,
@@ -47,9 +48,8 @@ const IMAGES_AT_ONCE: usize = 32;
 const PUBLISHED: &str = "epoch.published";
 
 /// As of when clients go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Clients {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Clients {
     /// As of the first moment that may leave the image.
     First,
     /// As of the last one.
@@ -58,21 +58,19 @@ pub enum Clients {
 
 /// A power cut of the data centre, as it can be told and put into a plan.
 #[derive(Clone, Debug)]
-pub struct Crash {
-    /// Which images.
-    pub cut: Cut,
-    /// As of when clients went on.
-    pub clients: Clients,
+struct Crash {
+    /// When, in virtual nanoseconds.
+    at_ns: u64,
     /// How it is told.
-    pub text: String,
+    lines: Vec<String>,
     /// How it is planned.
-    pub fault: Fault,
+    fault: Fault,
 }
 
 /// What was violated after one or more crashes.
 #[derive(Clone, Debug)]
 pub struct Violation {
-    /// What happened, one line for each crash.
+    /// What happened, line by line.
     pub crashes: Vec<String>,
     /// The same as a plan.
     pub plan: Plan,
@@ -87,7 +85,7 @@ pub struct Counts {
     pub operations: u64,
     /// Distinct sets of images.
     pub images: u64,
-    /// Of those, sets in which a disk keeps a part.
+    /// Of those, sets in which one disk keeps a part of its own.
     pub torn: u64,
     /// Boots.
     pub boots: u64,
@@ -104,7 +102,7 @@ pub struct Sweep<'a> {
     tears: Tears,
     depth: usize,
     pool: &'a ThreadPool,
-    known: BTreeMap<u128, ()>,
+    known: BTreeSet<u128>,
     /// By depth, from 1.
     pub counts: Vec<Counts>,
     /// What was found, in the order in which it was swept.
@@ -148,7 +146,7 @@ impl<'a> Sweep<'a> {
             tears,
             depth,
             pool,
-            known: BTreeMap::new(),
+            known: BTreeSet::new(),
             counts: vec![Counts::default(); depth],
             violations: Vec::new(),
             cpu: Duration::ZERO,
@@ -202,7 +200,8 @@ impl<'a> Sweep<'a> {
         progress(depth, 2 * images.len() as u64);
         let at_once = IMAGES_AT_ONCE * self.pool.current_num_threads();
         for images in images.chunks(at_once) {
-            let keep = if depth < self.depth { boot::Keep::Course } else { boot::Keep::Nothing };
+            let recovery =
+                if depth < self.depth { Recovery::Recorded } else { Recovery::Unrecorded };
             let boots: Vec<_> = images
                 .iter()
                 .flat_map(|image| [(image, Clients::First), (image, Clients::Last)])
@@ -211,18 +210,18 @@ impl<'a> Sweep<'a> {
             let booted: Vec<_> = self.pool.install(|| {
                 let boot = |(image, clients): &(&Image, Clients)| {
                     let before = campaign::cpu_time();
-                    let booted = this.boot(course, image, *clients, keep);
+                    let booted = this.boot(course, image, *clients, recovery);
                     (booted, campaign::cpu_time().saturating_sub(before))
                 };
                 boots.par_iter().map(boot).collect()
             });
             for ((image, clients), (booted, cpu)) in boots.into_iter().zip(booted) {
-                let Booted { verdicts, events, course: recovery } = booted?;
+                let Booted { verdicts, events, course: again } = booted?;
                 self.cpu += cpu;
                 self.counts[depth - 1].boots += 1;
                 self.counts[depth - 1].events += events;
                 progress(depth, 0);
-                if verdicts.is_empty() && recovery.is_none() {
+                if verdicts.is_empty() && again.is_none() {
                     continue;
                 }
                 let crash = self.crash(course, trail, image, clients);
@@ -232,8 +231,8 @@ impl<'a> Sweep<'a> {
                     if go_on == GoOn::No {
                         return Ok(());
                     }
-                } else if let Some(recovery) = recovery {
-                    self.sweep(&recovery, &trail, go_on, progress)?;
+                } else if let Some(again) = again {
+                    self.sweep(&again, &trail, go_on, progress)?;
                     if go_on == GoOn::No && !self.violations.is_empty() {
                         return Ok(());
                     }
@@ -248,7 +247,7 @@ impl<'a> Sweep<'a> {
         course: &Course,
         image: &Image,
         clients: Clients,
-        keep: boot::Keep,
+        recovery: Recovery,
     ) -> Result<Booted, Invalid> {
         let (cut, seen, now_ns) = match clients {
             Clients::First => {
@@ -268,7 +267,7 @@ impl<'a> Sweep<'a> {
             seed: Start::seed(self.seed, image.hash, clients as u8),
         };
         let booted = panic::catch_unwind(AssertUnwindSafe(|| {
-            boot::boot(self.case, &self.parts, start, keep)
+            boot::boot(self.case, &self.parts, start, recovery)
         }));
         booted.unwrap_or_else(|panic| {
             let message = format!("the harness: {}", campaign::said(panic.as_ref()));
@@ -280,7 +279,7 @@ impl<'a> Sweep<'a> {
     /// A power cut in words and as a fault.
     fn crash(&self, course: &Course, trail: &[Crash], image: &Image, clients: Clients) -> Crash {
         // Counted in the world that the crash before has left.
-        let from_ns = trail.last().map_or(0, |crash| crash.fault.when.from_ns + 1);
+        let begin_ns = trail.last().map_or(0, |crash| crash.at_ns + 1);
         let (cut, moment, edge) = match clients {
             Clients::First => (&image.first, course.moments.get(image.first.moment), Edge::After),
             Clients::Last => (&image.last, course.moments.get(image.last.moment + 1), Edge::Before),
@@ -302,11 +301,12 @@ impl<'a> Sweep<'a> {
             },
         );
         let text = format!(
-            "the data centre loses power at {}.{:09} s, {place}; disks keep {}",
-            at_ns / 1_000_000_000,
-            at_ns % 1_000_000_000,
-            images::told(&keep)
+            "the data centre loses power at {} s, {place}; disks keep {}",
+            Seconds(at_ns),
+            lost::kept(&keep)
         );
+        let mut lines = vec![text];
+        lines.extend(lost::lost(course, cut, &self.names));
         let on = effect.map(|effect| Point {
             node: effect.node.clone(),
             effect: effect.kind.clone(),
@@ -314,10 +314,10 @@ impl<'a> Sweep<'a> {
             nth: effect.nth,
             edge,
         });
-        let from_ns = if on.is_some() { from_ns } else { at_ns };
+        let from_ns = effect.map_or(at_ns, |effect| effect.from_ns.max(begin_ns));
         let what = Action::PowerLoss { target: Target::DataCentre, down_ns: 1, keep };
         let fault = Fault { when: Trigger { from_ns, on }, what, until: None };
-        Crash { cut: cut.clone(), clients, text, fault }
+        Crash { at_ns, lines, fault }
     }
 }
 
@@ -332,7 +332,7 @@ pub enum GoOn {
 
 fn violation(trail: &[Crash], verdicts: Vec<Verdict>) -> Violation {
     Violation {
-        crashes: trail.iter().map(|crash| crash.text.clone()).collect(),
+        crashes: trail.iter().flat_map(|crash| crash.lines.clone()).collect(),
         plan: Plan { faults: trail.iter().map(|crash| crash.fault.clone()).collect() },
         verdicts,
     }

@@ -41,7 +41,7 @@ pub fn plans(effects: &[Effect]) -> impl Iterator<Item = (&Effect, Plan)> {
             let what = Action::PowerLoss { target: Target::Node(node), down_ns: DOWN_NS, keep };
             Plan {
                 faults: vec![Fault {
-                    when: Trigger { from_ns: 0, on: Some(on) },
+                    when: Trigger { from_ns: effect.from_ns, on: Some(on) },
                     what,
                     until: None,
                 }],
