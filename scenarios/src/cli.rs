@@ -11,7 +11,7 @@ use std::{
 use clap::{Args, Parser, Subcommand, error::ErrorKind};
 
 use crate::{
-    command, disk, hunt, replay, suite,
+    command, disk, hunt, replay, schema, suite,
     sweep::command::{self as sweep, SweepArgs},
 };
 
@@ -54,8 +54,14 @@ enum Command {
     Hunt(HuntArgs),
     /// Crash one run at every point, with every crash state within bounds
     Sweep(SweepArgs),
-    /// Show the scenarios and the defects there are
+    /// Show the suites, the scenarios and the defects there are
     List,
+    /// Print the JSON Schema of a kind of file
+    Schema {
+        /// The kind of file
+        #[arg(value_name = "KIND")]
+        kind: schema::Kind,
+    },
     /// Show what a power cut may leave on a disk, or compare that with real file systems
     #[command(subcommand)]
     Disk(disk::Command),
@@ -70,9 +76,9 @@ pub struct RunArgs {
     /// The scenarios to run if none is named
     #[arg(long, default_value = suite::DEFAULT)]
     pub suite: String,
-    /// The seeds: from A up to, not including, B
-    #[arg(long, value_name = "A..B", default_value = "0..250", value_parser = parse_seeds)]
-    pub seeds: Range<u64>,
+    /// The seeds: from A up to, not including, B [default: as many as the suite says]
+    #[arg(long, value_name = "A..B", value_parser = parse_seeds)]
+    pub seeds: Option<Range<u64>>,
     /// Runs at a time [default: the number of cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub jobs: Option<u16>,
@@ -152,6 +158,7 @@ pub fn main(
         Ok(Cli { command: Command::Hunt(args) }) => hunt::hunt(&args, out),
         Ok(Cli { command: Command::Sweep(args) }) => sweep::sweep(&args, out, err),
         Ok(Cli { command: Command::List }) => command::list(out),
+        Ok(Cli { command: Command::Schema { kind } }) => schema::print(kind, out),
         Ok(Cli { command: Command::Disk(command) }) => command.run(out, err),
     };
     let status = status.unwrap_or_else(|error| {
@@ -169,7 +176,7 @@ fn one_line(error: &clap::Error) -> String {
         let line = if text.contains("Usage: unplug disk") {
             "no command; it must be states or calibrate; see unplug disk --help"
         } else {
-            "no command; it must be run, replay, hunt, sweep, list or disk; see unplug --help"
+            "no command; it must be run, replay, hunt, sweep, list, schema or disk; see unplug --help"
         };
         return line.to_owned();
     }

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeSet, VecDeque},
     io::{self, Write},
-    ops::ControlFlow,
+    ops::{ControlFlow, Range},
     path::Path,
 };
 
@@ -23,7 +23,8 @@ use crate::{
     report::{FailureReport, Reached, Report, ScenarioReport, Tally},
     run::Case,
     scenario::{Expect, Scenario},
-    suite, table,
+    suite::{self, Suite},
+    table,
     workload::Workload,
 };
 
@@ -36,8 +37,11 @@ const VERDICTS_PRINTED_MAX: usize = 5;
 /// If the input makes no sense, or a file cannot be written.
 pub fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<Status> {
     let mut scenarios = VecDeque::from(chosen(args)?);
+    let suite = suite::named(&args.suite)?;
     let mut command = Command {
         args,
+        suite,
+        seeds: args.seeds.clone().unwrap_or_else(|| suite.seeds()),
         workload: Workload::embedded()?,
         pool: campaign::pool(args.jobs.map_or_else(campaign::cores, usize::from))?,
         failures: Vec::new(),
@@ -65,9 +69,15 @@ pub fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::
 /// # Errors
 /// If the standard output cannot be written.
 pub fn list(out: &mut dyn Write) -> anyhow::Result<Status> {
-    writeln!(out, "scenarios")?;
-    for scenario in suite::all()? {
-        writeln!(out, "  {:<24} {}", scenario.name, scenario.about)?;
+    writeln!(out, "suites, for --suite")?;
+    for suite in suite::SUITES {
+        let (scenarios, Range { start, end }) = (suite.scenarios().len(), suite.seeds());
+        let about = suite.about;
+        writeln!(out, "  {:<24} {about}: {scenarios} scenarios, seeds {start}..{end}", suite.name)?;
+    }
+    writeln!(out, "\nscenarios")?;
+    for name in suite::names() {
+        writeln!(out, "  {name:<24} {}", suite::scenario(name)?.about)?;
     }
     writeln!(out, "\ndefects, for --defect")?;
     for defect in Defect::ALL {
@@ -124,6 +134,8 @@ fn chosen(args: &RunArgs) -> Result<Vec<Scenario>, Invalid> {
 /// What goes on from one scenario to the next.
 struct Command<'a> {
     args: &'a RunArgs,
+    suite: Suite,
+    seeds: Range<u64>,
     workload: Workload,
     pool: ThreadPool,
     failures: Vec<FailureReport>,
@@ -139,12 +151,12 @@ struct Command<'a> {
 
 impl Command<'_> {
     fn scenario(&mut self, scenario: &Scenario) -> anyhow::Result<ScenarioReport> {
-        let Command { args, workload, pool, failures, out, .. } = self;
-        let bar = progress(&scenario.name, args.seeds.end - args.seeds.start);
+        let Command { args, seeds, workload, pool, failures, out, .. } = self;
+        let bar = progress(&scenario.name, seeds.end - seeds.start);
         let case = Case::new(scenario, workload)?;
         let campaign = Campaign {
             case: &case,
-            seeds: args.seeds.clone(),
+            seeds: seeds.clone(),
             recheck_every: if args.check_determinism { 1 } else { RECHECK_EVERY },
         };
         let mut tally = Tally::new(scenario);
@@ -182,7 +194,7 @@ impl Command<'_> {
     /// Asks a scenario that was run to its end, without defects, what it reached.
     fn check_reach(&mut self, scenario: &Scenario, report: &ScenarioReport) {
         self.sometimes.extend(scenario.sometimes.iter().cloned());
-        let all = self.args.seeds.end.saturating_sub(self.args.seeds.start);
+        let all = self.seeds.end.saturating_sub(self.seeds.start);
         if !scenario.defects.is_empty() || report.seeds < all.max(SEEDS_MIN) {
             return;
         }
@@ -195,7 +207,7 @@ impl Command<'_> {
         let args = self.args;
         let mut reached = Reached::of(scenarios);
         if args.scenarios.is_empty() && args.defects.is_empty() {
-            let reach = suite::reach();
+            let reach = self.suite.reach();
             let many = scenarios.iter().all(|scenario| scenario.seeds >= SEEDS_MIN);
             if many && not_run.is_empty() {
                 let missing = reach.missing(&reached.marks, &reached.steps_interrupted);

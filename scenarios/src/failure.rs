@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use unplug_sim::fault::Plan;
 
@@ -19,10 +20,11 @@ pub const FORMAT: u32 = 1;
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// One failing run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Failure {
-    /// [`FORMAT`].
+    /// The version of the file's form, [`FORMAT`].
+    #[schemars(extend("const" = FORMAT))]
     pub format: u32,
     /// The version of the program that made it.
     pub version: String,

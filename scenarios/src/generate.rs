@@ -64,16 +64,22 @@ struct Generator<'a> {
     forms: PlanStream,
     /// The classes that this seed draws from.
     classes: Vec<(u32, Class)>,
-    /// The one store whose disk may be lost or damaged.
-    harmed: u32,
+    /// The stores whose disks may be lost or damaged.
+    harmed: Vec<u32>,
 }
 
 impl<'a> Generator<'a> {
     fn new(faults: &'a Generate, cluster: &'a Cluster, seed: u64) -> Self {
         let [random, forms] =
             ["faults", "fault-forms"].map(|label| PlanStream::of_plan(seed, label));
-        let mut new = Self { faults, cluster, random, forms, classes: Vec::new(), harmed: 0 };
-        new.harmed = new.index(cluster.stores);
+        let mut new =
+            Self { faults, cluster, random, forms, classes: Vec::new(), harmed: Vec::new() };
+        while new.harmed.len() < usize::try_from(faults.stores_harmed).expect("few") {
+            let one = new.index(cluster.stores);
+            if !new.harmed.contains(&one) {
+                new.harmed.push(one);
+            }
+        }
         new.classes = new.swarm(faults);
         new
     }

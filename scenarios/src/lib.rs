@@ -30,6 +30,7 @@ pub mod replay;
 pub mod report;
 pub mod run;
 pub mod scenario;
+pub mod schema;
 pub mod suite;
 pub mod sweep;
 pub mod table;

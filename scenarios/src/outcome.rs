@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer, de};
 use unplug_sim::fault::Plan;
 
@@ -118,7 +119,7 @@ pub enum Judgement {
 }
 
 /// One objection.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Verdict {
     /// Its kind.
@@ -128,7 +129,9 @@ pub struct Verdict {
 }
 
 /// What can be wrong with a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum VerdictKind {
     /// An acknowledged tuple never reached the sink.
@@ -169,8 +172,9 @@ impl fmt::Display for VerdictKind {
 }
 
 /// The 128-bit digest of a trace; 32 hex digits in text and JSON.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Digest(pub u128);
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[schemars(transparent)]
+pub struct Digest(#[schemars(with = "String", regex(pattern = "^[0-9a-f]{32}$"))] pub u128);
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

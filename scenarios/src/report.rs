@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -13,7 +14,7 @@ use crate::{
 };
 
 /// The result of `run`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Report {
     /// The version of this program.
     pub version: &'static str,
@@ -30,7 +31,7 @@ pub struct Report {
 }
 
 /// What a campaign reached, over all its runs.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Reached {
     /// How often nodes passed each mark.
     pub marks: BTreeMap<String, u64>,
@@ -54,7 +55,7 @@ impl Reached {
 }
 
 /// One scenario, over the seeds that were run. `seeds` = `passed` + `failed` + `not_measured`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ScenarioReport {
     /// Its name.
     pub name: String,
@@ -100,7 +101,7 @@ pub struct ScenarioReport {
 }
 
 /// Nearest-rank percentiles; none of nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Percentiles {
     /// The median.
     pub p50: Option<u64>,
@@ -109,7 +110,7 @@ pub struct Percentiles {
 }
 
 /// How long epochs took.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Epochs {
     /// How many there were.
     pub count: u64,
@@ -119,7 +120,7 @@ pub struct Epochs {
 }
 
 /// One run that failed.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct FailureReport {
     /// The scenario.
     pub scenario: String,

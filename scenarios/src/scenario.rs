@@ -18,6 +18,7 @@ mod faults;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use unplug_sim::{ClockConfig, NetworkConfig};
 
@@ -30,6 +31,7 @@ use crate::{
     input::{self, Invalid},
     outcome::VerdictKind,
     reach::Reach,
+    schema,
     topology::Cluster,
     validate,
 };
@@ -39,7 +41,7 @@ const SECOND: u64 = 1_000 * MS;
 const MIB: u64 = 1 << 20;
 
 /// A scenario: with a seed, it fixes a run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
     /// Its name: lower-case letters, digits and hyphens, since it becomes part of file names.
@@ -56,6 +58,7 @@ pub struct Scenario {
     /// The pipeline in the engine's JSON form, or the name of one that the engine has; the flights
     /// pipeline if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::Pipeline>")]
     pub pipeline: Option<serde_json::Value>,
     /// What producers send.
     #[serde(default)]
@@ -108,7 +111,7 @@ pub struct Scenario {
 }
 
 /// Whether a second attempt is started beside a straggler.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Speculation {
     /// With every seed.
@@ -121,7 +124,7 @@ pub enum Speculation {
 }
 
 /// How the sink keeps what it is given.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Sink {
     /// Rows and epoch in one atomic write; idempotent.
@@ -132,7 +135,7 @@ pub enum Sink {
 }
 
 /// What producers send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Source {
     /// A slice of the flights, at a place that the seed draws.
@@ -142,7 +145,7 @@ pub enum Source {
 }
 
 /// A slice of the flights.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Flights {
     /// How many, over all producers; 1 to 12,126.
@@ -153,7 +156,7 @@ pub struct Flights {
 
 /// Made-up tuples: lines such as `{"key": "k17", "amount": 42}`, of which one amount in twenty is
 /// null.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Generated {
     /// How many, over all producers; 1 to 100,000.
@@ -175,7 +178,7 @@ pub struct Generated {
 }
 
 /// What a run may take at most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Bounds {
     /// More events are over budget.
@@ -191,7 +194,7 @@ pub struct Bounds {
 }
 
 /// What the oracle is expected to say.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Expect {
     /// Nothing, with any seed.

@@ -1,6 +1,6 @@
 //! Which scenarios there are: those that are part of the program, and files.
 
-use std::path::Path;
+use std::{ops::Range, path::Path};
 
 use unplug_engine::steps::Step;
 
@@ -14,7 +14,7 @@ use crate::{
 /// The name of the suite that runs if none is named.
 pub const DEFAULT: &str = "default";
 
-const EMBEDDED: [(&str, &str); 13] = [
+const EMBEDDED: [(&str, &str); 18] = [
     ("power-loss", include_str!("../suite/power-loss.json")),
     ("node-crash", include_str!("../suite/node-crash.json")),
     ("zombie", include_str!("../suite/zombie.json")),
@@ -28,12 +28,19 @@ const EMBEDDED: [(&str, &str); 13] = [
     ("stateless", include_str!("../suite/stateless.json")),
     ("damaged-copies", include_str!("../suite/damaged-copies.json")),
     ("append-negative", include_str!("../suite/append-negative.json")),
+    ("torture-stores", include_str!("../suite/torture-stores.json")),
+    ("torture-disks", include_str!("../suite/torture-disks.json")),
+    ("torture-timing", include_str!("../suite/torture-timing.json")),
+    ("torture-cluster", include_str!("../suite/torture-cluster.json")),
+    ("torture-everything", include_str!("../suite/torture-everything.json")),
 ];
+/// So many of them are of the default suite; those after them only torture.
+const OF_DEFAULT: usize = 13;
 
 /// Those that are in no suite.
 const BESIDE: [(&str, &str); 1] = [("sweep", include_str!("../suite/sweep.json"))];
 
-/// What a campaign over the default suite must reach.
+/// What a campaign over a whole suite must reach.
 const SOMETIMES: [&str; 9] = [
     "fetch.failed",
     "speculation.won",
@@ -48,30 +55,113 @@ const SOMETIMES: [&str; 9] = [
 /// So often at least each step of an epoch must be interrupted.
 const INTERRUPTED_MIN: u64 = 20;
 
+/// A suite: which scenarios run together, and over which seeds.
+#[derive(Clone, Copy, Debug)]
+pub struct Suite {
+    /// Its name.
+    pub name: &'static str,
+    /// One line on what it is for.
+    pub about: &'static str,
+    /// The seeds that run if none are named.
+    pub seeds: (u64, u64),
+    /// Its scenarios, in the order in which they run.
+    scenarios: Members,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Members {
+    Named(&'static [&'static str]),
+    Default,
+    All,
+    Torture,
+}
+
+/// All suites.
+pub const SUITES: [Suite; 4] = [
+    Suite {
+        name: "smoke",
+        about: "seconds, to see that nothing is broken outright",
+        seeds: (0, 10),
+        scenarios: Members::Named(&[
+            "stateless",
+            "power-loss",
+            "node-crash",
+            "swarm",
+            "append-negative",
+        ]),
+    },
+    Suite {
+        name: DEFAULT,
+        about: "each kind of fault by itself, and all together",
+        seeds: (0, 250),
+        scenarios: Members::Default,
+    },
+    Suite {
+        name: "ci",
+        about: "what every change should pass: all scenarios, a few minutes",
+        seeds: (0, 100),
+        scenarios: Members::All,
+    },
+    Suite {
+        name: "torture",
+        about: "everything at once, more of it, on larger clusters and worse disks, networks and clocks",
+        seeds: (0, 200),
+        scenarios: Members::Torture,
+    },
+];
+
 /// The names of the scenarios that are part of the program.
 #[must_use]
 pub fn names() -> Vec<&'static str> {
     embedded().map(|(name, _)| name).collect()
 }
 
-/// The scenarios that are part of the program.
-///
-/// # Errors
-/// Never, in a tested program.
-pub fn all() -> Result<Vec<Scenario>, Invalid> {
-    embedded().map(|(name, text)| Scenario::parse(name, text)).collect()
-}
-
 fn embedded() -> impl Iterator<Item = (&'static str, &'static str)> {
     EMBEDDED.into_iter().chain(BESIDE)
 }
 
-/// What a campaign over the default suite must reach.
-#[must_use]
-pub fn reach() -> Reach {
-    Reach {
-        sometimes: SOMETIMES.map(str::to_owned).to_vec(),
-        interrupted_min: Step::ALL.map(|step| (step.name().to_owned(), INTERRUPTED_MIN)).into(),
+/// The suite of that name.
+///
+/// # Errors
+/// If there is none.
+pub fn named(name: &str) -> Result<Suite, Invalid> {
+    let known = || SUITES.iter().map(|suite| suite.name);
+    let suite = SUITES.into_iter().find(|suite| suite.name == name);
+    suite.ok_or_else(|| Invalid::new(unknown("suite", name, known())))
+}
+
+impl Suite {
+    /// The names of its scenarios.
+    #[must_use]
+    pub fn scenarios(&self) -> Vec<&'static str> {
+        let of = |part: &[(&'static str, &str)]| part.iter().map(|(name, _)| *name).collect();
+        match self.scenarios {
+            Members::Named(names) => names.to_vec(),
+            Members::Default => of(&EMBEDDED[..OF_DEFAULT]),
+            Members::All => of(&EMBEDDED),
+            Members::Torture => of(&EMBEDDED[OF_DEFAULT..]),
+        }
+    }
+
+    /// The seeds that run if none are named.
+    #[must_use]
+    pub fn seeds(&self) -> Range<u64> {
+        self.seeds.0..self.seeds.1
+    }
+
+    /// What a campaign over all of it must reach.
+    #[must_use]
+    pub fn reach(&self) -> Reach {
+        match self.scenarios {
+            // So few runs reach what they reach.
+            Members::Named(_) => Reach::default(),
+            Members::Default | Members::All | Members::Torture => Reach {
+                sometimes: SOMETIMES.map(str::to_owned).to_vec(),
+                interrupted_min: Step::ALL
+                    .map(|step| (step.name().to_owned(), INTERRUPTED_MIN))
+                    .into(),
+            },
+        }
     }
 }
 
@@ -80,10 +170,7 @@ pub fn reach() -> Reach {
 /// # Errors
 /// If there is no suite of that name.
 pub fn suite(name: &str) -> Result<Vec<Scenario>, Invalid> {
-    if name != DEFAULT {
-        return Err(Invalid::new(unknown("suite", name, [DEFAULT])));
-    }
-    EMBEDDED.into_iter().map(|(name, text)| Scenario::parse(name, text)).collect()
+    named(name)?.scenarios().into_iter().map(scenario).collect()
 }
 
 /// The scenario that a user means: a file if it looks like a path, else a name.
@@ -126,10 +213,12 @@ mod tests {
 
     #[test]
     fn embedded_scenarios_are_sound_and_named_as_their_files() {
+        let all = suite("ci").expect("sound");
+        let of_all = |name: &&&str| BESIDE.iter().all(|(beside, _)| beside != *name);
+        let names = names();
+        let names: Vec<_> = names.iter().filter(of_all).copied().collect();
+        assert_eq!(all.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), names);
         let suite = suite(DEFAULT).expect("sound");
-        let all = all().expect("sound");
-        assert_eq!(all.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), names());
-        assert_eq!(all[..suite.len()], suite);
         assert_eq!(suite.iter().filter(|one| one.is_negative()).count(), 2);
         assert_eq!(scenario("append-negative").expect("there"), suite[suite.len() - 1]);
     }
@@ -146,8 +235,25 @@ mod tests {
     }
 
     #[test]
+    fn every_suite_is_sound_and_torture_is_only_torture() {
+        for Suite { name, .. } in SUITES {
+            let scenarios = suite(name).expect("sound");
+            assert!(scenarios.len() >= 5, "{name}");
+            let torture = scenarios.iter().filter(|one| one.name.starts_with("torture-")).count();
+            let want = match name {
+                "torture" => scenarios.len(),
+                "ci" => 5,
+                _ => 0,
+            };
+            assert_eq!(torture, want, "{name}");
+        }
+        let error = named("tortur").expect_err("unknown").to_string();
+        assert_eq!(error, "unknown suite \"tortur\"; did you mean \"torture\"?");
+    }
+
+    #[test]
     fn what_the_suite_must_reach_can_be_reached() {
-        let Reach { sometimes, interrupted_min } = reach();
+        let Reach { sometimes, interrupted_min } = named(DEFAULT).expect("there").reach();
         let marks: BTreeSet<_> = MARKS.into_iter().collect();
         assert!(sometimes.iter().all(|mark| marks.contains(mark.as_str())));
         assert_eq!(interrupted_min.len(), Step::ALL.len());

@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn marks_are_counted_on_lines_that_fit() {
-        let names = suite::reach().sometimes;
+        let names = suite::named(suite::DEFAULT).expect("there").reach().sometimes;
         let marks = [(names[1].clone(), 812)].into();
         let told = reached(&names, &marks);
         let first = format!("reached: {} 0, {} 812, ", names[0], names[1]);

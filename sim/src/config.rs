@@ -44,6 +44,7 @@ pub struct WorldConfig {
 
 /// A link: what happens to a datagram on its way. Reordering comes from the spread of latencies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct NetworkConfig {
     /// The usual one-way latency.
@@ -61,6 +62,7 @@ pub struct NetworkConfig {
 /// How wrong the clocks of the nodes in the data centre are. Each node draws its share of both
 /// once and for all; clients outside have exact clocks. By default all clocks are exact.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ClockConfig {
     /// A wall clock is ahead or behind by up to so much.

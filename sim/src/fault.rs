@@ -56,6 +56,7 @@ pub use crate::{
 
 /// What breaks in a run. The order of the list has no meaning.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     /// The faults; each happens at most once.
@@ -75,6 +76,7 @@ impl Plan {
 
 /// One fault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
     /// When it happens.
@@ -90,6 +92,7 @@ pub struct Fault {
 
 /// When a fault happens: at a time, or at the first matching effect from that time on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Trigger {
     /// Virtual time from the start of the run, in nanoseconds.
@@ -102,6 +105,7 @@ pub struct Trigger {
 
 /// A crash point: beside one numbered effect of a node, or as its program starts or ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Point {
     /// The name of the node whose effects are counted.
@@ -121,6 +125,7 @@ pub struct Point {
 
 /// Which effects of a node a [`Point`] counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum EffectFilter {
     /// Every effect.
@@ -168,6 +173,7 @@ impl EffectFilter {
 
 /// Before or after an effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Edge {
     /// The effect does not happen any more if the fault ends the node's processes, and only after
@@ -181,6 +187,7 @@ pub enum Edge {
 
 /// What a fault does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Action {
     /// The power goes: processes end and each disk keeps what its model says.
@@ -294,6 +301,7 @@ pub enum Action {
 
 /// What a fault strikes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Target {
     /// Every node in the data centre. Clients outside it go on.

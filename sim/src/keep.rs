@@ -10,6 +10,7 @@ use crate::{
 /// What disks keep of what no sync has covered. The order that a disk's profile keeps holds in any
 /// case: see [`Disk::crash_with`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Keep {
     /// Drawn from the seed.
@@ -33,6 +34,7 @@ pub enum Keep {
 
 /// All of it, or nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Whole {
     /// Nothing.

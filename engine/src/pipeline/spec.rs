@@ -41,6 +41,7 @@ use serde::{Deserialize, Serialize};
 
 /// A pipeline as it is written down.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Spec {
     /// The operators, in any order.
@@ -49,6 +50,7 @@ pub struct Spec {
 
 /// One operator and where its input comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Node {
     /// Its name, unlike all others.
@@ -62,6 +64,7 @@ pub struct Node {
 
 /// What an operator does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Op {
     /// Tuples of the source.
@@ -86,6 +89,7 @@ pub enum Op {
 /// that are multiples of the size. The row of a window goes out once, when the watermark has
 /// reached its end: the key, `window_start` in milliseconds since 1970, the aggregates.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Window {
     /// The columns by which rows are grouped, at least one. Null is a value of its own.
@@ -101,6 +105,7 @@ pub struct Window {
 
 /// A column that is computed of the rows of a window.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Aggregate {
     /// The column's name.
@@ -111,6 +116,7 @@ pub struct Aggregate {
 
 /// What can be computed of the rows of a window. None depends on the order of the rows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Function {
     /// How many rows.
@@ -130,6 +136,7 @@ pub enum Function {
 
 /// A typed column. Every column may be null.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Column {
     /// Its name.
@@ -141,6 +148,7 @@ pub struct Column {
 
 /// The type of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ColumnType {
     /// A truth value.
@@ -166,6 +174,7 @@ pub enum Value {
 
 /// A condition on a row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Condition {
     /// A column beside a constant. Null is neither equal to, nor below, nor above anything.
@@ -189,6 +198,7 @@ pub enum Condition {
 
 /// A constant in a condition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged, expecting = "a constant must be true, false, a whole number of 64 bits, or text")]
 pub enum Constant {
     /// A truth value.
@@ -201,6 +211,7 @@ pub enum Constant {
 
 /// How a column stands to a constant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Comparison {
     /// The same.

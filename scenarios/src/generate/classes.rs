@@ -257,9 +257,22 @@ impl Generator<'_> {
     }
 
     pub(super) fn store_disk_loss(&mut self) -> Blow {
-        let (victim, down_ns) = (Victim::Node(Role::Store, self.harmed), self.down_ns());
+        let harmed = self.one_harmed();
+        self.disk_loss_of(harmed)
+    }
+
+    /// One of the stores that may be harmed for good.
+    fn one_harmed(&mut self) -> u32 {
+        match self.harmed[..] {
+            [one] => one,
+            _ => self.harmed[self.random.index(self.harmed.len())],
+        }
+    }
+
+    fn disk_loss_of(&mut self, harmed: u32) -> Blow {
+        let (victim, down_ns) = (Victim::Node(Role::Store, harmed), self.down_ns());
         Blow {
-            what: Action::DiskLoss { node: Role::Store.node(self.harmed), down_ns },
+            what: Action::DiskLoss { node: Role::Store.node(harmed), down_ns },
             on: self.point(victim),
             victim: Some(victim),
             lasts_ns: down_ns,
@@ -283,11 +296,11 @@ impl Generator<'_> {
     /// knows, is away, and drivers have to find out what was decided. Each with the time from the
     /// first to it.
     pub(super) fn stores_in_turn(&mut self) -> Vec<(u64, Blow)> {
-        let stores = self.cluster.stores;
+        let (stores, harmed) = (self.cluster.stores, self.one_harmed());
         let other = 1 + self.index(stores - 1);
         let more = 1 + (other - 1 + 1) % (stores - 1);
-        let node = |step: u32, harmed: u32| Victim::Node(Role::Store, (harmed + step) % stores);
-        let (misses, knows) = (node(other, self.harmed), node(more, self.harmed));
+        let node = |step: u32| Victim::Node(Role::Store, (harmed + step) % stores);
+        let (misses, knows) = (node(other), node(more));
         let kill = |victim: Victim, down_ns| Blow {
             what: Action::Kill { target: victim.target(), down_ns },
             on: None,
@@ -300,7 +313,7 @@ impl Generator<'_> {
         let lost_ns = self.random.between(missing_ns / 2, missing_ns);
         let back_ns = missing_ns + self.random.below(RECOVERY_NS_MAX);
         let away_ns = self.random.between(long.0, long.1);
-        let mut lost = self.store_disk_loss();
+        let mut lost = self.disk_loss_of(harmed);
         lost.on = None;
         let mut blows = vec![(0, kill(misses, missing_ns)), (lost_ns, lost)];
         blows.push((back_ns, kill(knows, away_ns)));
@@ -315,11 +328,12 @@ impl Generator<'_> {
     }
 
     pub(super) fn store_media(&mut self) -> Blow {
-        let victim = Victim::Node(Role::Store, self.harmed);
+        let harmed = self.one_harmed();
+        let victim = Victim::Node(Role::Store, harmed);
         let directory = self.pick(&atlas::HARMED).to_owned();
         let what = self.pick(&MEDIA);
         Blow {
-            what: Action::DiskFault { node: Role::Store.node(self.harmed), directory, what },
+            what: Action::DiskFault { node: Role::Store.node(harmed), directory, what },
             on: self.loose_point(victim),
             victim: Some(victim),
             lasts_ns: 0,

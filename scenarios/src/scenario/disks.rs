@@ -1,5 +1,6 @@
 //! The disks of a scenario's nodes.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use unplug_sim::{
     Ratio,
@@ -16,7 +17,7 @@ use crate::{
 pub const DRAWN: &str = "drawn";
 
 /// The disks of the nodes in the data centre.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Disks {
     /// The name of a disk profile, or `drawn`: by each seed. A drive that lies is only under nodes

@@ -1,5 +1,6 @@
 //! What breaks in a scenario: a plan written down, or what to draw one from.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use unplug_sim::fault::Plan;
 
@@ -9,7 +10,7 @@ const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MS;
 
 /// What breaks: the same for every seed, or drawn from the seed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Faults {
     /// Exactly this.
@@ -19,7 +20,7 @@ pub enum Faults {
 }
 
 /// Out of what a plan is drawn.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Generate {
     /// No fault waits or happens before this time…
@@ -35,6 +36,9 @@ pub struct Generate {
     pub swarm: bool,
     /// Whose nodes the faults of single nodes strike.
     pub roles: Vec<Role>,
+    /// How many of the stores may lose a disk or have one damaged, at least one: a minority, the
+    /// same ones in a whole plan.
+    pub stores_harmed: u32,
     /// How long power or process stays away.
     pub down_ns: (u64, u64),
     /// How often a fault follows as soon as the nodes of the one before are back.
@@ -56,7 +60,7 @@ pub struct Generate {
 }
 
 /// The weights of the fault classes: how often each, relative to the others.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Classes {
     /// The whole data centre loses power.
@@ -114,6 +118,7 @@ impl Default for Generate {
             },
             swarm: false,
             roles: Role::ALL.to_vec(),
+            stores_harmed: 1,
             down_ns: (50 * MS, 2 * SECOND),
             during_recovery: (1, 3),
             pause_ns: (300 * MS, 6 * SECOND),

@@ -56,5 +56,5 @@ fn classes(faults: &Generate, cluster: &Cluster) -> Result<(), Invalid> {
             return Err(Invalid::at(name, what));
         }
     }
-    Ok(())
+    within("stores_harmed", faults.stores_harmed, 1..=atlas::harmed_max(cluster).max(1))
 }

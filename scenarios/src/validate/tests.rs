@@ -117,6 +117,18 @@ fn a_single_store_keeps_its_disk() {
 }
 
 #[test]
+fn a_minority_of_the_stores_may_be_harmed() {
+    for harmed in [0, 2] {
+        check(
+            &format!(r#", "faults": {{"generate": {{"stores_harmed": {harmed}}}}}"#),
+            &format!(
+                "x.json: faults.generate: stores_harmed: {harmed} is out of range; it must be 1 to 1"
+            ),
+        );
+    }
+}
+
+#[test]
 fn clusters_are_of_sizes_that_work() {
     check(
         r#", "cluster": {"stores": 4}"#,

@@ -19,6 +19,7 @@ use crate::{
 
 /// What goes wrong in a device, other than that its power is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum DiskFault {
     /// One bit of one file in the directory turns over, until that byte is written anew.
@@ -49,6 +50,7 @@ pub enum DiskFault {
 /// the file still is with the next sync: in place of what was appended there are zeros then.
 /// The sync of a directory fails once, and its names stay unsynced whatever the variant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum SyncFault {
     /// The bytes that it covers are lost, and programs see them until the cache is evicted. So do
