@@ -32,6 +32,14 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Invalid> {
         .map_err(|error| failed("cannot write", path, &error))
 }
 
+/// Writes a text into a file in place of what was there, and makes the folders on the way.
+///
+/// # Errors
+/// If that fails; the file is then as it was.
+pub fn write_text(path: &Path, text: &str) -> Result<(), Invalid> {
+    replace(path, text.as_bytes()).map_err(|error| failed("cannot write", path, &error))
+}
+
 /// Opens a file to write a stream into it, such as a trace.
 ///
 /// # Errors

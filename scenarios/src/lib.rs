@@ -5,6 +5,8 @@
 //! seeds, [`generate`] makes the fault plan of a seed, [`run`] runs it and gives an [`outcome`],
 //! [`report`] adds the outcomes up, and [`failure`] keeps what must be replayed.
 //!
+//! [`mod@shrink`] makes a failing run small, and [`testing`] makes a test of it.
+//!
 //! Beside it, [`disk`] shows the disk model itself and compares it with real file systems.
 
 pub mod campaign;
@@ -30,8 +32,10 @@ pub mod replay;
 pub mod report;
 pub mod run;
 pub mod scenario;
+pub mod shrink;
 pub mod suite;
 pub mod table;
+pub mod testing;
 pub mod timing;
 pub mod topology;
 mod validate;

@@ -57,7 +57,10 @@ fn bad_usage_is_one_line() {
         "invalid value 'x' for '--seeds <A..B>': it must be A..B with two numbers, such as 0..250",
     );
     refused(&["run", "--jobs", "0"], "invalid value '0' for '--jobs <N>': 0 is not in 1..=1024");
-    refused(&[], "no command; it must be run, replay, hunt, list or disk; see unplug --help");
+    refused(
+        &[],
+        "no command; it must be run, replay, shrink, hunt, list or disk; see unplug --help",
+    );
     refused(&["ran"], "unrecognized subcommand 'ran'; a similar subcommand exists: 'run'");
     refused(&["replay"], "the following required arguments were not provided: <FAILURE.json>");
 }
