@@ -18,6 +18,23 @@ pub fn read(path: &Path) -> Result<String, Invalid> {
     fs::read_to_string(path).map_err(|error| failed("cannot read", path, &error))
 }
 
+/// The files in a folder whose names end so, in the order of their names; none if there is no such
+/// folder.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn list(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, Invalid> {
+    let listed = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        listed => listed.and_then(Iterator::collect::<io::Result<Vec<_>>>),
+    };
+    let listed = listed.map_err(|error| failed("cannot read", folder, &error))?;
+    let mut paths: Vec<_> = listed.into_iter().map(|entry| entry.path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|end| end == extension));
+    paths.sort_unstable();
+    Ok(paths)
+}
+
 /// Writes a value as JSON into a file in place of what was there, and makes the folders on the way.
 ///
 /// # Errors

@@ -1,4 +1,6 @@
-//! For tests: one run that must be exact, told in full if it is not.
+//! For tests: one run that must be exact, told in full if it is not; and one check over many seeds.
+
+use std::{env, ops::Range};
 
 use unplug_sim::fault::Plan;
 
@@ -41,6 +43,25 @@ pub fn exactly_once(scenario: &str, seed: u64, plan: &str) {
         outcome.digest,
         objections.concat()
     );
+}
+
+/// Runs a check with each of these seeds, or with those that the environment names: see
+/// [`unplug_sim::testing`].
+///
+/// ```
+/// unplug::testing::seeds("seeds_are_numbers", 0..3, |seed| assert!(seed < 3));
+/// ```
+///
+/// # Panics
+/// If the check does: with the seed, and the line that runs it alone. Or if a variable makes no
+/// sense.
+pub fn seeds(name: &str, seeds: Range<u64>, check: impl Fn(u64)) {
+    let variable = |name: &str| match env::var(name) {
+        Ok(value) => Some(value),
+        Err(env::VarError::NotPresent) => None,
+        Err(error @ env::VarError::NotUnicode(_)) => panic!("{name}: {error}"),
+    };
+    unplug_sim::testing::seeds(name, seeds, variable, check);
 }
 
 fn sample(scenario: &str, seed: u64, plan: &str) -> Result<Sample, input::Invalid> {
