@@ -11,7 +11,7 @@ use std::{
 use clap::{Args, Parser, Subcommand, error::ErrorKind};
 
 use crate::{
-    command, disk, hunt, replay, schema, suite,
+    command, disk, hunt, replay, schema, shrink, suite,
     sweep::command::{self as sweep, SweepArgs},
 };
 
@@ -50,6 +50,8 @@ enum Command {
     Run(RunArgs),
     /// Run one failure again
     Replay(ReplayArgs),
+    /// Make a failure small: the smallest run found that still fails like it
+    Shrink(ShrinkArgs),
     /// Find out how many runs it takes to catch each planted defect
     Hunt(HuntArgs),
     /// Crash one run at every point, with every crash state within bounds
@@ -122,6 +124,24 @@ pub struct ReplayArgs {
     pub trace: Option<PathBuf>,
 }
 
+/// The arguments of `shrink`.
+#[derive(Debug, Args)]
+pub struct ShrinkArgs {
+    /// The failure file that `run` left
+    #[arg(value_name = "FAILURE.json")]
+    pub failure: PathBuf,
+    /// The file for the smaller failure, with a Rust test in FILE.rs beside it
+    /// [default: FAILURE-shrunk.json]
+    #[arg(long, value_name = "FILE.json", value_parser = parse_json_path)]
+    pub out: Option<PathBuf>,
+    /// Runs at a time [default: the number of cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub jobs: Option<u16>,
+    /// Stop after so many runs, and keep the smallest found by then
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub runs_max: u64,
+}
+
 /// The arguments of `hunt`.
 #[derive(Debug, Args)]
 pub struct HuntArgs {
@@ -155,6 +175,7 @@ pub fn main(
         Err(error) => Err(anyhow::Error::msg(one_line(&error))),
         Ok(Cli { command: Command::Run(args) }) => command::run(&args, out, err),
         Ok(Cli { command: Command::Replay(args) }) => replay::replay(&args, out),
+        Ok(Cli { command: Command::Shrink(args) }) => shrink::shrink(&args, out, err),
         Ok(Cli { command: Command::Hunt(args) }) => hunt::hunt(&args, out),
         Ok(Cli { command: Command::Sweep(args) }) => sweep::sweep(&args, out, err),
         Ok(Cli { command: Command::List }) => command::list(out),
@@ -176,7 +197,7 @@ fn one_line(error: &clap::Error) -> String {
         let line = if text.contains("Usage: unplug disk") {
             "no command; it must be states or calibrate; see unplug disk --help"
         } else {
-            "no command; it must be run, replay, hunt, sweep, list, schema or disk; see unplug --help"
+            "no command; it must be run, replay, shrink, hunt, sweep, list, schema or disk; see unplug --help"
         };
         return line.to_owned();
     }
@@ -201,6 +222,15 @@ pub(crate) fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
         )),
         Some(range) => Ok(range),
     }
+}
+
+/// A file whose name ends in `.json`, so that what is beside it has another name.
+fn parse_json_path(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    if path.extension().is_some_and(|end| end == "json") {
+        return Ok(path);
+    }
+    Err("its name must end in .json, such as small.json".to_owned())
 }
 
 #[cfg(test)]

@@ -38,6 +38,23 @@ pub struct Failure {
     pub digest: Digest,
     /// What was violated.
     pub verdicts: Vec<Verdict>,
+    /// If it is a smaller run in place of another: what that one was like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shrunk_from: Option<ShrunkFrom>,
+}
+
+/// What a failing run was like before it was shrunk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ShrunkFrom {
+    /// Its plan.
+    pub plan: Plan,
+    /// Its seed.
+    pub seed: u64,
+    /// How many tuples were sent, less those that close windows.
+    pub tuples: u32,
+    /// How many nodes there were.
+    pub nodes: usize,
 }
 
 /// What every form of the file has.
@@ -58,6 +75,7 @@ impl Failure {
             plan: outcome.plan.clone(),
             digest: outcome.digest,
             verdicts: outcome.verdicts.clone(),
+            shrunk_from: None,
         }
     }
 

@@ -18,6 +18,23 @@ pub fn read(path: &Path) -> Result<String, Invalid> {
     fs::read_to_string(path).map_err(|error| failed("cannot read", path, &error))
 }
 
+/// The files in a folder whose names end so, in the order of their names; none if there is no such
+/// folder.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn list(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, Invalid> {
+    let listed = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        listed => listed.and_then(Iterator::collect::<io::Result<Vec<_>>>),
+    };
+    let listed = listed.map_err(|error| failed("cannot read", folder, &error))?;
+    let mut paths: Vec<_> = listed.into_iter().map(|entry| entry.path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|end| end == extension));
+    paths.sort_unstable();
+    Ok(paths)
+}
+
 /// Writes a value as JSON into a file in place of what was there, and makes the folders on the way.
 ///
 /// # Errors
@@ -30,6 +47,14 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Invalid> {
             replace(path, &text)
         })
         .map_err(|error| failed("cannot write", path, &error))
+}
+
+/// Writes a text into a file in place of what was there, and makes the folders on the way.
+///
+/// # Errors
+/// If that fails; the file is then as it was.
+pub fn write_text(path: &Path, text: &str) -> Result<(), Invalid> {
+    replace(path, text.as_bytes()).map_err(|error| failed("cannot write", path, &error))
 }
 
 /// Opens a file to write a stream into it, such as a trace.

@@ -5,6 +5,9 @@
 //! seeds, [`generate`] makes the fault plan of a seed, [`run`] runs it and gives an [`outcome`],
 //! [`report`] adds the outcomes up, and [`failure`] keeps what must be replayed.
 //!
+//! [`mod@shrink`] makes a failing run small, and [`testing`] makes a test of it; [`property`] searches
+//! for one with proptest.
+//!
 //! Beside it, [`disk`] shows the disk model itself and compares it with real file systems.
 
 pub mod campaign;
@@ -25,15 +28,18 @@ pub mod input;
 pub mod model;
 pub mod oracle;
 pub mod outcome;
+pub mod property;
 pub mod reach;
 pub mod replay;
 pub mod report;
 pub mod run;
 pub mod scenario;
 pub mod schema;
+pub mod shrink;
 pub mod suite;
 pub mod sweep;
 pub mod table;
+pub mod testing;
 pub mod timing;
 pub mod topology;
 mod validate;

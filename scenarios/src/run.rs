@@ -33,7 +33,7 @@ const LOOK_EVERY_NS: u64 = 50_000_000;
 
 /// So long after the last fault began to wait, those whose effects have not come do not happen any
 /// more.
-const ARMED_NS_MAX: u64 = 5_000_000_000;
+pub(crate) const ARMED_NS_MAX: u64 = 5_000_000_000;
 
 /// A scenario made ready to be run with many seeds, on many threads.
 #[derive(Debug)]

@@ -270,6 +270,12 @@ impl Source {
             Self::Generated(generated) => generated.per_second,
         }
     }
+
+    /// How long it takes to send all, in virtual nanoseconds.
+    #[must_use]
+    pub fn sent_ns(&self) -> u64 {
+        u64::from(self.tuples()) * SECOND / u64::from(self.per_second())
+    }
 }
 
 impl Default for Generated {

@@ -111,8 +111,7 @@ fn sinks(scenario: &Scenario) -> Result<(), Invalid> {
 
 /// Checks that a run can end within its virtual time.
 fn time(scenario: &Scenario) -> Result<(), Invalid> {
-    let (tuples, per_second) = (scenario.workload.tuples(), scenario.workload.per_second());
-    let sent_ns = u64::from(tuples) * 1_000_000_000 / u64::from(per_second);
+    let sent_ns = scenario.workload.sent_ns();
     let struck_ns = match &scenario.faults {
         Faults::Plan(plan) => plan.faults.iter().map(plan::over_ns).max().unwrap_or(0),
         Faults::Generate(faults) => faults.until_ns,

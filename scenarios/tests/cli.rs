@@ -33,7 +33,10 @@ fn unknown_names_are_told_with_what_is_known() {
         &["run", "append-negativ"],
         "unknown scenario \"append-negativ\"; did you mean \"append-negative\"?",
     );
-    refused(&["run", "--suite", "all"], "unknown suite \"all\"; known: smoke, default, ci, torture");
+    refused(
+        &["run", "--suite", "all"],
+        "unknown suite \"all\"; known: smoke, default, ci, torture",
+    );
     refused(
         &["run", "--defect", "skip-dirsync"],
         "unknown defect \"skip-dirsync\"; did you mean \"skip-dir-sync\"?",
@@ -59,7 +62,7 @@ fn bad_usage_is_one_line() {
     refused(&["run", "--jobs", "0"], "invalid value '0' for '--jobs <N>': 0 is not in 1..=1024");
     refused(
         &[],
-        "no command; it must be run, replay, hunt, sweep, list, schema or disk; see unplug --help",
+        "no command; it must be run, replay, shrink, hunt, sweep, list, schema or disk; see unplug --help",
     );
     refused(&["ran"], "unrecognized subcommand 'ran'; a similar subcommand exists: 'run'");
     refused(&["replay"], "the following required arguments were not provided: <FAILURE.json>");

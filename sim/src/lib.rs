@@ -160,6 +160,7 @@ pub mod disk;
 pub mod env;
 pub mod fault;
 pub mod random;
+pub mod testing;
 
 mod budget;
 mod clock;

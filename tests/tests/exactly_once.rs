@@ -4,30 +4,34 @@
 //!
 //! All draws come from fixed seeds, so these tests give the same result every time.
 
-use std::{cell::RefCell, collections::BTreeMap, fs, path::Path};
+use std::{cell::RefCell, collections::BTreeMap, path::Path};
 
 use proptest::{
-    strategy::Strategy,
-    test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner},
+    strategy::Just,
+    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
-use unplug::{failure::Failure, outcome::VerdictKind, run, scenario::Scenario, workload::Workload};
+use unplug::{
+    failure::Failure,
+    files,
+    outcome::VerdictKind,
+    property::{Property, exactly_once, exactly_once_in, plans, settings},
+    run,
+    scenario::Scenario,
+};
 use unplug_sim::{NetworkConfig, fault::Plan};
-use unplug_tests::{
-    exactness::{exact, objections, report, small_scenario, workload},
-    plans,
-};
+use unplug_tests::exactness::{small_scenario, workload};
 
 /// How many plans are tried where there is no bug.
 const CASES: u32 = 4_000;
-/// How many of those are looked at for what they reach.
+/// How many scenarios, each with a plan.
+const CASES_OF_SCENARIOS: u32 = 600;
+/// How many of the plans are looked at for what they reach.
 const CASES_LOOKED_AT: u32 = 800;
 /// Within how many plans a planted bug must be found.
 const CASES_WITH_A_DEFECT: u32 = 400;
-/// The seeds of the draws.
-const RNG: u8 = 1;
-const RNG_WITH_A_DEFECT: u8 = 2;
-/// How many runs shrinking may take.
-const SHRINK_RUNS_MAX: u32 = 600;
+/// The draws.
+const DRAWS: u8 = 1;
+const DRAWS_WITH_A_DEFECT: u8 = 2;
 /// No fault begins to wait later; the input is all sent by then, if nothing broke.
 const UNTIL_NS: u64 = 2_000_000_000;
 
@@ -39,49 +43,20 @@ fn no_loss(scenario: Scenario) -> Scenario {
     Scenario { network, ..scenario }
 }
 
-/// Plans of all kinds of faults.
-fn seeds_and_plans(scenario: &Scenario) -> impl Strategy<Value = (u64, Plan)> + use<> {
-    (plans::seed(), plans::any_plan(&scenario.cluster, 0..=6, UNTIL_NS))
-}
-
-/// Plans of crashes, which is what the planted bugs need.
-fn seeds_and_crashes(scenario: &Scenario) -> impl Strategy<Value = (u64, Plan)> + use<> {
-    (plans::seed(), plans::plan(&plans::nodes(&scenario.cluster), 0..=6, UNTIL_NS))
-}
-
-type Found = Result<(), TestError<(u64, Plan)>>;
-
-/// Tries plans until one breaks the promise, and shrinks that.
-fn search(
-    scenario: &Scenario,
-    workload: &Workload,
-    plans: impl Strategy<Value = (u64, Plan)>,
-    (cases, rng): (u32, u8),
-) -> Found {
-    let config = Config {
-        cases,
-        max_shrink_iters: SHRINK_RUNS_MAX,
-        failure_persistence: None,
-        ..Config::default()
-    };
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[rng; 32]);
-    TestRunner::new_with_rng(config, rng).run(&plans, |(seed, plan)| {
-        exact(scenario, seed, &plan, workload)
-            .map_err(|outcome| TestCaseError::fail(format!("{:?}", outcome.kinds())))
-    })
+/// Keeps what breaks the promise with what the build leaves.
+fn kept(property: Property) -> Property {
+    property.regressions(Path::new(env!("CARGO_TARGET_TMPDIR")).join("regressions"))
 }
 
 #[test]
 fn every_acknowledged_tuple_is_at_the_sink_once_under_any_plan() {
-    let (scenario, workload) = (small_scenario(&[]), workload());
-    match search(&scenario, &workload, seeds_and_plans(&scenario), (CASES, RNG)) {
-        Ok(()) => {}
-        Err(TestError::Abort(reason)) => panic!("the search was given up: {reason}"),
-        Err(TestError::Fail(_, (seed, plan))) => {
-            let outcome = run::run(&scenario, seed, Some(&plan), &workload);
-            panic!("{}", report(&scenario, &outcome, Path::new(env!("CARGO_TARGET_TMPDIR"))));
-        }
-    }
+    kept(exactly_once(&small_scenario(&[])).cases(CASES).draws(DRAWS)).run();
+}
+
+#[test]
+fn so_it_is_with_any_cluster_workload_and_pipeline() {
+    let scenarios = settings::scenario(&small_scenario(&[]), 20..=200);
+    kept(exactly_once_in(scenarios).cases(CASES_OF_SCENARIOS).draws(DRAWS)).run();
 }
 
 /// What the plans of the first property came to, all runs together.
@@ -96,10 +71,11 @@ struct Reached {
 fn the_plans_tried_reach_every_step_and_unsynced_data() {
     let (scenario, workload) = (small_scenario(&[]), workload());
     let reached = RefCell::new(Reached::default());
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[RNG; 32]);
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[DRAWS; 32]);
+    let drawn = (plans::seed(), plans::any_plan(&scenario.cluster, 0..=6, UNTIL_NS));
     let config = Config { cases: CASES_LOOKED_AT, failure_persistence: None, ..Config::default() };
     TestRunner::new_with_rng(config, rng)
-        .run(&seeds_and_plans(&scenario), |(seed, plan)| {
+        .run(&drawn, |(seed, plan)| {
             let outcome = run::run(&scenario, seed, Some(&plan), &workload);
             let mut reached = reached.borrow_mut();
             for (kind, count) in outcome.faults {
@@ -125,23 +101,22 @@ fn the_plans_tried_reach_every_step_and_unsynced_data() {
 /// a plan that shrinks to at most two faults and that does no harm without the bug.
 fn caught(defect: &str, signs: &[VerdictKind], followers: &[VerdictKind]) {
     let workload = workload();
-    let sound = no_loss(small_scenario(&[]));
     let scenario = no_loss(small_scenario(&[defect]));
-    let crashes = seeds_and_crashes(&scenario);
-    let Err(TestError::Fail(_, (seed, plan))) =
-        search(&scenario, &workload, crashes, (CASES_WITH_A_DEFECT, RNG_WITH_A_DEFECT))
-    else {
-        panic!("{defect}: not found by {CASES_WITH_A_DEFECT} plans");
-    };
-    let json = serde_json::to_string(&plan).expect("plain data becomes JSON");
-    let kinds = objections(&run::run(&scenario, seed, Some(&plan), &workload));
+    let crashes = plans::plan(&plans::nodes(&scenario.cluster), 0..=6, UNTIL_NS);
+    let property = exactly_once(&scenario).plans(crashes);
+    let property = property.cases(CASES_WITH_A_DEFECT).draws(DRAWS_WITH_A_DEFECT);
+    let found = property.search(&workload).expect("plans that make sense");
+    let found =
+        found.unwrap_or_else(|| panic!("{defect}: not found in {CASES_WITH_A_DEFECT} plans"));
+    let (seed, plan, kinds) = (found.outcome.seed, &found.outcome.plan, found.outcome.kinds());
+    let json = serde_json::to_string(plan).expect("plain data becomes JSON");
     let place = format!("{defect}, seed {seed}: {kinds:?} by {json}");
     assert!((1..=2).contains(&plan.faults.len()), "not small: {place}");
     assert!(kinds.iter().any(|kind| signs.contains(kind)), "none of {signs:?}: {place}");
     let known = |kind: &VerdictKind| signs.contains(kind) || followers.contains(kind);
     assert!(kinds.iter().all(known), "other than {signs:?} and {followers:?}: {place}");
-    let without = exact(&sound, seed, &plan, &workload);
-    assert_eq!(without.map_err(|outcome| outcome.verdicts), Ok(()), "without the defect: {place}");
+    let without = run::run(&no_loss(small_scenario(&[])), seed, Some(plan), &workload);
+    assert_eq!(without.objections(), [] as [&_; 0], "without the defect: {place}");
 }
 
 #[test]
@@ -163,21 +138,30 @@ fn a_sink_that_applies_an_epoch_again_is_found_as_duplicated() {
 }
 
 #[test]
-fn a_broken_promise_is_told_with_its_plan_and_a_file_that_replays_it() {
-    let (scenario, workload) = (small_scenario(&["sink-not-idempotent"]), workload());
+fn a_broken_promise_is_told_with_its_plan_kept_and_tried_first_from_then_on() {
+    let scenario = small_scenario(&["sink-not-idempotent"]);
     let plan = r#"{"faults": [{
         "when": {"from_ns": 0,
                  "on": {"node": "sink-0", "effect": {"mark": "apply.end"}, "nth": 1, "edge": "before"}},
         "what": {"kill": {"target": {"node": "sink-0"}, "down_ns": 1000000}}}]}"#;
     let plan: Plan = serde_json::from_str(plan).expect("a plan");
-    let outcome = exact(&scenario, 0, &plan, &workload).expect_err("the planted bug");
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let told = report(&scenario, &outcome, folder.path());
-    let file = folder.path().join("small-0-sink-not-idempotent.json");
+    let property = exactly_once(&scenario).cases(3).regressions(folder.path());
+    let told = property.clone().plans(Just(plan.clone())).told().expect("it makes sense");
+    let told = told.expect("the planted bug");
+    let kept = files::list(folder.path(), "json").expect("a folder");
+    let [file] = &kept[..] else { panic!("one file: {kept:?}") };
     let json = serde_json::to_string_pretty(&plan).expect("plain data becomes JSON");
     assert!(told.contains("duplicated: ") && told.contains(&json), "{told}");
     assert!(told.contains(&format!("replay {}", file.display())), "{told}");
-    let text = fs::read_to_string(&file).expect("the file that was told of");
+    let text = files::read(file).expect("the file that was told of");
     let failure = Failure::parse("the failure", &text).expect("a sound failure file");
-    assert_eq!((failure.plan, failure.digest), (plan, outcome.digest));
+    assert_eq!((&failure.plan, &failure.scenario), (&plan, &scenario));
+
+    // No case of its own breaks the promise here, and yet it fails.
+    let again = property.plans(Just(Plan::default())).told().expect("it makes sense");
+    assert_eq!(again, Some(told));
+    std::fs::write(file, "{").expect("writable");
+    let error = exactly_once(&scenario).regressions(folder.path()).told().expect_err("damaged");
+    assert!(error.to_string().contains("ends too early"), "{error}");
 }

@@ -6,9 +6,8 @@ use proptest::{
     prelude::Strategy,
     test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner},
 };
-use unplug::{generate::atlas, topology::Cluster};
+use unplug::{generate::atlas, property::plans, topology::Cluster};
 use unplug_sim::fault::{Action, Fault, Plan};
-use unplug_tests::plans;
 
 const CASES: u32 = 2_000;
 const UNTIL_NS: u64 = 2_000_000_000;

@@ -7,10 +7,10 @@ use proptest::{
     prop_oneof,
     sample::{Index, select, subsequence},
 };
-use unplug::generate::atlas;
 use unplug_sim::fault::{Action, DiskFault, Target};
 
 use super::{MS, SECOND, down_ns, node_target};
+use crate::generate::atlas;
 
 /// The shortest and the longest time that a pause, a throttle or a partition lasts, in
 /// nanoseconds.

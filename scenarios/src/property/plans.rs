@@ -1,7 +1,7 @@
 //! Proptest strategies for fault plans, put together from parts: a user's own property test takes
 //! the part it needs, and shrinks by itself.
 //!
-//! Every plan drawn is within what the engine promises to survive, as [`unplug::generate::atlas`]
+//! Every plan drawn is within what the engine promises to survive, as [`crate::generate::atlas`]
 //! tells: what goes down comes back, with its disk; [`any_plan`] has faults of every kind, of
 //! which one store may lose its disk or rot. A plan shrinks to fewer faults first, then to simpler
 //! kinds, to faults at a time rather than beside an effect, to earlier ones, shorter ones, and to
@@ -10,7 +10,7 @@
 //! ```
 //! use proptest::{strategy::{Strategy, ValueTree}, test_runner::TestRunner};
 //! use unplug::topology::Cluster;
-//! use unplug_tests::plans;
+//! use unplug::property::plans;
 //!
 //! let nodes = plans::nodes(&Cluster::default());
 //! let drawn = plans::plan(&nodes, 0..=6, 2_000_000_000).new_tree(&mut TestRunner::deterministic());
@@ -30,11 +30,12 @@ use proptest::{
     sample::select,
     strategy::Union,
 };
-use unplug::{
+use unplug_sim::fault::{Action, Edge, EffectFilter, Fault, Keep, Plan, Point, Target, Trigger};
+
+use crate::{
     generate::atlas,
     topology::{Cluster, Role, reader},
 };
-use unplug_sim::fault::{Action, Edge, EffectFilter, Fault, Keep, Plan, Point, Target, Trigger};
 
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MS;
