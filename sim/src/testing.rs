@@ -121,9 +121,12 @@ mod tests {
     #[test]
     fn a_variable_that_makes_no_sense_is_told() {
         let max = u64::MAX.to_string();
-        for (seed, seeds) in
-            [(Some("x"), None), (Some(max.as_str()), None), (None, Some("1...2")), (None, Some("0"))]
-        {
+        for (seed, seeds) in [
+            (Some("x"), None),
+            (Some(max.as_str()), None),
+            (None, Some("1...2")),
+            (None, Some("0")),
+        ] {
             assert!(with(seed, seeds).is_err(), "{seed:?} {seeds:?}");
         }
         let problem = "UNPLUG_SEEDS: \"a..b\" is no range of seeds; it must be A..B, or a count";
@@ -134,10 +137,15 @@ mod tests {
     fn a_seed_that_fails_is_named_with_the_line_that_runs_it_alone() {
         let ran = RefCell::new(Vec::new());
         let failed = panic::catch_unwind(AssertUnwindSafe(|| {
-            seeds("mine", 0..9, |_| None, |seed| {
-                ran.borrow_mut().push(seed);
-                assert!(seed < 2, "too much");
-            });
+            seeds(
+                "mine",
+                0..9,
+                |_| None,
+                |seed| {
+                    ran.borrow_mut().push(seed);
+                    assert!(seed < 2, "too much");
+                },
+            );
         }));
         let said = said(failed.expect_err("the third fails").as_ref()).to_owned();
         assert_eq!(said, "seed 2: too much\nrun it again: UNPLUG_SEED=2 cargo test mine");

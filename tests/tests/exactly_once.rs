@@ -106,7 +106,8 @@ fn caught(defect: &str, signs: &[VerdictKind], followers: &[VerdictKind]) {
     let property = exactly_once(&scenario).plans(crashes);
     let property = property.cases(CASES_WITH_A_DEFECT).draws(DRAWS_WITH_A_DEFECT);
     let found = property.search(&workload).expect("plans that make sense");
-    let found = found.unwrap_or_else(|| panic!("{defect}: not found in {CASES_WITH_A_DEFECT} plans"));
+    let found =
+        found.unwrap_or_else(|| panic!("{defect}: not found in {CASES_WITH_A_DEFECT} plans"));
     let (seed, plan, kinds) = (found.outcome.seed, &found.outcome.plan, found.outcome.kinds());
     let json = serde_json::to_string(plan).expect("plain data becomes JSON");
     let place = format!("{defect}, seed {seed}: {kinds:?} by {json}");

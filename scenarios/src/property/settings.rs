@@ -88,8 +88,7 @@ pub fn scenario(
     let base = base.clone();
     (cluster(), work, 1..=4_u16).prop_map(move |(cluster, (workload, name), state_partitions)| {
         let pipeline = Some(Value::from(name));
-        let mut drawn =
-            Scenario { cluster, workload, pipeline, state_partitions, ..base.clone() };
+        let mut drawn = Scenario { cluster, workload, pipeline, state_partitions, ..base.clone() };
         let pipeline = cluster::pipeline(&drawn).expect("a pipeline that has a name");
         drawn.cluster.sinks = u32::try_from(cluster::sinks(&pipeline).0).expect("one or two");
         drawn
