@@ -142,3 +142,32 @@ fn help_is_no_error() {
         assert!(!output.stdout.is_empty() && output.stderr.is_empty(), "{args:?}");
     }
 }
+
+#[test]
+fn what_cannot_be_shrunk_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let refused = |args: &[&str], expected: &str| refused(folder.path(), args, expected);
+    refused(
+        &["shrink", "f.json", "--out", "small"],
+        "invalid value 'small' for '--out <FILE.json>': its name must end in .json, such as small.json",
+    );
+    refused(
+        &["shrink", "f.json", "--runs-max", "0"],
+        "invalid value '0' for '--runs-max <N>': 0 is not in 1..=1000000",
+    );
+    refused(&["shrink", "f.json"], "cannot read f.json: No such file or directory (os error 2)");
+    let scenario = unplug::suite::scenario("stateless").expect("there");
+    let plan = unplug::generate::plan(&scenario, 1);
+    let verdict = unplug::outcome::Verdict {
+        kind: unplug::outcome::VerdictKind::NotMeasured,
+        message: "no reader read".to_owned(),
+    };
+    let outcome = unplug::outcome::Outcome::broken(1, plan, verdict);
+    let failure = unplug::failure::Failure::new(&scenario, &outcome);
+    unplug::files::write_json(&folder.path().join("f.json"), &failure).expect("written");
+    refused(
+        &["shrink", "f.json"],
+        "f.json: verdicts: not-measured is nothing that can be shrunk: that takes a verdict that \
+         one run shows, and that the scenario does not expect",
+    );
+}

@@ -147,7 +147,7 @@ mod tests {
         }
         assert_eq!(armed(&mut queue, 5), [0, 1, 2, 3]);
         assert!(!queue.is_empty());
-        assert_eq!(armed(&mut queue, u64::MAX - 1), []);
+        assert!(armed(&mut queue, u64::MAX - 1).is_empty());
         assert_eq!(armed(&mut queue, u64::MAX), [4]);
         assert!(queue.is_empty());
     }

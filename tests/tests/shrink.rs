@@ -75,7 +75,7 @@ fn shrinks(scenario: &str, defect: &str, seed: u64, faults: usize) {
     assert_eq!(again.digest, small.digest, "{place}");
 
     let (scenario, seed, plan) = arguments(&shrink::test(&small, kind));
-    let mended = scenario.replace(&format!("\"defects\":[\"{defect}\"]"), "\"defects\":[]");
+    let mended = scenario.replace(&format!("\"defects\": [\"{defect}\"]"), "\"defects\": []");
     assert_ne!(mended, scenario, "the defect is in it: {place}");
     assert!(!passes(&scenario, seed, &plan), "{place}");
     assert!(passes(&mended, seed, &plan), "{place}");
@@ -100,9 +100,9 @@ fn small_failure() -> Failure {
 #[test]
 fn the_result_does_not_depend_on_the_number_of_threads() {
     let failure = small_failure();
-    let one = shrunk(&failure, 1, 400);
-    assert_eq!(one.2, 400, "stopped where it was told to");
-    assert_eq!(shrunk(&failure, 3, 400), one);
+    let one = shrunk(&failure, 1, 60);
+    assert_eq!(one.2, 60, "stopped where it was told to");
+    assert_eq!(shrunk(&failure, 3, 60), one);
 }
 
 #[test]
@@ -120,7 +120,7 @@ mod generated {
         pub(super) mod testing {
             pub(in super::super) fn exactly_once(scenario: &str, seed: u64, plan: &str) {
                 let mended =
-                    scenario.replace("\"defects\":[\"sink-not-idempotent\"]", "\"defects\":[]");
+                    scenario.replace("\"defects\": [\"sink-not-idempotent\"]", "\"defects\": []");
                 assert_ne!(mended, scenario);
                 assert!(!super::super::super::passes(scenario, seed, plan));
                 assert!(super::super::super::passes(&mended, seed, plan));
@@ -138,5 +138,6 @@ fn the_test_that_is_compiled_here_is_as_it_is_generated() {
     let (scenario, seed, plan) = arguments(include_str!("generated/small.rs"));
     let scenario = Scenario::parse("generated", &scenario).expect("a scenario");
     let plan: Plan = serde_json::from_str(&plan).expect("a plan");
-    assert_eq!((scenario, seed, plan), (failure.scenario, failure.seed, failure.plan));
+    let without = Scenario { about: String::new(), ..failure.scenario };
+    assert_eq!((scenario, seed, plan), (without, failure.seed, failure.plan));
 }

@@ -43,16 +43,18 @@ use crate::{
 /// What makes smaller runs of one.
 type Pass = fn(&Sample, &Workload) -> Vec<Sample>;
 
-/// What is tried, in this order, again and again.
+/// What is tried, in this order, again and again. What makes runs short comes early.
 const PASSES: [(&str, Pass); 7] = [
     ("fewer faults", plan::fewer),
-    ("simpler faults", plan::simpler),
+    (LESS_PATIENCE, setting::less_patient),
     ("fewer tuples", setting::fewer_tuples),
     ("fewer nodes", setting::fewer_nodes),
     ("a calmer setting", setting::calmer),
+    ("simpler faults", plan::simpler),
     ("an earlier end", plan::earlier),
-    ("less patience", setting::less_patient),
 ];
+/// No shrink of a run that failed because it took too long.
+const LESS_PATIENCE: &str = "less patience";
 
 /// Does what `shrink` is told.
 ///
@@ -134,10 +136,16 @@ pub fn smallest(
     loop {
         let before = sample.clone();
         for (pass, candidates) in PASSES {
+            if pass == LESS_PATIENCE && search.is_about_time() {
+                continue;
+            }
+            // What gave nothing a moment ago is tried last.
+            let mut start = 0;
             while !search.is_over()
-                && let Some(smaller) = search.first(candidates(&sample, workload))
+                && let Some((place, smaller)) =
+                    search.first(&rotated(candidates(&sample, workload), start))
             {
-                sample = smaller;
+                (start, sample) = (start + place, smaller);
                 each(Step { pass, ended: false, runs: search.runs() }, &sample)?;
             }
             each(Step { pass, ended: true, runs: search.runs() }, &sample)?;
@@ -146,6 +154,13 @@ pub fn smallest(
             return Ok(sample);
         }
     }
+}
+
+/// A list that begins elsewhere.
+fn rotated(mut candidates: Vec<Sample>, start: usize) -> Vec<Sample> {
+    let length = candidates.len().max(1);
+    candidates.rotate_left(start % length);
+    candidates
 }
 
 /// The kind of verdict that must stay.

@@ -21,8 +21,11 @@ use crate::{
     workload::Workload,
 };
 
-/// With so many seeds is a candidate tried besides its own: 0, 1, 2 and so on.
+/// With so many seeds is a candidate tried besides its own: 0, 1, 2 and so on…
 pub const OTHER_SEEDS: u64 = 7;
+/// …but with so many if it has more tuples than `LARGE_TUPLES`, since its runs are long.
+pub const OTHER_SEEDS_LARGE: u64 = 1;
+const LARGE_TUPLES: u32 = 200;
 
 /// What a smaller run has to do, and how long it is searched for.
 #[derive(Debug)]
@@ -83,30 +86,41 @@ impl<'a> Search<'a> {
         self.by_defects
     }
 
-    /// The first of these that fails, with the seed with which it does.
-    pub fn first(&mut self, candidates: Vec<Sample>) -> Option<Sample> {
+    /// Whether what must stay is that a run took too long.
+    #[must_use]
+    pub fn is_about_time(&self) -> bool {
+        [VerdictKind::Stuck, VerdictKind::OverBudget].contains(&self.kind)
+    }
+
+    /// The first of these that fails: its place, and the run with the seed with which it fails.
+    pub fn first(&mut self, candidates: &[Sample]) -> Option<(usize, Sample)> {
         let mut seen = BTreeSet::new();
         let mut tries = Vec::new();
-        for candidate in candidates {
-            if !self.is_sound(&candidate) {
+        for (place, candidate) in candidates.iter().enumerate() {
+            if !self.is_sound(candidate) {
                 continue;
             }
+            let large = candidate.scenario.workload.tuples() > LARGE_TUPLES;
+            let others = if large { OTHER_SEEDS_LARGE } else { OTHER_SEEDS };
             let own = candidate.seed;
-            let others = (0..OTHER_SEEDS + 1).filter(|seed| *seed != own);
-            for seed in std::iter::once(own).chain(others.take(count(OTHER_SEEDS))) {
+            let others = (0..=others).filter(|seed| *seed != own).take(count(others));
+            for seed in std::iter::once(own).chain(others) {
                 let one = Sample { seed, ..candidate.clone() };
                 let key = key(&one);
                 if !self.tried.contains(&key) && seen.insert(key) {
-                    tries.push((key, one));
+                    tries.push((key, place, one));
                 }
             }
         }
         tries.truncate(count(self.runs_max.saturating_sub(self.runs)));
-        let found = first_of(self.pool, tries.len(), &|index| self.fails(&tries[index].1));
+        let found = first_of(self.pool, tries.len(), &|index| self.fails(&tries[index].2));
         let spent = found.map_or(tries.len(), |index| index + 1);
         self.runs += spent as u64;
-        self.tried.extend(tries.iter().take(found.unwrap_or(spent)).map(|(key, _)| *key));
-        found.map(|index| tries.swap_remove(index).1)
+        self.tried.extend(tries.iter().take(found.unwrap_or(spent)).map(|(key, ..)| *key));
+        found.map(|index| {
+            let (_, place, sample) = tries.swap_remove(index);
+            (place, sample)
+        })
     }
 
     fn is_sound(&self, sample: &Sample) -> bool {

@@ -3,12 +3,16 @@
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
+use unplug_sim::fault::Plan;
 
 use crate::{
     failure::Failure,
     outcome::VerdictKind,
     scenario::{Faults, Scenario},
 };
+
+/// Where the lines of an argument begin.
+const INDENT: &str = "           ";
 
 /// A Rust test that fails as this failure does, and passes once what causes it is mended.
 #[must_use]
@@ -21,7 +25,7 @@ pub fn test(failure: &Failure, kind: VerdictKind) -> String {
     } else {
         name
     };
-    let (scenario, plan) = (pretty(&least(scenario)), pretty(plan));
+    let (scenario, plan) = (fields(&least(scenario)), faults(plan));
     let mut text = format!("/// The smallest run found that fails with the verdict `{kind}`");
     let Scenario { defects, .. } = &failure.scenario;
     let _ = match &defects[..] {
@@ -38,10 +42,11 @@ pub fn test(failure: &Failure, kind: VerdictKind) -> String {
     )
 }
 
-/// A scenario as JSON, less what it would be without being named, and less its faults.
+/// A scenario as JSON, less what it would be without being named, its faults and what it is about.
 fn least(scenario: &Scenario) -> Value {
     let mut scenario = scenario.clone();
     scenario.faults = Faults::default();
+    scenario.about.clear();
     let json = |scenario: &Scenario| serde_json::to_value(scenario).expect("plain data");
     let plain = Scenario::parse("a name", r#"{"name": "a"}"#);
     let plain = json(&plain.expect("a name is enough"));
@@ -72,6 +77,16 @@ fn less(value: Value, plain: &Value) -> Option<Value> {
     }
 }
 
-fn pretty(value: &impl serde::Serialize) -> String {
-    serde_json::to_string(value).expect("plain data becomes JSON")
+/// An object with a field a line.
+fn fields(value: &Value) -> String {
+    let fields = value.as_object().into_iter().flatten();
+    let fields: Vec<_> = fields.map(|(name, value)| format!("{name:?}: {value}")).collect();
+    format!("{{{}}}", fields.join(&format!(",\n{INDENT} ")))
+}
+
+/// A plan with a fault a line.
+fn faults(plan: &Plan) -> String {
+    let json = |fault| serde_json::to_string(fault).expect("plain data becomes JSON");
+    let faults: Vec<_> = plan.faults.iter().map(json).collect();
+    format!("{{\"faults\": [{}]}}", faults.join(&format!(",\n{INDENT} ")))
 }
