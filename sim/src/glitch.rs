@@ -25,17 +25,19 @@ impl State {
 
     fn maybe_glitch(&mut self, id: NodeId, operation: &str, asked: usize) -> DiskResult<usize> {
         let (cases, of) = self.config.disk.glitches;
-        let at_ns = self.now_ns;
+        let (at_ns, seed) = (self.now_ns, self.config.seed);
         let node = &mut self.nodes[usize::from(id.0)];
-        let (stream, name) = (&mut node.disk_stream, &node.name);
+        let stream = node.disk_stream(seed, id);
         if !stream.chance(cases.into(), of.into()) {
             return Ok(asked);
         }
         if asked < 2 || stream.chance(1, 2) {
+            let name = &node.name;
             self.trace.world(at_ns, 0, || format!("{operation} of {name} interrupted"));
             return Err(DiskError::Interrupted);
         }
         let taken = 1 + stream.index(asked - 1);
+        let name = &node.name;
         self.trace.world(at_ns, taken as u64, || {
             format!("{operation} of {name} short: {taken} of {asked} bytes")
         });

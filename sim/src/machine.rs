@@ -126,8 +126,9 @@ impl Env for SimEnv {
 
     fn random(&self) -> u64 {
         self.with(|state| {
+            let seed = state.config.seed;
             let node = state.node(self.node);
-            if node.boot == self.boot { node.stream.bits() } else { 0 }
+            if node.boot == self.boot { node.stream(seed, self.node).bits() } else { 0 }
         })
         .unwrap_or_default()
     }

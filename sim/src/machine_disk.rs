@@ -121,8 +121,9 @@ impl State {
             Cost::Write => timing.write_ns,
             Cost::Sync => timing.sync_ns,
         };
-        let node = self.node(node);
-        let latency_ns = node.disk_stream.between(low, high);
+        let (seed, id) = (self.config.seed, node);
+        let node = self.node(id);
+        let latency_ns = node.disk_stream(seed, id).between(low, high);
         latency_ns.saturating_mul(node.disk_trouble.factor())
     }
 

@@ -162,7 +162,7 @@ impl Sockets {
 
     /// Closes all.
     pub(crate) fn clear(&mut self, messages: &mut Slab<InFlight>) {
-        for (_, mut inbox) in self.0.drain(..) {
+        while let Some((_, mut inbox)) = self.0.pop() {
             inbox.clear(messages);
         }
     }

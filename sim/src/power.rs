@@ -143,7 +143,9 @@ impl State {
         let boots = self.config.boot_ns;
         let now_ns = self.now_ns;
         let node = &mut self.nodes[usize::from(id.0)];
-        node.switch_off(&mut self.queue.messages);
+        if node.power != Power::Off {
+            node.switch_off(&mut self.queue.messages);
+        }
         node.boot_ticket += 1;
         let ticket = node.boot_ticket;
         let slow = Stream::new(seed, "boot", u64::from(id.0), now_ns).between(boots.0, boots.1);
@@ -172,7 +174,7 @@ impl State {
             disk.evict();
         }
         let (entity, boot) = (u64::from(id.0), node.boot);
-        node.stream = Stream::new(seed, "node", entity, u64::from(boot));
+        node.stream = None;
         node.clock.origin_ns = Stream::new(seed, "clock", entity, u64::from(boot)).below(1 << 40);
         node.cpu_free_ns = 0;
         let (at_ns, name) = (self.now_ns, &self.nodes[usize::from(id.0)].name);

@@ -92,9 +92,11 @@ pub(crate) struct Node {
     pub(crate) armed: Vec<Armed>,
     pub(crate) sockets: Sockets,
     pub(crate) disk: LazyDisk,
-    pub(crate) disk_stream: Stream,
+    /// What its disk draws from, once it does.
+    pub(crate) disk_stream: Option<Stream>,
     pub(crate) disk_trouble: DiskTrouble,
-    pub(crate) stream: Stream,
+    /// What this boot's program draws from, once it does.
+    pub(crate) stream: Option<Stream>,
     pub(crate) clock: Clock,
     pub(crate) cpu_free_ns: u64,
     pub(crate) throttles: Vec<Throttle>,
@@ -108,6 +110,19 @@ pub(crate) struct Node {
 }
 
 impl Node {
+    /// What its disk draws from. It is begun when it is needed: most nodes of most worlds end before.
+    #[inline]
+    pub(crate) fn disk_stream(&mut self, seed: u64, id: NodeId) -> &mut Stream {
+        self.disk_stream.get_or_insert_with(|| Stream::new(seed, "disk", u64::from(id.0), 0))
+    }
+
+    /// What this boot's program draws from, begun in the same way.
+    #[inline]
+    pub(crate) fn stream(&mut self, seed: u64, id: NodeId) -> &mut Stream {
+        let boot = u64::from(self.boot);
+        self.stream.get_or_insert_with(|| Stream::new(seed, "node", u64::from(id.0), boot))
+    }
+
     /// Whether this boot of it still counts.
     #[inline]
     pub(crate) fn is_live(&self, boot: u32) -> bool {

@@ -30,7 +30,6 @@ use crate::{
     plan::PlanError,
     power::Power,
     queue::Due,
-    random::Stream,
     schedule::{MAIN, Slot, Task, Wakeup},
     state::{Event, FEW, LazyDisk, MarkHit, Node, State},
     trace::{Digest, Recorder},
@@ -148,8 +147,7 @@ impl World {
         let mut state = self.state.borrow_mut();
         let Err(by_name) = state.search(name) else { panic!("two nodes named {name}") };
         let id = NodeId(u16::try_from(state.nodes.len()).expect("at most 65,536 nodes"));
-        let (seed, entity) = (state.config.seed, u64::from(id.0));
-        let clock = Clock::new(state.config.clocks, seed, id, site);
+        let clock = Clock::new(state.config.clocks, state.config.seed, id, site);
         state.nodes.push(Node {
             name: name.to_owned(),
             site,
@@ -160,9 +158,9 @@ impl World {
             armed: Vec::new(),
             sockets: Sockets::default(),
             disk: LazyDisk::default(),
-            disk_stream: Stream::new(seed, "disk", entity, 0),
+            disk_stream: None,
             disk_trouble: DiskTrouble::default(),
-            stream: Stream::new(seed, "node", entity, 0),
+            stream: None,
             clock,
             cpu_free_ns: 0,
             throttles: Vec::new(),
