@@ -1,86 +1,96 @@
 //! The random streams of all links that were ever used, found by the two ends.
 //!
-//! A full matrix would cost a world of n nodes n² places, so they stand in a list in the order of
-//! their first use, and a table with open addressing leads to them. Nothing goes over the table,
-//! so its order decides nothing.
+//! A full matrix would cost a world of n nodes n² places, so they stand in a table with open
+//! addressing. Nothing goes over the table, so its order decides nothing.
 
-use crate::{env::NodeId, random::Stream, state::FEW};
+use crate::{
+    env::NodeId,
+    random::{LinkStream, Stream},
+};
+
+/// A link, or a free place.
+#[derive(Clone, Debug)]
+struct Link {
+    /// Its two ends, counted from 1; 0 is free.
+    key: u64,
+    stream: LinkStream,
+}
 
 /// The streams of the links in use. A link costs nothing until it is used.
 #[derive(Debug)]
 pub(crate) struct LinkStreams {
     seed: u64,
-    links: Vec<(u32, Stream)>,
-    /// Places in `links`, counted from 1; 0 is free. Its length is a power of two. At most a
-    /// quarter is taken, so that the first look mostly finds what it looks for.
-    table: Vec<u32>,
-    /// By how many bits a spread key is shifted to be an index of the table.
-    shift: u32,
+    used: usize,
+    /// Its length is a power of two. At most half of it is taken, so that the first look mostly
+    /// finds what it looks for.
+    table: Vec<Link>,
 }
 
-/// The first length of the table, as a power of two.
-const TABLE_BITS_MIN: u32 = 5;
+/// The first length of the table.
+const TABLE_MIN: usize = 32;
 
 impl LinkStreams {
     pub(crate) const fn new(seed: u64) -> Self {
-        Self { seed, links: Vec::new(), table: Vec::new(), shift: u32::BITS - TABLE_BITS_MIN + 1 }
+        Self { seed, used: 0, table: Vec::new() }
     }
 
     /// The stream of a directed link.
     #[inline(always)]
-    pub(crate) fn of(&mut self, from: NodeId, to: NodeId) -> &mut Stream {
-        let key = (u32::from(from.0) << 16) | u32::from(to.0);
-        let place = self.find(key).unwrap_or_else(|| self.add(key, from, to));
-        &mut self.links[place].1
+    pub(crate) fn of(&mut self, from: NodeId, to: NodeId) -> &mut LinkStream {
+        let key = (u64::from(from.0) << 16 | u64::from(to.0)) + 1;
+        let mut at = self.home(key);
+        if self.table.get(at).is_none_or(|link| link.key != key) {
+            at = self.find_or_add(key, from, to);
+        }
+        &mut self.table[at].stream
     }
 
     #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.links.len()
+    pub(crate) const fn len(&self) -> usize {
+        self.used
     }
 
-    #[inline(always)]
-    fn find(&self, key: u32) -> Option<usize> {
-        let mut at = self.home(key);
-        loop {
-            // Neither an empty table nor what a free place says leads to a link.
-            let place = (*self.table.get(at)? as usize).wrapping_sub(1);
-            if self.links.get(place)?.0 == key {
-                return Some(place);
+    /// The place of a link that is not at home, or is new.
+    #[inline(never)]
+    fn find_or_add(&mut self, key: u64, from: NodeId, to: NodeId) -> usize {
+        if (self.used + 1) * 2 > self.table.len() {
+            self.grow();
+        }
+        let at = self.place(key);
+        if self.table[at].key == 0 {
+            self.used += 1;
+            let stream = Stream::of_link(self.seed, u64::from(from.0), u64::from(to.0));
+            self.table[at] = Link { key, stream };
+        }
+        at
+    }
+
+    fn grow(&mut self) {
+        let length = (self.table.len() * 2).max(TABLE_MIN);
+        let free = Link { key: 0, stream: LinkStream::unused() };
+        for link in std::mem::replace(&mut self.table, vec![free; length]) {
+            if link.key != 0 {
+                let at = self.place(link.key);
+                self.table[at] = link;
             }
+        }
+    }
+
+    /// Where a key stands, or the free place where it belongs.
+    fn place(&self, key: u64) -> usize {
+        let mut at = self.home(key);
+        while self.table[at].key != 0 && self.table[at].key != key {
             at = (at + 1) & (self.table.len() - 1);
         }
+        at
     }
 
-    #[cold]
-    fn add(&mut self, key: u32, from: NodeId, to: NodeId) -> usize {
-        let stream = Stream::new(self.seed, "net", u64::from(from.0), u64::from(to.0));
-        if self.links.is_empty() {
-            self.links.reserve(FEW);
-        }
-        self.links.push((key, stream));
-        if self.links.len() * 4 > self.table.len() {
-            self.shift -= 1;
-            self.table = vec![0; 1 << (u32::BITS - self.shift)];
-            (0..self.links.len()).for_each(|place| self.enter(place));
-        } else {
-            self.enter(self.links.len() - 1);
-        }
-        self.links.len() - 1
-    }
-
-    fn enter(&mut self, place: usize) {
-        let mut at = self.home(self.links[place].0);
-        while self.table[at] != 0 {
-            at = (at + 1) & (self.table.len() - 1);
-        }
-        self.table[at] = u32::try_from(place + 1).expect("under 2^32 links");
-    }
-
-    /// Where the search for a key begins: Fibonacci hashing (Knuth, volume 3, 6.4).
+    /// Where the search for a key begins: its upper half, once it is spread over 64 bits (Knuth,
+    /// volume 3, 6.4).
     #[inline]
-    fn home(&self, key: u32) -> usize {
-        (key.wrapping_mul(0x9E37_79B9) >> self.shift) as usize
+    fn home(&self, key: u64) -> usize {
+        let spread = key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        usize::try_from(spread).expect("32 bits") & self.table.len().wrapping_sub(1)
     }
 }
 
@@ -94,12 +104,13 @@ mod tests {
         let links = || (0..40).flat_map(|from| (0..40).map(move |to| (from, to)));
         for round in 0..3 {
             for (from, to) in links() {
-                let mut alone = Stream::new(3, "net", u64::from(from), u64::from(to));
+                let mut alone = Stream::of_link(3, u64::from(from), u64::from(to));
                 let expected = (0..=round).map(|_| alone.bits()).last();
                 assert_eq!(Some(streams.of(NodeId(from), NodeId(to)).bits()), expected);
             }
         }
         assert_eq!(streams.len(), 1_600);
-        assert!(streams.table.len() <= 8 * streams.links.len());
+        assert!(streams.table.len() <= 4 * streams.len());
+        assert_eq!(size_of::<Link>(), 16, "a million links take 32 to 64 MB");
     }
 }

@@ -4,14 +4,15 @@
 //! `disk` of each node, `node` of each boot…), so that taking one fault away leaves every
 //! unrelated draw as it was. What a seed stands for, a plan of faults or a workload, is drawn with
 //! ChaCha8 ([`PlanStream`]). The machine's own draws come by the million, from streams that are
-//! small and cheap to begin, since a large world has a million links: with xoshiro256++ (Blackman
-//! and Vigna, "Scrambled linear pseudorandom number generators", 2021). Both give the same bits on
-//! every platform; all derived draws are integer arithmetic written here, so that no library update
-//! can change a run.
+//! small and cheap to begin: with xoshiro256++ (Blackman and Vigna, "Scrambled linear pseudorandom
+//! number generators", 2021), and links, of which a large world has a million, with SplitMix64
+//! (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014). All give the
+//! same bits on every platform; all derived draws are integer arithmetic written here, so that no
+//! library update can change a run.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::{SplitMix64, Xoshiro256PlusPlus};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// A stream of random numbers, fixed by a seed, a label and two entity numbers.
@@ -21,6 +22,9 @@ pub struct Stream<R = Xoshiro256PlusPlus>(R);
 /// A stream out of which plans and workloads are drawn.
 pub type PlanStream = Stream<ChaCha8Rng>;
 
+/// What a link of the network draws from: eight bytes, for there may be a million.
+pub(crate) type LinkStream = Stream<SplitMix64>;
+
 impl Stream {
     /// The stream of `label` for the entity `(a, b)`, such as a link's two ends, or a node and its
     /// boot number. Streams of different labels or entities are independent.
@@ -28,6 +32,18 @@ impl Stream {
     #[inline]
     pub fn new(seed: u64, label: &str, a: u64, b: u64) -> Self {
         Self(Xoshiro256PlusPlus::seed_from_u64(xxh3_64(&key(seed, label, a, b))))
+    }
+}
+
+impl LinkStream {
+    /// The stream of a directed link.
+    pub(crate) fn of_link(seed: u64, from: u64, to: u64) -> Self {
+        Self(SplitMix64::seed_from_u64(xxh3_64(&key(seed, "net", from, to))))
+    }
+
+    /// A placeholder.
+    pub(crate) fn unused() -> Self {
+        Self(SplitMix64::seed_from_u64(0))
     }
 }
 
