@@ -182,6 +182,7 @@ mod plan;
 mod power;
 mod queue;
 mod schedule;
+mod shared;
 mod slab;
 mod state;
 mod strike;

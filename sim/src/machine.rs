@@ -1,13 +1,11 @@
 //! A node's handle to the simulated machine: [`Env`] and its network.
 //!
-//! A handle holds the world weakly and knows its node and boot. When the world is gone, or the
-//! boot is over, it does nothing: effects are dropped and futures stay pending.
+//! A handle does not keep the world alive, and knows its node and boot. When the world is gone, or
+//! the boot is over, it does nothing: effects are dropped and futures stay pending.
 
 use std::{
-    cell::RefCell,
     future::Future,
     pin::Pin,
-    rc::{Rc, Weak},
     task::{Context, Poll},
     time::Duration,
 };
@@ -24,6 +22,7 @@ use crate::{
     machine_disk::SimDisk,
     net::InFlight,
     schedule::MAIN,
+    shared::Shared,
     state::{Admission, State},
     timer::{Busy, Sleep},
     trace::EffectKind,
@@ -35,14 +34,14 @@ pub const WALL_START_NS: u64 = 1_356_998_400_000_000_000;
 /// A node of a simulated world, as its program sees it.
 #[derive(Clone, Debug)]
 pub struct SimEnv {
-    world: Weak<RefCell<State>>,
+    world: Shared,
     node: NodeId,
     boot: u32,
 }
 
 impl SimEnv {
-    pub(crate) fn new(world: &Rc<RefCell<State>>, node: NodeId, boot: u32) -> Self {
-        Self { world: Rc::downgrade(world), node, boot }
+    pub(crate) fn new(world: Shared, node: NodeId, boot: u32) -> Self {
+        Self { world, node, boot }
     }
 
     pub(crate) fn id(&self) -> (NodeId, u32) {
@@ -52,9 +51,9 @@ impl SimEnv {
     /// Works on the world's state; `None` when the world is gone.
     #[inline]
     pub(crate) fn with<R>(&self, work: impl FnOnce(&mut State) -> R) -> Option<R> {
-        let world = self.world.upgrade()?;
-        let mut state = world.borrow_mut();
-        let done = work(&mut state);
+        let mut world = self.world.borrow_mut();
+        let state = world.as_mut()?;
+        let done = work(state);
         state.strike_after();
         Some(done)
     }
@@ -62,9 +61,9 @@ impl SimEnv {
     /// The same for what may have to wait, as it has to for ever when the world is gone.
     #[inline(always)]
     fn poll<R>(&self, work: impl FnOnce(&mut State) -> Poll<R>) -> Poll<R> {
-        let Some(world) = self.world.upgrade() else { return Poll::Pending };
-        let mut state = world.borrow_mut();
-        let done = work(&mut state);
+        let mut world = self.world.borrow_mut();
+        let Some(state) = world.as_mut() else { return Poll::Pending };
+        let done = work(state);
         state.strike_after();
         done
     }

@@ -5,7 +5,6 @@
 
 use std::{
     any::Any,
-    cell::RefCell,
     collections::BTreeMap,
     fmt,
     future::Future,
@@ -31,6 +30,7 @@ use crate::{
     power::Power,
     queue::Due,
     schedule::{MAIN, Slot, Task, Wakeup},
+    shared::Home,
     state::{Event, FEW, LazyDisk, MarkHit, Node, State},
     trace::{Digest, Recorder},
 };
@@ -111,7 +111,7 @@ pub struct World {
     // Tasks are dropped before the state that their destructors refer to.
     places: Vec<Place>,
     programs: Vec<Rc<dyn Program>>,
-    state: Rc<RefCell<State>>,
+    state: Home,
     panics_after_crash: u64,
 }
 
@@ -125,7 +125,7 @@ impl World {
     /// An empty world that goes on from another one's virtual time: its clocks do not go back.
     #[must_use]
     pub fn starting_at(now_ns: u64, config: WorldConfig) -> Self {
-        let state = Rc::new(RefCell::new(State { now_ns, ..State::new(config) }));
+        let state = Home::new(State { now_ns, ..State::new(config) });
         let (places, programs) = (Vec::with_capacity(FEW), Vec::with_capacity(FEW));
         Self { places, programs, state, panics_after_crash: 0 }
     }
@@ -383,7 +383,7 @@ impl World {
             Event::Over(fault) => state.over(fault),
             Event::Boot { node, ticket } => {
                 if let Some(boot) = state.boot(node, ticket) {
-                    let env = SimEnv::new(&self.state, node, boot);
+                    let env = SimEnv::new(self.state.share(), node, boot);
                     let program = Rc::clone(&self.programs[usize::from(node.0)]);
                     state.scheduler.spawn(node, MAIN, program.main(env));
                 }
