@@ -243,15 +243,28 @@ impl State {
         text: impl FnOnce() -> String,
     ) -> Admission {
         let node = &self.nodes[usize::from(id.0.0)];
-        let free = node.boot == id.1 && node.power == Power::On && node.armed.is_empty();
-        if !free {
-            let admission = self.admit(id, kind, kind.in_pause());
-            if admission != Admission::Happens {
-                return admission;
-            }
+        if node.boot == id.1 && node.power == Power::On && node.armed.is_empty() {
+            self.number(id.0, kind, detail, text);
+            return Admission::Happens;
         }
-        self.number(id.0, kind, detail, text);
-        Admission::Happens
+        self.effect_in_doubt(id, kind, detail, text)
+    }
+
+    /// The same for a node that may be down or paused, or at which a fault waits.
+    #[cold]
+    #[inline(never)]
+    fn effect_in_doubt(
+        &mut self,
+        id: (NodeId, u32),
+        kind: EffectKind,
+        detail: u64,
+        text: impl FnOnce() -> String,
+    ) -> Admission {
+        let admission = self.admit(id, kind, kind.in_pause());
+        if admission == Admission::Happens {
+            self.number(id.0, kind, detail, text);
+        }
+        admission
     }
 
     /// Numbers the end of a sync, which the device brings about: no pause holds it. False if the
@@ -265,7 +278,6 @@ impl State {
     }
 
     /// Whether an effect happens, for a node of which that is in doubt.
-    #[inline(never)]
     fn admit(
         &mut self,
         (id, boot): (NodeId, u32),
