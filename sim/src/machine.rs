@@ -252,30 +252,40 @@ impl State {
     #[inline(always)]
     fn receive(&mut self, id: (NodeId, u32), port: Port, context: &Context<'_>) -> Poll<Datagram> {
         let node = &mut self.nodes[usize::from(id.0.0)];
-        if !node.is_live(id.1) {
+        if !node.is_free(id.1) && !self.may_receive(id, port, context) {
             return Poll::Pending;
         }
-        let Ok(at) = node.sockets.place(port) else { return Poll::Pending };
-        let inbox = node.sockets.inbox(at);
-        let Some(first) = self.queue.messages.first(&inbox.datagrams) else {
+        let node = &mut self.nodes[usize::from(id.0.0)];
+        let Some(inbox) = node.sockets.inbox(port) else { return Poll::Pending };
+        if inbox.datagrams.len() == 0 {
             inbox.waiting = Some(self.scheduler.wakeup(context));
             return Poll::Pending;
-        };
-        let detail = first.hash ^ place(first.from);
-        let (from, len) = (first.from, first.payload.len());
+        }
+        let InFlight { from, payload, hash, .. } =
+            self.queue.messages.take_first(&mut inbox.datagrams);
+        let len = payload.len();
         let text = move || format!("from {from}, {len} bytes");
-        match self.effect(id, EffectKind::Receive, detail, text) {
-            Admission::Happens => {
-                let inbox = self.nodes[usize::from(id.0.0)].sockets.inbox(at);
-                let InFlight { from, payload, .. } =
-                    self.queue.messages.take_first(&mut inbox.datagrams);
-                Poll::Ready(Datagram { from, payload })
-            }
+        self.number(id.0, EffectKind::Receive, hash ^ place(from), text);
+        Poll::Ready(Datagram { from, payload })
+    }
+
+    /// Whether a node takes a datagram now, or may wait for one, of which that is in doubt.
+    #[cold]
+    #[inline(never)]
+    fn may_receive(&mut self, id: (NodeId, u32), port: Port, context: &Context<'_>) -> bool {
+        let Some(node) = self.live(id.0, id.1) else { return false };
+        let Some(inbox) = node.sockets.inbox(port) else { return false };
+        if inbox.datagrams.len() == 0 {
+            return true;
+        }
+        let kind = EffectKind::Receive;
+        match self.admit(id, kind, kind.in_pause()) {
+            Admission::Happens => true,
             Admission::Held => {
                 self.hold(id.0, context);
-                Poll::Pending
+                false
             }
-            Admission::Never => Poll::Pending,
+            Admission::Never => false,
         }
     }
 

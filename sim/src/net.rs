@@ -176,8 +176,7 @@ impl Sockets {
         message: u32,
         messages: &mut Slab<InFlight>,
     ) -> Option<Wakeup> {
-        if let Ok(place) = self.place(port)
-            && let inbox = self.inbox(place)
+        if let Some(inbox) = self.inbox(port)
             && inbox.datagrams.len() < INBOX_DATAGRAMS_MAX
         {
             messages.line_up(&mut inbox.datagrams, message);
@@ -187,14 +186,16 @@ impl Sockets {
         None
     }
 
+    /// What came to a port, if it is open.
     #[inline]
-    pub(crate) fn inbox(&mut self, place: usize) -> &mut Inbox {
-        &mut self.0[place].1
+    pub(crate) fn inbox(&mut self, port: Port) -> Option<&mut Inbox> {
+        let place = self.place(port).ok()?;
+        Some(&mut self.0[place].1)
     }
 
-    /// The place of an open port, for as long as none is opened or closed; else where it belongs.
+    /// The place of an open port; else where it belongs.
     #[inline]
-    pub(crate) fn place(&self, port: Port) -> Result<usize, usize> {
+    fn place(&self, port: Port) -> Result<usize, usize> {
         // Most nodes open one port.
         if self.0.first().is_some_and(|(open, _)| *open == port) {
             return Ok(0);
@@ -263,8 +264,9 @@ mod tests {
             deliver(1, &mut sockets);
         }
         deliver(2, &mut sockets);
-        assert_eq!(sockets.inbox(0).datagrams.len(), INBOX_DATAGRAMS_MAX);
-        assert_eq!((sockets.place(Port(1)), sockets.place(Port(2))), (Ok(0), Err(1)));
+        let inbox = sockets.inbox(Port(1)).expect("open");
+        assert_eq!(inbox.datagrams.len(), INBOX_DATAGRAMS_MAX);
+        assert!(sockets.inbox(Port(2)).is_none());
         // What was dropped holds no place, and what waits at a closed port neither.
         assert_eq!(messages.room(), INBOX_DATAGRAMS_MAX + 1);
         sockets.close(Port(1), &mut messages);

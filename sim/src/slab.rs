@@ -71,12 +71,6 @@ impl<T> Slab<T> {
         line.len += 1;
     }
 
-    /// The first value of a line, left in place.
-    #[inline]
-    pub(crate) fn first(&self, line: &Line) -> Option<&T> {
-        (line.len > 0).then(|| self.at(line.first))
-    }
-
     /// Takes the first value of a line, which must not be empty.
     #[inline(always)]
     pub(crate) fn take_first(&mut self, line: &mut Line) -> T {
@@ -122,10 +116,10 @@ mod tests {
             let alone = slab.keep(7);
             for start in 0..2 {
                 let line = &mut lines[start];
-                assert_eq!((line.len(), slab.first(line)), (3, Some(&(round + start))));
+                assert_eq!(line.len(), 3);
                 let taken = [0; 3].map(|_| slab.take_first(line));
                 assert_eq!(taken, [round + start, round + start + 2, round + start + 4]);
-                assert_eq!((line.len(), slab.first(line)), (0, None));
+                assert_eq!(line.len(), 0);
             }
             assert_eq!((*slab.at(alone), slab.take(alone)), (7, 7));
         }

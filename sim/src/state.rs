@@ -128,6 +128,12 @@ impl Node {
     pub(crate) fn is_live(&self, boot: u32) -> bool {
         self.boot == boot && matches!(self.power, Power::On | Power::Paused)
     }
+
+    /// Whether each effect of this boot happens: nothing holds it, and no fault waits for one.
+    #[inline]
+    pub(crate) fn is_free(&self, boot: u32) -> bool {
+        self.boot == boot && self.power == Power::On && self.armed.is_empty()
+    }
 }
 
 /// What becomes of an effect that a node is about to have.
@@ -242,8 +248,7 @@ impl State {
         detail: u64,
         text: impl FnOnce() -> String,
     ) -> Admission {
-        let node = &self.nodes[usize::from(id.0.0)];
-        if node.boot == id.1 && node.power == Power::On && node.armed.is_empty() {
+        if self.nodes[usize::from(id.0.0)].is_free(id.1) {
             self.number(id.0, kind, detail, text);
             return Admission::Happens;
         }
@@ -278,7 +283,7 @@ impl State {
     }
 
     /// Whether an effect happens, for a node of which that is in doubt.
-    fn admit(
+    pub(crate) fn admit(
         &mut self,
         (id, boot): (NodeId, u32),
         kind: EffectKind,
@@ -301,7 +306,13 @@ impl State {
     /// If one poll has too many: the task spins without ever waiting, and virtual time stands
     /// still.
     #[inline(always)]
-    fn number(&mut self, id: NodeId, kind: EffectKind, detail: u64, text: impl FnOnce() -> String) {
+    pub(crate) fn number(
+        &mut self,
+        id: NodeId,
+        kind: EffectKind,
+        detail: u64,
+        text: impl FnOnce() -> String,
+    ) {
         self.poll_effects += 1;
         // Once: destructors that the panic calls may have effects, too.
         assert!(
