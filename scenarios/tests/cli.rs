@@ -33,7 +33,10 @@ fn unknown_names_are_told_with_what_is_known() {
         &["run", "append-negativ"],
         "unknown scenario \"append-negativ\"; did you mean \"append-negative\"?",
     );
-    refused(&["run", "--suite", "all"], "unknown suite \"all\"; known: smoke, default, ci, torture");
+    refused(
+        &["run", "--suite", "all"],
+        "unknown suite \"all\"; known: smoke, default, ci, torture",
+    );
     refused(
         &["run", "--defect", "skip-dirsync"],
         "unknown defect \"skip-dirsync\"; did you mean \"skip-dir-sync\"?",

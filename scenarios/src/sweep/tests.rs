@@ -86,8 +86,7 @@ fn one_disk_is_torn_while_the_others_lose_all_or_keep_all() {
             names.collect::<Vec<_>>().concat()
         })
         .collect();
-    let expected =
-        ["", "/a", "/b", "/c", "/b/c", "/a/b", "/a/c", "/a/b/c"].map(str::to_owned);
+    let expected = ["", "/a", "/b", "/c", "/b/c", "/a/b", "/a/c", "/a/b/c"].map(str::to_owned);
     assert_eq!(trees, expected.into());
     assert_eq!(found.len(), trees.len());
 }
@@ -96,7 +95,12 @@ fn one_disk_is_torn_while_the_others_lose_all_or_keep_all() {
 fn the_same_image_on_another_node_is_another_set() {
     let (blank, one) = (disk(&[]), disk(&["/one"]));
     let course = course(
-        vec![(0, 0, [&blank, &blank]), (1, 0, [&one, &blank]), (2, 0, [&blank, &blank]), (3, 1, [&blank, &one])],
+        vec![
+            (0, 0, [&blank, &blank]),
+            (1, 0, [&one, &blank]),
+            (2, 0, [&blank, &blank]),
+            (3, 1, [&blank, &one]),
+        ],
         &[],
     );
     assert_eq!(images(&course, Tears::None, &mut BTreeSet::new()).len(), 3);
@@ -106,7 +110,8 @@ fn the_same_image_on_another_node_is_another_set() {
 fn clients_know_at_last_what_was_under_way_and_nothing_that_was_sent_later() {
     let blank = disk(&[]);
     let disks = [&blank, &blank];
-    let course = course(vec![(0, 0, disks), (100, 0, disks), (200, 0, disks)], &[50, 104, 105, 300]);
+    let course =
+        course(vec![(0, 0, disks), (100, 0, disks), (200, 0, disks)], &[50, 104, 105, 300]);
     let counts = |seen: Seen| seen.part_of(&course.history).acknowledged.len();
     let begin: Vec<_> = course.moments.iter().map(|moment| counts(moment.seen)).collect();
     assert_eq!(begin, [0, 1, 3]);
