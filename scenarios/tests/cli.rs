@@ -69,6 +69,30 @@ fn bad_usage_is_one_line() {
 }
 
 #[test]
+fn a_sweep_of_what_there_is_not_is_refused_in_one_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let refused = |args: &[&str], expected: &str| refused(folder.path(), args, expected);
+    refused(&["sweep"], "the following required arguments were not provided: <NAME|FILE>");
+    refused(&["sweep", "swep"], "unknown scenario \"swep\"; did you mean \"sweep\"?");
+    refused(
+        &["sweep", "sweep", "--depth", "3"],
+        "invalid value '3' for '--depth <N>': 3 is not in 1..=2",
+    );
+    refused(
+        &["sweep", "sweep", "--tears", "all"],
+        "invalid value 'all' for '--tears <TEARS>' [possible values: bounded, none]",
+    );
+    refused(
+        &["sweep", "sweep", "--disk", "strct"],
+        "--disk: disk.profile: unknown disk profile \"strct\"; did you mean \"strict\"?",
+    );
+    refused(
+        &["sweep", "sweep", "--defect", "skip-dirsync"],
+        "unknown defect \"skip-dirsync\"; did you mean \"skip-dir-sync\"?",
+    );
+}
+
+#[test]
 fn bad_files_are_told_with_the_place() {
     let folder = tempfile::tempdir().expect("a folder");
     let write =

@@ -217,7 +217,7 @@ impl Command<'_> {
                     return ControlFlow::Continue(());
                 }
                 let Outcome { plan, verdicts, .. } = ran.outcome;
-                violations.push(Violation { crashes: vec![ran.crash], plan, verdicts });
+                violations.push(Violation { lines: vec![ran.crash], plan, verdicts });
                 if go_on == GoOn::Yes { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             });
         });
@@ -230,8 +230,8 @@ impl Command<'_> {
 
     /// Tells what was found, and keeps it as a failure file.
     fn keep(&mut self, violation: Violation) -> anyhow::Result<()> {
-        let Violation { crashes, plan, verdicts } = violation;
-        self.tell(&crashes.join("\n  "), &verdicts)?;
+        let Violation { lines, plan, verdicts } = violation;
+        self.tell(&lines.join("\n  "), &verdicts)?;
         let seed = self.args.seed;
         let outcome = campaign::attempt(self.scenario, seed, Some(&plan), || {
             self.case.run(seed, Some(&plan))
@@ -251,7 +251,7 @@ impl Command<'_> {
             writeln!(out, "the plan alone does not show it: {replay}")?;
         }
         self.found.push(FailureReport {
-            crashes,
+            crashes: lines,
             verdicts,
             file: path.display().to_string(),
             replays,

@@ -22,6 +22,15 @@ impl Seen {
         Self { acknowledged: history.acknowledged.len(), reads: history.reads.len() }
     }
 
+    /// What of a history was seen at a time.
+    #[cfg(test)]
+    pub(super) fn at(history: &History, at_ns: u64) -> Self {
+        Self {
+            acknowledged: history.acknowledged.partition_point(|one| one.at_ns <= at_ns),
+            reads: history.reads.partition_point(|one| one.at_ns <= at_ns),
+        }
+    }
+
     /// What was seen, of all that was seen in the end.
     #[must_use]
     pub fn part_of(self, history: &History) -> History {

@@ -18,6 +18,8 @@ pub mod images;
 mod lost;
 pub mod nodes;
 pub mod report;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::BTreeSet,
@@ -71,7 +73,7 @@ struct Crash {
 #[derive(Clone, Debug)]
 pub struct Violation {
     /// What happened, line by line.
-    pub crashes: Vec<String>,
+    pub lines: Vec<String>,
     /// The same as a plan.
     pub plan: Plan,
     /// What was violated.
@@ -332,7 +334,7 @@ pub enum GoOn {
 
 fn violation(trail: &[Crash], verdicts: Vec<Verdict>) -> Violation {
     Violation {
-        crashes: trail.iter().flat_map(|crash| crash.lines.clone()).collect(),
+        lines: trail.iter().flat_map(|crash| crash.lines.clone()).collect(),
         plan: Plan { faults: trail.iter().map(|crash| crash.fault.clone()).collect() },
         verdicts,
     }
