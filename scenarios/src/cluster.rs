@@ -18,7 +18,7 @@ use crate::{
     clients::{self, Clients},
     defects,
     history::History,
-    input::{Invalid, unknown},
+    input::{self, Invalid, unknown},
     model::Model,
     scenario::{Scenario, Sink},
     topology,
@@ -35,9 +35,7 @@ pub fn spec(scenario: &Scenario) -> Result<Spec, Invalid> {
         let known = || Invalid::at("pipeline", unknown("pipeline", name, Spec::NAMES));
         return Spec::named(name).ok_or_else(known);
     }
-    serde_path_to_error::deserialize(json).map_err(|error| {
-        Invalid::at(&format!("pipeline.{}", error.path()), error.inner().to_string())
-    })
+    input::parse_part("pipeline", json)
 }
 
 /// Checks a scenario's pipeline, as a part of checking the scenario.

@@ -2,7 +2,7 @@
 //! right.
 
 use serde::de::DeserializeOwned;
-use serde_json::error::Category;
+use serde_json::{Value, error::Category};
 
 /// Input that makes no sense; one line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,6 +52,22 @@ pub fn parse<T: DeserializeOwned>(source: &str, text: &str) -> Result<T, Invalid
         .map_err(|error| error.within(source))
 }
 
+/// Reads a part of JSON that was read already; `place` is where it stands.
+///
+/// # Errors
+/// If it is not of this type: with its path, and for a misspelt name with the one that was probably
+/// meant.
+pub fn parse_part<T: DeserializeOwned>(place: &str, value: &Value) -> Result<T, Invalid> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let path = error.path().to_string();
+        let problem = Invalid::new(suggest(&error.inner().to_string()));
+        match path.strip_suffix(".?").unwrap_or(&path) {
+            "." | "?" => problem.within(place),
+            path => problem.within(path).part_of(place),
+        }
+    })
+}
+
 /// Names what is unknown and what may have been meant: the nearest known name if one is near, else
 /// all of them.
 pub fn unknown<'a>(what: &str, name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
@@ -81,13 +97,16 @@ fn describe(error: &serde_json::Error, path: &str) -> Invalid {
     if path == "." { problem.within(&place) } else { problem.within(path).within(&place) }
 }
 
-/// Puts the nearest name in place of serde's list of all.
+/// Puts the nearest name in place of serde's list of all, and says what a list should be that is none.
 fn suggest(text: &str) -> String {
     for what in ["field", "variant"] {
         let Some(rest) = text.strip_prefix(&format!("unknown {what} `")) else { continue };
         let Some((name, expected)) = rest.split_once("`, expected ") else { continue };
         let known = expected.split('`').skip(1).step_by(2);
         return unknown(if what == "field" { "field" } else { "name" }, name, known);
+    }
+    if text.starts_with("invalid length") && text.contains("expected struct") {
+        return "is a list; it must be an object, with names".to_owned();
     }
     text.to_owned()
 }
@@ -116,6 +135,26 @@ mod tests {
             r#"{"name": "x", "cluster": {"zookeepers": 3}}"#,
             "x.json: line 1 column 38: cluster.zookeepers: unknown field \"zookeepers\"; known: \
              partitions, stores, drivers, sinks, executors, producers, readers",
+        );
+    }
+
+    #[test]
+    fn pipelines_and_plans_are_no_exception() {
+        check(
+            r#"{"name": "x", "pipeline": {"nodes": [{"name": "a", "op": "sorce"}]}}"#,
+            "x.json: pipeline.nodes[0].op: unknown name \"sorce\"; did you mean \"source\"?",
+        );
+        check(
+            r#"{"name": "x", "pipeline": {"node": []}}"#,
+            "x.json: pipeline.node: unknown field \"node\"; did you mean \"nodes\"?",
+        );
+        check(
+            r#"{"name": "x", "pipeline": 3}"#,
+            "x.json: pipeline: invalid type: integer `3`, expected struct Spec",
+        );
+        check(
+            r#"{"name": "x", "faults": {"plan": []}}"#,
+            "x.json: line 1 column 35: faults.plan: is a list; it must be an object, with names",
         );
     }
 

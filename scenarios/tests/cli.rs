@@ -123,9 +123,27 @@ fn what_there_is_is_listed() {
     let output = unplug(folder.path(), &["list"]);
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     assert_eq!(output.status.code(), Some(0));
-    for name in unplug::suite::names().into_iter().chain(["ack-before-sync"]) {
+    let suites = unplug::suite::SUITES.map(|suite| suite.name);
+    for name in unplug::suite::names().into_iter().chain(suites).chain(["ack-before-sync"]) {
         assert!(text.contains(&format!("\n  {name} ")), "{text}");
     }
+}
+
+#[test]
+fn schemas_are_printed_as_json() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for kind in ["plan", "scenario", "failure", "pipeline", "report"] {
+        let output = unplug(folder.path(), &["schema", kind]);
+        assert_eq!(output.status.code(), Some(0), "{kind}");
+        let schema: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema", "{kind}");
+    }
+    refused(
+        folder.path(),
+        &["schema", "pln"],
+        "invalid value 'pln' for '<KIND>' [possible values: plan, scenario, failure, pipeline, \
+         report]; a similar value exists: 'plan'",
+    );
 }
 
 #[test]
