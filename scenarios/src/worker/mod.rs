@@ -28,6 +28,7 @@ use crate::{
     workload::Workload,
 };
 
+pub(crate) use self::crew::Worker;
 pub use self::{
     crew::{Crew, Limits},
     process::Program,

@@ -1,0 +1,144 @@
+//! A campaign as JUnit XML: a suite for each scenario, with one case for it as a whole and one for
+//! each seed that failed.
+
+use std::io;
+
+use quick_xml::{Writer, events::{BytesDecl, BytesText, Event}};
+
+use crate::{
+    input::Invalid,
+    report::{FailureReport, Report, ScenarioReport},
+};
+
+type Xml = Writer<Vec<u8>>;
+
+/// What is wrong with a case.
+struct Problem<'a> {
+    /// `failure` or `error`.
+    element: &'static str,
+    kind: String,
+    message: &'a str,
+    text: String,
+}
+
+/// The report as XML.
+///
+/// # Errors
+/// If it cannot be written, which needs no more than memory.
+pub fn render(report: &Report) -> Result<Vec<u8>, Invalid> {
+    let mut xml = Writer::new_with_indent(Vec::new(), b' ', 2);
+    write(report, &mut xml)
+        .map_err(|error| Invalid::new(format!("cannot make the JUnit report: {error}")))?;
+    let mut bytes = xml.into_inner();
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+fn write(report: &Report, xml: &mut Xml) -> io::Result<()> {
+    xml.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
+    let suites: Vec<_> = report.scenarios.iter().map(|scenario| cases(report, scenario)).collect();
+    let missing: Vec<_> = report
+        .reached
+        .missing
+        .iter()
+        .enumerate()
+        .map(|(place, what)| (format!("{}", place + 1), Some(not_reached(what))))
+        .collect();
+    let all = || suites.iter().chain([&missing]).flatten();
+    xml.create_element("testsuites")
+        .with_attribute(("name", "unplug"))
+        .with_attribute(("tests", all().count().to_string().as_str()))
+        .with_attribute(("failures", count(all(), "failure").as_str()))
+        .with_attribute(("errors", count(all(), "error").as_str()))
+        .write_inner_content(|xml| {
+            for (scenario, cases) in report.scenarios.iter().zip(&suites) {
+                let seconds = scenario.seeds as f64 / scenario.seeds_per_s;
+                let seconds = if seconds.is_finite() { seconds } else { 0.0 };
+                suite(&scenario.name, &format!("{seconds:.3}"), cases, xml)?;
+            }
+            if missing.is_empty() { Ok(()) } else { suite("reached", "0", &missing, xml) }
+        })?;
+    Ok(())
+}
+
+type Case<'a> = (String, Option<Problem<'a>>);
+
+fn count<'a>(cases: impl Iterator<Item = &'a Case<'a>>, element: &str) -> String {
+    cases.filter(|(_, it)| it.as_ref().is_some_and(|it| it.element == element)).count().to_string()
+}
+
+/// The scenario as a whole, and each of its seeds that failed.
+fn cases<'a>(report: &'a Report, scenario: &ScenarioReport) -> Vec<Case<'a>> {
+    let name = &scenario.name;
+    let of = report.failures.iter().filter(|failure| failure.scenario == *name);
+    let failed: Vec<_> = of.map(|it| (format!("seed {}", it.seed), Some(failure(it)))).collect();
+    let (seeds, not_measured) = (scenario.seeds, scenario.not_measured);
+    let whole = if scenario.failed > 0 && failed.is_empty() {
+        let (message, kind) = ("it was never caught, and must be", "never-caught".to_owned());
+        let text = format!("{message}: {seeds} seeds");
+        Some(Problem { element: "failure", kind, message, text })
+    } else if not_measured > 0 {
+        let (message, kind) = ("runs that show nothing", "not-measured".to_owned());
+        let text = format!("{not_measured} of {seeds} seeds were not measured");
+        Some(Problem { element: "error", kind, message, text })
+    } else {
+        None
+    };
+    let whole = (format!("{seeds} seeds, {} passed", scenario.passed), whole);
+    [whole].into_iter().chain(failed).collect()
+}
+
+fn failure(failure: &FailureReport) -> Problem<'_> {
+    let kinds: Vec<_> = failure.verdicts.iter().map(ToString::to_string).collect();
+    Problem {
+        element: "failure",
+        kind: kinds.join(", "),
+        message: failure.messages.first().map_or("", String::as_str),
+        text: format!("{}\nreplay: {}", failure.messages.join("\n"), failure.replay),
+    }
+}
+
+fn not_reached(what: &str) -> Problem<'_> {
+    let kind = "not-reached".to_owned();
+    Problem { element: "error", kind, message: what, text: what.to_owned() }
+}
+
+fn suite(name: &str, seconds: &str, cases: &[Case<'_>], xml: &mut Xml) -> io::Result<()> {
+    xml.create_element("testsuite")
+        .with_attribute(("name", allowed(name).as_str()))
+        .with_attribute(("tests", cases.len().to_string().as_str()))
+        .with_attribute(("failures", count(cases.iter(), "failure").as_str()))
+        .with_attribute(("errors", count(cases.iter(), "error").as_str()))
+        .with_attribute(("time", seconds))
+        .write_inner_content(|xml| {
+            for (case, problem) in cases {
+                let class = format!("unplug.{}", allowed(name));
+                let element = xml
+                    .create_element("testcase")
+                    .with_attribute(("classname", class.as_str()))
+                    .with_attribute(("name", allowed(case).as_str()));
+                match problem {
+                    None => _ = element.write_empty()?,
+                    Some(problem) => {
+                        element.write_inner_content(|xml| {
+                            xml.create_element(problem.element)
+                                .with_attribute(("type", problem.kind.as_str()))
+                                .with_attribute(("message", allowed(problem.message).as_str()))
+                                .write_text_content(BytesText::new(&allowed(&problem.text)))?;
+                            Ok(())
+                        })?;
+                    }
+                }
+            }
+            Ok(())
+        })?;
+    Ok(())
+}
+
+/// Without the characters that XML cannot hold, escaped or not.
+fn allowed(text: &str) -> String {
+    let is_allowed = |c: char| {
+        matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
+    };
+    text.chars().map(|c| if is_allowed(c) { c } else { '\u{fffd}' }).collect()
+}
