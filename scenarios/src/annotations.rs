@@ -22,7 +22,12 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn error(title: &str, text: &str, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "::error title={}::{}", escape(title).replace(':', "%3A").replace(',', "%2C"), escape(text))
+    writeln!(
+        out,
+        "::error title={}::{}",
+        escape(title).replace(':', "%3A").replace(',', "%2C"),
+        escape(text)
+    )
 }
 
 /// What would end the line, or look like an escape.

@@ -43,10 +43,8 @@ pub fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::
         Some(path) if path.exists() => resumed(path, &terms, args)?,
         Some(_) | None => Part::new(terms, args.shard),
     };
-    let limits = Limits {
-        patience: Duration::from_secs(args.patience.into()),
-        memory_mib: args.memory_mib,
-    };
+    let limits =
+        Limits { patience: Duration::from_secs(args.patience.into()), memory_mib: args.memory_mib };
     let jobs = args.jobs.map_or_else(campaign::cores, usize::from);
     let mut command = Command {
         args,

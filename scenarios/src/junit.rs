@@ -3,7 +3,10 @@
 
 use std::io;
 
-use quick_xml::{Writer, events::{BytesDecl, BytesText, Event}};
+use quick_xml::{
+    Writer,
+    events::{BytesDecl, BytesText, Event},
+};
 
 use crate::{
     input::Invalid,
@@ -137,8 +140,142 @@ fn suite(name: &str, seconds: &str, cases: &[Case<'_>], xml: &mut Xml) -> io::Re
 
 /// Without the characters that XML cannot hold, escaped or not.
 fn allowed(text: &str) -> String {
-    let is_allowed = |c: char| {
-        matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
-    };
+    let is_allowed = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
     text.chars().map(|c| if is_allowed(c) { c } else { '\u{fffd}' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use quick_xml::{Reader, XmlVersion, events::BytesStart};
+
+    use super::*;
+    use crate::{
+        failure::VERSION,
+        outcome::VerdictKind,
+        report::{Reached, Runs, Tally},
+        suite,
+    };
+
+    /// What the schema of Jenkins, junit-4.xsd of dtkit, allows of what is used here: an element,
+    /// its attributes (those that must be there first, up to the bar), and its children.
+    const SCHEMA: [(&str, &str, &str); 5] = [
+        ("testsuites", "| name time tests failures disabled errors", "testsuite"),
+        (
+            "testsuite",
+            "name tests | failures errors time disabled skipped timestamp hostname id package",
+            "testcase",
+        ),
+        ("testcase", "name | assertions time classname status", "error failure"),
+        ("error", "| type message", ""),
+        ("failure", "| type message", ""),
+    ];
+
+    type Attributes = BTreeMap<String, String>;
+
+    fn attributes(element: &BytesStart<'_>) -> Attributes {
+        let pairs = element.attributes().map(|attribute| {
+            let attribute = attribute.expect("sound");
+            let value = attribute.normalized_value(XmlVersion::Explicit1_0).expect("escaped");
+            (attribute.key.as_ref().to_owned(), value.into_owned())
+        });
+        pairs.collect()
+    }
+
+    /// Holds a document against the schema; gives all elements with their attributes, and all text.
+    fn valid(xml: &[u8]) -> (Vec<(String, Attributes)>, String) {
+        let mut reader = Reader::from_str(std::str::from_utf8(xml).expect("UTF-8"));
+        reader.config_mut().trim_text(true);
+        let (mut open, mut elements, mut text) = (Vec::new(), Vec::new(), String::new());
+        loop {
+            let event = reader.read_event().expect("well formed");
+            match &event {
+                Event::Start(start) | Event::Empty(start) => {
+                    let name = start.name().as_ref().to_owned();
+                    let rule = SCHEMA.iter().find(|(element, ..)| *element == name);
+                    let (_, allowed, _) = rule.unwrap_or_else(|| panic!("{name} is not known"));
+                    let found = attributes(start);
+                    let (required, _) = allowed.split_once('|').expect("a bar");
+                    for name in required.split_whitespace() {
+                        assert!(found.contains_key(name), "{name} is missing: {found:?}");
+                    }
+                    let known = |name: &String| allowed.split_whitespace().any(|one| one == name);
+                    assert!(found.keys().all(known), "{found:?}");
+                    let parent = open.last().map_or("", String::as_str);
+                    let children = SCHEMA.iter().find(|(element, ..)| *element == parent);
+                    let children = children.map_or("testsuites", |(.., children)| children);
+                    assert!(children.split_whitespace().any(|one| one == name), "{parent}: {name}");
+                    elements.push((name.clone(), found));
+                    if matches!(event, Event::Start(_)) {
+                        open.push(name);
+                    }
+                }
+                Event::End(_) => _ = open.pop(),
+                Event::Text(piece) => text += piece,
+                Event::GeneralRef(piece) => {
+                    text += "&";
+                    text += piece;
+                    text += ";";
+                }
+                Event::Eof => break,
+                Event::Decl(_) => {}
+                Event::CData(_) | Event::Comment(_) | Event::PI(_) | Event::DocType(_) => {
+                    panic!("{event:?}")
+                }
+            }
+        }
+        assert!(open.is_empty());
+        (elements, text)
+    }
+
+    fn report() -> Report {
+        let of = |name: &str| {
+            let scenario = suite::scenario(name).expect("there");
+            let sums = Tally::new(&scenario).finish(&scenario.expect, Runs::All);
+            ScenarioReport { seeds: 10, passed: 9, seeds_per_s: 4.0, ..sums }
+        };
+        let failure = FailureReport {
+            scenario: "stateless".to_owned(),
+            seed: 7,
+            verdicts: vec![VerdictKind::Lost, VerdictKind::Torn],
+            messages: vec!["lost: <\"a\" & 'b'> ]]> \u{1}\u{ffff}".to_owned(), "torn".to_owned()],
+            file: "f.json".to_owned(),
+            replay: "replay f.json".to_owned(),
+        };
+        let caught = ScenarioReport { passed: 0, failed: 10, ..of("append-negative") };
+        Report {
+            version: VERSION,
+            held: false,
+            interrupted: false,
+            scenarios: vec![
+                ScenarioReport { failed: 1, ..of("stateless") },
+                ScenarioReport { not_measured: 1, ..of("zombie") },
+                caught,
+                ScenarioReport { passed: 10, ..of("swarm") },
+            ],
+            not_run: Vec::new(),
+            reached: Reached { missing: vec!["x: not reached".to_owned()], ..Reached::default() },
+            failures: vec![failure],
+            part: None,
+        }
+    }
+
+    #[test]
+    fn it_is_valid_and_escapes_what_comes_from_outside() {
+        let (elements, text) = valid(&render(&report()).expect("rendered"));
+        let named = |name: &str| elements.iter().filter(|(one, _)| one == name).collect::<Vec<_>>();
+        let (_, all) = &elements[0];
+        assert_eq!((&*all["tests"], &*all["failures"], &*all["errors"]), ("6", "2", "2"));
+        assert_eq!(named("testcase").len(), 6);
+        assert_eq!((named("failure").len(), named("error").len()), (2, 2));
+        let suites: Vec<_> = named("testsuite").iter().map(|(_, it)| it["name"].clone()).collect();
+        assert_eq!(suites, ["stateless", "zombie", "append-negative", "swarm", "reached"]);
+        let first = &named("testsuite")[0].1;
+        assert_eq!((&*first["tests"], &*first["time"]), ("2", "2.500"));
+        let failure = &named("failure")[0].1;
+        assert_eq!(failure["type"], "lost, torn");
+        assert_eq!(failure["message"], "lost: <\"a\" & 'b'> ]]> \u{fffd}\u{fffd}");
+        assert!(text.contains("replay: replay f.json") && !text.contains('\u{1}'), "{text}");
+    }
 }

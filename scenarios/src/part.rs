@@ -82,9 +82,9 @@ impl FromStr for Shard {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let number = |part: &str| part.parse::<u64>().ok();
-        let shard = text.split_once('/').and_then(|(number_, of)| {
-            Some(Self { number: number(number_)?, of: number(of)? })
-        });
+        let shard = text
+            .split_once('/')
+            .and_then(|(number_, of)| Some(Self { number: number(number_)?, of: number(of)? }));
         match shard {
             None => Err("it must be I/N with two numbers, such as 1/4".to_owned()),
             Some(Self { number, of }) if !(1..=of).contains(&number) => {
@@ -241,7 +241,10 @@ mod tests {
         for text in ["", "2", "/", "a/b", "1/2/3", "-1/2"] {
             assert_eq!(error(text), "it must be I/N with two numbers, such as 1/4");
         }
-        assert_eq!((error("0/4"), error("5/4")), (error("9/4"), "I must be 1 to N, as in 1/4".into()));
+        assert_eq!(
+            (error("0/4"), error("5/4")),
+            (error("9/4"), "I must be 1 to N, as in 1/4".into())
+        );
         assert_eq!(error("1/0"), "I must be 1 to N, as in 1/1");
     }
 

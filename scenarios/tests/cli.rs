@@ -56,10 +56,31 @@ fn bad_usage_is_one_line() {
         &["run", "--seeds", "x"],
         "invalid value 'x' for '--seeds <A..B>': it must be A..B with two numbers, such as 0..250",
     );
+    for (shard, why) in [
+        ("3", "it must be I/N with two numbers, such as 1/4"),
+        ("5/4", "I must be 1 to N, as in 1/4"),
+    ] {
+        let expected = format!("invalid value '{shard}' for '--shard <I/N>': {why}");
+        refused(&["run", "--shard", shard], &expected);
+    }
+    for time in ["10", "0s", "-1m", "1.5h", "m", "99999999999999999999h"] {
+        let expected =
+            format!("invalid value '{time}' for '--for <TIME>': it must be such as 90s, 10m or 2h");
+        refused(&["run", &format!("--for={time}")], &expected);
+    }
+    refused(
+        &["run", "--for", "1m", "--shard", "1/2"],
+        "the argument '--for <TIME>' cannot be used with '--shard <I/N>'",
+    );
+    refused(&["merge"], "the following required arguments were not provided: <FILE>...");
+    refused(
+        &["merge", "none.json"],
+        "cannot read none.json: No such file or directory (os error 2)",
+    );
     refused(&["run", "--jobs", "0"], "invalid value '0' for '--jobs <N>': 0 is not in 1..=1024");
     refused(
         &[],
-        "no command; it must be run, replay, hunt, sweep, list or disk; see unplug --help",
+        "no command; it must be run, merge, replay, hunt, sweep, list or disk; see unplug --help",
     );
     refused(&["ran"], "unrecognized subcommand 'ran'; a similar subcommand exists: 'run'");
     refused(&["replay"], "the following required arguments were not provided: <FAILURE.json>");
@@ -86,6 +107,11 @@ fn bad_files_are_told_with_the_place() {
         "failure.json: line 2 column 16: version: the text ends too early, as if truncated (EOF \
          while parsing a string)",
     );
+    refused(
+        &["run", "--resume", "failure.json"],
+        "failure.json: line 2 column 16: version: the text ends too early, as if truncated (EOF \
+         while parsing a string)",
+    );
     write("noise.json", b"\xff\xfe");
     refused(&["run", "noise.json"], "cannot read noise.json: stream did not contain valid UTF-8");
 }
@@ -96,7 +122,7 @@ fn what_there_is_is_listed() {
     let output = unplug(folder.path(), &["list"]);
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     assert_eq!(output.status.code(), Some(0));
-    for name in unplug::suite::names().into_iter().chain(["ack-before-sync"]) {
+    for name in unplug::suite::names().into_iter().chain(["ack-before-sync", "task-spins"]) {
         assert!(text.contains(&format!("\n  {name} ")), "{text}");
     }
 }
