@@ -1,5 +1,6 @@
-//! A campaign takes a scenario through its seeds on all cores, and hands the runs over in the
-//! order of their seeds, so that what is made of them does not depend on the number of jobs.
+//! A campaign takes a scenario through its seeds in worker processes on all cores, and hands the
+//! runs over in the order of their seeds, so that what is made of them does not depend on the
+//! number of workers.
 
 use std::{
     any::Any,
@@ -10,18 +11,20 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
+    thread,
     time::Duration,
 };
 
 use rayon::ThreadPool;
+use serde::{Deserialize, Serialize};
 use unplug_sim::fault::Plan;
 
 use crate::{
-    determinism, generate,
+    generate,
     input::Invalid,
     outcome::{Outcome, Verdict, VerdictKind},
-    run::Case,
     scenario::Scenario,
+    worker::{Crew, Worker},
 };
 
 /// One seed in so many is run twice, to compare digests.
@@ -30,8 +33,8 @@ pub const RECHECK_EVERY: u64 = 16;
 /// A scenario and the seeds to take it through.
 #[derive(Debug)]
 pub struct Campaign<'a> {
-    /// The scenario, made ready.
-    pub case: &'a Case<'a>,
+    /// The scenario, checked.
+    pub scenario: &'a Scenario,
     /// The seeds.
     pub seeds: Range<u64>,
     /// One seed in so many is run twice: [`RECHECK_EVERY`], or 1 for all.
@@ -39,7 +42,7 @@ pub struct Campaign<'a> {
 }
 
 /// One run of a campaign.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Ran {
     /// What it told.
     pub outcome: Outcome,
@@ -65,23 +68,31 @@ pub fn pool(jobs: usize) -> Result<ThreadPool, Invalid> {
 }
 
 impl Campaign<'_> {
-    /// Runs the seeds on the pool, and calls `each` on this thread in the order of the seeds until
-    /// it breaks.
+    /// Runs the seeds in turn until there are no more or `halt` says so, and calls `each` on this
+    /// thread in the order of the seeds until it breaks. Every seed that was begun before a halt is
+    /// handed over.
     ///
     /// # Errors
-    /// The first error of `each`.
+    /// The first error of `each`, or of a worker that cannot be started.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a thread waits for each worker; none of them runs anything"
+    )]
     pub fn run(
         &self,
-        pool: &ThreadPool,
+        crew: &mut Crew,
+        halt: &(dyn Fn() -> bool + Sync),
         each: &mut dyn FnMut(Ran) -> Result<ControlFlow<()>, Invalid>,
     ) -> Result<(), Invalid> {
+        crew.forget_scenario();
         let next = AtomicU64::new(0);
         let stop = AtomicBool::new(false);
         let (sender, results) = mpsc::channel();
-        pool.in_place_scope(|scope| {
-            for _ in 0..pool.current_num_threads() {
-                let sender = sender.clone();
-                scope.spawn(|_| self.work(&next, &stop, sender));
+        thread::scope(|scope| {
+            for worker in &mut crew.workers {
+                let (sender, next) = (sender.clone(), &next);
+                let stop = || stop.load(Ordering::Relaxed) || halt();
+                scope.spawn(move || self.work(worker, next, &stop, sender));
             }
             drop(sender);
             let ended = in_order(results, each);
@@ -91,38 +102,33 @@ impl Campaign<'_> {
     }
 
     /// Takes seeds in turn, until there are no more or no one wants them.
-    fn work(&self, next: &AtomicU64, stop: &AtomicBool, results: mpsc::Sender<(u64, Ran)>) {
+    fn work(
+        &self,
+        worker: &mut Worker,
+        next: &AtomicU64,
+        stop: &dyn Fn() -> bool,
+        results: mpsc::Sender<(u64, Result<Ran, Invalid>)>,
+    ) {
         let count = self.seeds.end.saturating_sub(self.seeds.start);
-        while !stop.load(Ordering::Relaxed) {
+        while !stop() {
             let index = next.fetch_add(1, Ordering::Relaxed);
-            if index >= count
-                || results.send((index, self.run_one(self.seeds.start + index))).is_err()
-            {
+            if index >= count {
+                break;
+            }
+            let seed = self.seeds.start + index;
+            let twice = seed.is_multiple_of(self.recheck_every);
+            let ran = worker.run(self.scenario, (seed, twice));
+            let failed = ran.is_err();
+            if results.send((index, ran)).is_err() || failed {
                 break;
             }
         }
-    }
-
-    fn run_one(&self, seed: u64) -> Ran {
-        let before = cpu_time();
-        let scenario = self.case.scenario();
-        let mut outcome = attempt(scenario, seed, None, || self.case.run(seed, None));
-        let cpu = cpu_time().saturating_sub(before);
-        if seed.is_multiple_of(self.recheck_every) {
-            let again = attempt(scenario, seed, None, || {
-                let mut again = outcome.clone();
-                again.verdicts.extend(determinism::recheck(&outcome, self.case, None));
-                again
-            });
-            outcome = again;
-        }
-        Ran { outcome, cpu }
     }
 }
 
 /// Hands results on in the order of their numbers.
 fn in_order(
-    results: mpsc::Receiver<(u64, Ran)>,
+    results: mpsc::Receiver<(u64, Result<Ran, Invalid>)>,
     each: &mut dyn FnMut(Ran) -> Result<ControlFlow<()>, Invalid>,
 ) -> Result<(), Invalid> {
     let mut early = BTreeMap::new();
@@ -131,7 +137,7 @@ fn in_order(
         early.insert(index, ran);
         while let Some(ran) = early.remove(&wanted) {
             wanted += 1;
-            if each(ran)?.is_break() {
+            if each(ran?)?.is_break() {
                 return Ok(());
             }
         }
@@ -164,7 +170,28 @@ pub(crate) fn said(panic: &(dyn Any + Send)) -> &str {
 /// How many cores there are to use.
 #[must_use]
 pub fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+    thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// A moment by the clock on the wall.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline(Moment);
+
+#[expect(clippy::disallowed_types, reason = "what a user gives a campaign is real time")]
+type Moment = std::time::Instant;
+
+impl Deadline {
+    /// So long from now; none if that is beyond all clocks.
+    #[must_use]
+    pub fn after(time: Duration) -> Option<Self> {
+        wall_clock().checked_add(time).map(Self)
+    }
+
+    /// Whether it has passed.
+    #[must_use]
+    pub fn is_over(self) -> bool {
+        wall_clock() >= self.0
+    }
 }
 
 /// What `f` gives, and how long it took by the clock on the wall.
@@ -200,7 +227,6 @@ pub(crate) fn cpu_time() -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workload::Workload;
 
     fn ran(seed: u64) -> Ran {
         let verdict = Verdict { kind: VerdictKind::Lost, message: String::new() };
@@ -211,7 +237,7 @@ mod tests {
     fn results_come_in_the_order_of_their_seeds_until_stopped() {
         let (sender, results) = mpsc::channel();
         for index in [2, 0, 3, 1, 4] {
-            sender.send((index, ran(index))).expect("open");
+            sender.send((index, Ok(ran(index)))).expect("open");
         }
         drop(sender);
         let mut seen = Vec::new();
@@ -221,23 +247,6 @@ mod tests {
         });
         assert_eq!(ended, Ok(()));
         assert_eq!(seen, [0, 1, 2, 3]);
-    }
-
-    #[test]
-    fn every_seed_is_run_once_on_any_number_of_threads() {
-        let scenario = Scenario::parse("x", r#"{"name": "x"}"#).expect("parses");
-        let workload = Workload::embedded().expect("sound");
-        let case = Case::new(&scenario, &workload).expect("sound");
-        let campaign = Campaign { case: &case, seeds: 5..9, recheck_every: RECHECK_EVERY };
-        for jobs in [1, 3] {
-            let mut seen = Vec::new();
-            let ended = campaign.run(&pool(jobs).expect("starts"), &mut |ran| {
-                seen.push(ran.outcome.seed);
-                Ok(ControlFlow::Continue(()))
-            });
-            assert_eq!(ended, Ok(()));
-            assert_eq!(seen, [5, 6, 7, 8]);
-        }
     }
 
     #[test]

@@ -6,13 +6,19 @@ use std::{
     ops::Range,
     path::PathBuf,
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::{Args, Parser, Subcommand, error::ErrorKind};
 
 use crate::{
-    command, disk, hunt, replay, schema, shrink, suite,
+    command,
+    conclude::Outputs,
+    disk, hunt, merge,
+    part::Shard,
+    replay, schema, shrink, suite,
     sweep::command::{self as sweep, SweepArgs},
+    worker,
 };
 
 /// How the command ends.
@@ -28,6 +34,8 @@ pub enum Status {
     NonDeterministic = 3,
     /// A run shows nothing.
     NotMeasured = 4,
+    /// Broken off by a signal; the results so far are there.
+    Interrupted = 130,
 }
 
 #[derive(Debug, Parser)]
@@ -37,7 +45,7 @@ pub enum Status {
     about = "Pulls the plug on a streaming engine at any point, and checks that every tuple still reaches the sink exactly once"
 )]
 #[command(
-    after_help = "Exit status: 0 all held, 1 a violation, 2 bad usage or input, 3 not deterministic, 4 not measured"
+    after_help = "Exit status: 0 all held, 1 a violation, 2 bad usage or input, 3 not deterministic, 4 not measured, 130 interrupted"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -48,6 +56,8 @@ struct Cli {
 enum Command {
     /// Run scenarios over seeds
     Run(RunArgs),
+    /// Join the results of shards into that of one run
+    Merge(MergeArgs),
     /// Run one failure again
     Replay(ReplayArgs),
     /// Make a failure small: the smallest run found that still fails like it
@@ -67,6 +77,9 @@ enum Command {
     /// Show what a power cut may leave on a disk, or compare that with real file systems
     #[command(subcommand)]
     Disk(disk::Command),
+    /// Run seeds for a campaign, which starts this by itself
+    #[command(hide = true)]
+    Worker(WorkerArgs),
 }
 
 /// The arguments of `run`.
@@ -84,9 +97,25 @@ pub struct RunArgs {
     /// Runs at a time [default: the number of cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub jobs: Option<u16>,
-    /// Leave the results as JSON in this file
+    /// The reports that are asked for
+    #[command(flatten)]
+    pub reports: Reports,
+    /// Go on with ever new seeds for so long: 90s, 10m or 2h; all of --seeds is run in any case
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_time)]
+    pub lasting: Option<Duration>,
+    /// Run only the Ith of N equal shares of the seeds; `merge` joins the results. Goes on after a
+    /// failure
+    #[arg(long, value_name = "I/N", conflicts_with = "lasting")]
+    pub shard: Option<Shard>,
+    /// Keep in this file what was run, and go on from what it has
     #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
+    pub resume: Option<PathBuf>,
+    /// End a run that has not come forward for so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub patience: u32,
+    /// The memory that each worker process may take, on Linux
+    #[arg(long, value_name = "MIB", default_value_t = 4_096, value_parser = clap::value_parser!(u64).range(64..=1_048_576))]
+    pub memory_mib: u64,
     /// Go on after a failure
     #[arg(long)]
     pub keep_going: bool,
@@ -102,6 +131,53 @@ pub struct RunArgs {
     /// The folder for failure files
     #[arg(long, value_name = "DIR", default_value = "failures")]
     pub failures: PathBuf,
+}
+
+/// The reports that are asked for.
+#[derive(Debug, Args)]
+pub struct Reports {
+    /// Leave the results as JSON in this file
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Leave the results as JUnit XML in this file
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Print failures as annotations for GitHub, as is done by itself where GITHUB_ACTIONS is true
+    #[arg(long)]
+    pub github: bool,
+}
+
+impl Reports {
+    /// What is asked for, by the environment, too.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
+    pub fn outputs(&self) -> Outputs {
+        let on_github = std::env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true");
+        let (json, junit) = (self.json.clone(), self.junit.clone());
+        Outputs { json, junit, github: self.github || on_github }
+    }
+}
+
+/// The arguments of `merge`.
+#[derive(Debug, Args)]
+pub struct MergeArgs {
+    /// The results of all shards, each left by `run --shard I/N --json FILE`
+    #[arg(value_name = "FILE", required = true)]
+    pub results: Vec<PathBuf>,
+    /// The reports that are asked for
+    #[command(flatten)]
+    pub reports: Reports,
+}
+
+/// The arguments of `worker`.
+#[derive(Debug, Args)]
+pub struct WorkerArgs {
+    /// The memory that it may take
+    #[arg(long)]
+    pub memory_mib: u64,
+    /// Tell of every poll
+    #[arg(long)]
+    pub telling: bool,
 }
 
 /// The arguments of `replay`.
@@ -174,6 +250,8 @@ pub fn main(
         }
         Err(error) => Err(anyhow::Error::msg(one_line(&error))),
         Ok(Cli { command: Command::Run(args) }) => command::run(&args, out, err),
+        Ok(Cli { command: Command::Merge(args) }) => merge::merge(&args, out),
+        Ok(Cli { command: Command::Worker(args) }) => worker::work(&args),
         Ok(Cli { command: Command::Replay(args) }) => replay::replay(&args, out),
         Ok(Cli { command: Command::Shrink(args) }) => shrink::shrink(&args, out, err),
         Ok(Cli { command: Command::Hunt(args) }) => hunt::hunt(&args, out),
@@ -197,7 +275,7 @@ fn one_line(error: &clap::Error) -> String {
         let line = if text.contains("Usage: unplug disk") {
             "no command; it must be states or calibrate; see unplug disk --help"
         } else {
-            "no command; it must be run, replay, shrink, hunt, sweep, list, schema or disk; see unplug --help"
+            "no command; it must be run, merge, replay, shrink, hunt, sweep, list, schema or disk; see unplug --help"
         };
         return line.to_owned();
     }
@@ -207,6 +285,17 @@ fn one_line(error: &clap::Error) -> String {
         .collect();
     let line = lines.join(" ").replace(" tip: ", "; ");
     line.strip_prefix("error: ").unwrap_or(&line).to_owned()
+}
+
+/// A length of time in whole seconds, minutes or hours.
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let unit_s = [("s", 1), ("m", 60), ("h", 3_600)];
+    let of = |(unit, seconds): (&str, u64)| {
+        let count: u64 = text.strip_suffix(unit)?.parse().ok()?;
+        count.checked_mul(seconds).filter(|&total| total > 0)
+    };
+    let seconds = unit_s.into_iter().find_map(of);
+    seconds.map(Duration::from_secs).ok_or_else(|| "it must be such as 90s, 10m or 2h".to_owned())
 }
 
 /// A range of seeds with something in it.

@@ -1,67 +1,89 @@
 //! `unplug run` and `unplug list`.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
     io::{self, Write},
     ops::{ControlFlow, Range},
-    path::Path,
+    path::{Path, PathBuf},
+    time::Duration,
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
-use rayon::ThreadPool;
 use unplug_engine::defect::Defect;
 
 use crate::{
-    campaign::{self, Campaign, RECHECK_EVERY},
+    campaign::{self, Campaign, Deadline, RECHECK_EVERY},
     cli::{RunArgs, Status},
+    conclude::{Ending, conclude},
     defects,
-    failure::{self, Failure, VERSION},
+    failure::{self, Failure},
     files,
-    input::Invalid,
-    outcome::{Judgement, Outcome, VerdictKind},
-    reach::SEEDS_MIN,
-    report::{FailureReport, Reached, Report, ScenarioReport, Tally},
-    run::Case,
-    scenario::{Expect, Scenario},
-    suite::{self, Suite},
-    table,
-    workload::Workload,
+    input::{self, Invalid},
+    interrupt::Interrupt,
+    outcome::{Judgement, Outcome},
+    part::{Part, Terms},
+    report::FailureReport,
+    scenario::Scenario,
+    suite,
+    worker::{Crew, Limits, Program},
 };
 
 /// A run may have very many verdicts; so many are printed, and all are in its file.
 const VERDICTS_PRINTED_MAX: usize = 5;
 
+/// So often at the most a campaign is kept while a scenario runs.
+const KEEP_EVERY: Duration = Duration::from_secs(15);
+
 /// Does what `run` is told.
 ///
 /// # Errors
-/// If the input makes no sense, or a file cannot be written.
+/// If the input makes no sense, a file cannot be written, or no process can be started.
 pub fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<Status> {
-    let mut scenarios = VecDeque::from(chosen(args)?);
-    let suite = suite::named(&args.suite)?;
+    let terms = terms(args)?;
+    let part = match &args.resume {
+        Some(path) if path.exists() => resumed(path, &terms, args)?,
+        Some(_) | None => Part::new(terms, args.shard),
+    };
+    let limits =
+        Limits { patience: Duration::from_secs(args.patience.into()), memory_mib: args.memory_mib };
+    let jobs = args.jobs.map_or_else(campaign::cores, usize::from);
     let mut command = Command {
         args,
-        suite,
-        seeds: args.seeds.clone().unwrap_or_else(|| suite.seeds()),
-        workload: Workload::embedded()?,
-        pool: campaign::pool(args.jobs.map_or_else(campaign::cores, usize::from))?,
-        failures: Vec::new(),
-        notes: Vec::new(),
-        missing: Vec::new(),
-        sometimes: BTreeSet::new(),
+        part,
+        crew: Crew::new(&Program::this()?, jobs, limits),
+        interrupt: Interrupt::listen()?,
+        deadline: args.lasting.and_then(Deadline::after),
+        keep_after: Deadline::after(KEEP_EVERY),
         out,
         err,
     };
-    let mut results = Vec::new();
-    while let Some(scenario) = scenarios.pop_front() {
-        let report = command.scenario(&scenario)?;
-        command.check_reach(&scenario, &report);
-        results.push(report);
-        if !command.failures.is_empty() && !args.keep_going {
-            break;
-        }
-    }
-    let not_run = scenarios.into_iter().map(|scenario| scenario.name).collect();
-    command.conclude(results, not_run)
+    command.passes()?;
+    let ending = command.ending()?;
+    let Command { part, out, .. } = command;
+    conclude(part, &ending, &args.reports.outputs(), out)
+}
+
+/// What is to be run.
+fn terms(args: &RunArgs) -> Result<Terms, Invalid> {
+    let whole = args.scenarios.is_empty() && args.defects.is_empty();
+    let Range { start, end } = match &args.seeds {
+        Some(seeds) => seeds.clone(),
+        None => suite::named(&args.suite)?.seeds(),
+    };
+    Ok(Terms {
+        scenarios: chosen(args)?,
+        suite: whole.then(|| args.suite.clone()),
+        seeds: (start, end),
+        recheck_every: if args.check_determinism { 1 } else { RECHECK_EVERY },
+    })
+}
+
+/// The campaign that a file has, if it is this one.
+fn resumed(path: &Path, terms: &Terms, args: &RunArgs) -> Result<Part, Invalid> {
+    let name = path.display().to_string();
+    let part: Part = input::parse(&name, &files::read(path)?)?;
+    let same = part.check().and_then(|()| part.check_same(terms, args.shard));
+    same.map_err(|error| error.within(&name))?;
+    Ok(part)
 }
 
 /// Shows what there is.
@@ -134,164 +156,105 @@ fn chosen(args: &RunArgs) -> Result<Vec<Scenario>, Invalid> {
 /// What goes on from one scenario to the next.
 struct Command<'a> {
     args: &'a RunArgs,
-    suite: Suite,
-    seeds: Range<u64>,
-    workload: Workload,
-    pool: ThreadPool,
-    failures: Vec<FailureReport>,
-    /// Lines to be read below the table.
-    notes: Vec<String>,
-    /// What had to be reached and was not.
-    missing: Vec<String>,
-    /// The marks that had to be reached, each once.
-    sometimes: BTreeSet<String>,
+    part: Part,
+    crew: Crew,
+    interrupt: Interrupt,
+    deadline: Option<Deadline>,
+    /// When the campaign is to be kept again.
+    keep_after: Option<Deadline>,
     out: &'a mut dyn Write,
     err: &'a mut dyn Write,
 }
 
 impl Command<'_> {
-    fn scenario(&mut self, scenario: &Scenario) -> anyhow::Result<ScenarioReport> {
-        let Command { args, seeds, workload, pool, failures, out, .. } = self;
+    /// Runs all scenarios, and with `--for` again and again with the seeds that follow.
+    fn passes(&mut self) -> anyhow::Result<()> {
+        let Range { start, end } = self.part.seeds();
+        let failures = self.part.failures.len();
+        let goes_on = self.args.keep_going || self.args.shard.is_some();
+        for pass in 1u64.. {
+            for place in 0..self.part.tallies.len() {
+                let done = start.saturating_add(self.part.tallies[place].seeds());
+                let to = start.saturating_add((end - start).saturating_mul(pass));
+                if done < to {
+                    self.scenario(place, done..to, pass)?;
+                    keep_campaign(self.args, &self.part)?;
+                }
+                if self.is_over(pass) || !goes_on && self.part.failures.len() > failures {
+                    return Ok(());
+                }
+            }
+            if self.deadline.is_none_or(Deadline::is_over) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether no more is to be run in this pass. The first one is run in any case.
+    fn is_over(&self, pass: u64) -> bool {
+        self.interrupt.came() || pass > 1 && self.deadline.is_some_and(Deadline::is_over)
+    }
+
+    fn scenario(&mut self, place: usize, seeds: Range<u64>, pass: u64) -> anyhow::Result<()> {
+        let scenario = &self.part.terms.scenarios[place].clone();
         let bar = progress(&scenario.name, seeds.end - seeds.start);
-        let case = Case::new(scenario, workload)?;
-        let campaign = Campaign {
-            case: &case,
-            seeds: seeds.clone(),
-            recheck_every: if args.check_determinism { 1 } else { RECHECK_EVERY },
-        };
-        let mut tally = Tally::new(scenario);
-        let mut unmeasured = None;
+        let recheck_every = self.part.terms.recheck_every;
+        let (interrupt, deadline) = (self.interrupt.clone(), self.deadline);
+        let over = move || pass > 1 && deadline.is_some_and(Deadline::is_over);
+        let halt = move || interrupt.came() || over();
+        let goes_on = self.args.keep_going || self.args.shard.is_some();
+        let campaign = Campaign { scenario, seeds, recheck_every };
+        let (mut crew, mut kept_after) = (std::mem::take(&mut self.crew), self.keep_after);
+        let before = (self.part.tallies[place].seeds(), self.part.tallies[place].failed());
         let (ended, wall) = campaign::timed(|| {
-            campaign.run(pool, &mut |ran| {
+            campaign.run(&mut crew, &halt, &mut |ran| {
                 bar.inc(1);
-                match tally.add(&ran) {
-                    Judgement::Exact | Judgement::Caught => {}
-                    Judgement::NotMeasured => _ = unmeasured.get_or_insert(ran.outcome),
-                    Judgement::Failed => {
-                        failures.push(
-                            bar.suspend(|| keep(scenario, &ran.outcome, &args.failures, *out))?,
-                        );
-                        if !args.keep_going {
-                            return Ok(ControlFlow::Break(()));
-                        }
+                let judgement = self.part.tallies[place].add(&ran, &scenario.expect);
+                if judgement == Judgement::Failed {
+                    let (outcome, folder) = (&ran.outcome, &self.args.failures);
+                    let failure = bar.suspend(|| keep(scenario, outcome, folder, self.out))?;
+                    self.part.failures.push(failure);
+                    if !goes_on {
+                        return Ok(ControlFlow::Break(()));
                     }
+                }
+                if kept_after.is_some_and(Deadline::is_over) {
+                    keep_campaign(self.args, &self.part)?;
+                    kept_after = Deadline::after(KEEP_EVERY);
                 }
                 Ok(ControlFlow::Continue(()))
             })
         });
+        self.crew = crew;
+        self.keep_after = kept_after;
         bar.finish_and_clear();
         ended?;
-        let report = tally.finish(wall);
+        let tally = &mut self.part.tallies[place];
+        tally.spend(wall);
         if bar.is_hidden() {
-            let ScenarioReport { name, seeds, failed, .. } = &report;
-            let wall = wall.as_secs_f64();
+            let (seeds, failed) = (tally.seeds() - before.0, tally.failed() - before.1);
+            let (name, wall) = (&scenario.name, wall.as_secs_f64());
             writeln!(self.err, "{name}: {seeds} seeds in {wall:.1} s, {failed} failed")?;
         }
-        self.note(scenario, &report, unmeasured.as_ref());
-        Ok(report)
+        Ok(())
     }
 
-    /// Asks a scenario that was run to its end, without defects, what it reached.
-    fn check_reach(&mut self, scenario: &Scenario, report: &ScenarioReport) {
-        self.sometimes.extend(scenario.sometimes.iter().cloned());
-        let all = self.seeds.end.saturating_sub(self.seeds.start);
-        if !scenario.defects.is_empty() || report.seeds < all.max(SEEDS_MIN) {
-            return;
+    /// How it ended. What was interrupted is kept even if nobody named a file for it.
+    fn ending(&self) -> Result<Ending, Invalid> {
+        if !self.interrupt.came() {
+            return Ok(Ending::Ran);
         }
-        let missing = scenario.reach().missing(&report.marks, &report.steps_interrupted);
-        self.missing.extend(missing.map(|what| format!("{}: not reached: {what}", scenario.name)));
+        let beside = || self.args.failures.join("interrupted.json");
+        let path: PathBuf = self.args.resume.clone().unwrap_or_else(beside);
+        files::write_json_line(&path, &self.part)?;
+        Ok(Ending::Interrupted(path))
     }
+}
 
-    /// Asks the suite, if all of it was run, what it reached.
-    fn reached(&mut self, scenarios: &[ScenarioReport], not_run: &[String]) -> Reached {
-        let args = self.args;
-        let mut reached = Reached::of(scenarios);
-        if args.scenarios.is_empty() && args.defects.is_empty() {
-            let reach = self.suite.reach();
-            let many = scenarios.iter().all(|scenario| scenario.seeds >= SEEDS_MIN);
-            if many && not_run.is_empty() {
-                let missing = reach.missing(&reached.marks, &reached.steps_interrupted);
-                self.missing.extend(missing.map(|what| format!("the suite: not reached: {what}")));
-            }
-            self.sometimes.extend(reach.sometimes);
-        }
-        reached.missing.clone_from(&self.missing);
-        reached
-    }
-
-    /// Notes what the numbers of a scenario do not say by themselves.
-    fn note(&mut self, scenario: &Scenario, report: &ScenarioReport, unmeasured: Option<&Outcome>) {
-        let name = &scenario.name;
-        if let Some(Outcome { seed, verdicts, .. }) = unmeasured {
-            let (count, why) = (report.not_measured, &verdicts[0].message);
-            self.notes
-                .push(format!("{name}: {count} not measured, the first with seed {seed}: {why}"));
-        }
-        if let (Expect::Caught(kinds), Some(0), true) =
-            (&scenario.expect, report.caught, report.failed > 0)
-        {
-            let kinds: Vec<_> = kinds.iter().map(VerdictKind::to_string).collect();
-            let (seeds, kinds) = (report.seeds, kinds.join(" or "));
-            self.notes.push(format!("{name}: never caught in {seeds} seeds, must be: {kinds}"));
-        }
-    }
-
-    /// Reports, and says how it all ended.
-    fn conclude(
-        mut self,
-        scenarios: Vec<ScenarioReport>,
-        not_run: Vec<String>,
-    ) -> anyhow::Result<Status> {
-        let reached = self.reached(&scenarios, &not_run);
-        let status = self.status(&scenarios);
-        write!(self.out, "\n{}\n", table::render(&scenarios))?;
-        let sometimes: Vec<_> = std::mem::take(&mut self.sometimes).into_iter().collect();
-        write!(self.out, "{}", table::reached(&sometimes, &reached.marks))?;
-        self.notes.extend(reached.missing.iter().cloned());
-        if !not_run.is_empty() {
-            self.notes.push(format!("not run after the failure: {}", not_run.join(", ")));
-        }
-        for note in &self.notes {
-            writeln!(self.out, "{note}")?;
-        }
-        let sum = |count: fn(&ScenarioReport) -> u64| scenarios.iter().map(count).sum::<u64>();
-        let (runs, failed) = (sum(|one| one.seeds), sum(|one| one.failed));
-        let verdict = match status {
-            Status::Held => format!("held in all {runs} runs"),
-            Status::Violation => format!("failed in {failed} of {runs} runs"),
-            Status::NonDeterministic => {
-                format!("not deterministic, {failed} of {runs} runs failed")
-            }
-            Status::NotMeasured if self.missing.is_empty() => {
-                format!("not measured in all of {runs} runs")
-            }
-            Status::NotMeasured => format!("not all was reached in {runs} runs, {failed} failed"),
-            Status::Usage => unreachable!("the runs ran"),
-        };
-        writeln!(self.out, "{verdict}")?;
-        if let Some(path) = &self.args.json {
-            let held = status == Status::Held;
-            let failures = self.failures;
-            let report = Report { version: VERSION, held, scenarios, not_run, reached, failures };
-            files::write_json(path, &report)?;
-        }
-        Ok(status)
-    }
-
-    fn status(&self, scenarios: &[ScenarioReport]) -> Status {
-        let mut verdicts = self.failures.iter().flat_map(|failure| &failure.verdicts);
-        if verdicts.any(|kind| *kind == VerdictKind::NonDeterministic) {
-            Status::NonDeterministic
-        } else if scenarios.iter().any(|scenario| scenario.failed > 0) {
-            Status::Violation
-        } else if scenarios.iter().any(|scenario| scenario.not_measured > 0)
-            || !self.missing.is_empty()
-        {
-            Status::NotMeasured
-        } else {
-            Status::Held
-        }
-    }
+/// Keeps the campaign in the file that was named for it.
+fn keep_campaign(args: &RunArgs, part: &Part) -> Result<(), Invalid> {
+    args.resume.as_ref().map_or(Ok(()), |path| files::write_json_line(path, part))
 }
 
 /// Keeps a failing run in a file, and prints what it violated and how to run it again.
@@ -309,13 +272,8 @@ fn keep(
     files::write_json(&path, &failure)?;
     let replay = failure::command(&path);
     writeln!(out, "replay: {replay}").map_err(unprinted)?;
-    Ok(FailureReport {
-        scenario: scenario.name.clone(),
-        seed: outcome.seed,
-        verdicts: outcome.kinds(),
-        file: path.display().to_string(),
-        replay,
-    })
+    let place = (path.display().to_string(), replay);
+    Ok(FailureReport::new((scenario, outcome.seed), &outcome.verdicts, place))
 }
 
 /// A bar on a terminal, nothing elsewhere.

@@ -49,12 +49,21 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Invalid> {
         .map_err(|error| failed("cannot write", path, &error))
 }
 
-/// Writes a text into a file in place of what was there, and makes the folders on the way.
+/// Writes a value as JSON on one line, else as [`write_json`].
 ///
 /// # Errors
 /// If that fails; the file is then as it was.
-pub fn write_text(path: &Path, text: &str) -> Result<(), Invalid> {
-    replace(path, text.as_bytes()).map_err(|error| failed("cannot write", path, &error))
+pub fn write_json_line(path: &Path, value: &impl Serialize) -> Result<(), Invalid> {
+    let text = serde_json::to_vec(value).map_err(io::Error::from);
+    text.and_then(|text| replace(path, &text)).map_err(|error| failed("cannot write", path, &error))
+}
+
+/// Writes bytes into a file in place of what was there, and makes the folders on the way.
+///
+/// # Errors
+/// If that fails; the file is then as it was.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Invalid> {
+    replace(path, bytes).map_err(|error| failed("cannot write", path, &error))
 }
 
 /// Opens a file to write a stream into it, such as a trace.

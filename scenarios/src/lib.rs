@@ -10,11 +10,13 @@
 //!
 //! Beside it, [`disk`] shows the disk model itself and compares it with real file systems.
 
+pub mod annotations;
 pub mod campaign;
 pub mod cli;
 pub mod clients;
 pub mod cluster;
 pub mod command;
+pub mod conclude;
 pub mod defects;
 pub mod determinism;
 pub mod disk;
@@ -25,9 +27,13 @@ pub mod generate;
 pub mod history;
 pub mod hunt;
 pub mod input;
+pub mod interrupt;
+pub mod junit;
+pub mod merge;
 pub mod model;
 pub mod oracle;
 pub mod outcome;
+pub mod part;
 pub mod property;
 pub mod reach;
 pub mod replay;
@@ -43,4 +49,5 @@ pub mod testing;
 pub mod timing;
 pub mod topology;
 mod validate;
+pub mod worker;
 pub mod workload;

@@ -10,7 +10,7 @@ use unplug_sim::fault::Plan;
 use crate::scenario::Expect;
 
 /// Everything that one run told. Two runs of the same scenario, seed and plan tell the same.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Outcome {
     /// The seed.
@@ -155,9 +155,10 @@ pub enum VerdictKind {
     RefusedWrongly,
     /// What nobody needs any more stays on a disk.
     Leaked,
-    /// A node or the harness panicked.
+    /// A node or the harness panicked, or the process that ran it died.
     Panicked,
-    /// More events or virtual time than the scenario allows.
+    /// More events, virtual time, messages under way or disk than the scenario allows, or more
+    /// memory or real time than a run is given.
     OverBudget,
     /// Nothing was acknowledged, no fault happened, or no reader read.
     NotMeasured,
@@ -175,6 +176,14 @@ impl fmt::Display for VerdictKind {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[schemars(transparent)]
 pub struct Digest(#[schemars(with = "String", regex(pattern = "^[0-9a-f]{32}$"))] pub u128);
+
+impl Digest {
+    /// Of this and another; their order is no matter.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0.wrapping_add(other.0))
+    }
+}
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,17 +3,21 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use schemars::JsonSchema;
-use serde::Serialize;
-use xxhash_rust::xxh3::Xxh3;
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::{
     campaign::Ran,
-    outcome::{Digest, Judgement, VerdictKind},
+    outcome::{Digest, Judgement, Verdict, VerdictKind, kinds},
+    part::Part,
     reach,
     scenario::{Expect, Scenario},
 };
 
-/// The result of `run`.
+/// A run may have very many verdicts; so many are reported, and all are in its file.
+const MESSAGES_MAX: usize = 5;
+
+/// The result of `run`, and of `merge`.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Report {
     /// The version of this program.
@@ -22,12 +26,17 @@ pub struct Report {
     pub held: bool,
     /// Scenario by scenario.
     pub scenarios: Vec<ScenarioReport>,
-    /// Scenarios that were not run, because one before them failed.
+    /// Whether it was broken off before all seeds were run.
+    pub interrupted: bool,
+    /// Scenarios that were not run, because one before them failed, or the campaign was broken off.
     pub not_run: Vec<String>,
     /// What all scenarios together reached.
     pub reached: Reached,
     /// The runs that failed.
     pub failures: Vec<FailureReport>,
+    /// Of a shard: what `merge` needs of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
 }
 
 /// What a campaign reached, over all its runs.
@@ -55,7 +64,7 @@ impl Reached {
 }
 
 /// One scenario, over the seeds that were run. `seeds` = `passed` + `failed` + `not_measured`.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ScenarioReport {
     /// Its name.
     pub name: String,
@@ -84,7 +93,7 @@ pub struct ScenarioReport {
     pub steps_interrupted: BTreeMap<String, u64>,
     /// How often nodes passed each mark.
     pub marks: BTreeMap<String, u64>,
-    /// Of the digests of all runs, in the order of their seeds.
+    /// Of the seeds and digests of all runs, whatever their order.
     pub digest: Digest,
     /// From a fault to the first new commit, in virtual time.
     pub recovery_ns: Percentiles,
@@ -101,7 +110,7 @@ pub struct ScenarioReport {
 }
 
 /// Nearest-rank percentiles; none of nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Percentiles {
     /// The median.
     pub p50: Option<u64>,
@@ -110,7 +119,7 @@ pub struct Percentiles {
 }
 
 /// How long epochs took.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Epochs {
     /// How many there were.
     pub count: u64,
@@ -120,7 +129,7 @@ pub struct Epochs {
 }
 
 /// One run that failed.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FailureReport {
     /// The scenario.
     pub scenario: String,
@@ -128,28 +137,32 @@ pub struct FailureReport {
     pub seed: u64,
     /// What was violated.
     pub verdicts: Vec<VerdictKind>,
+    /// The first of its verdicts in words.
+    pub messages: Vec<String>,
     /// The failure file.
     pub file: String,
     /// The command that runs it again.
     pub replay: String,
 }
 
-/// Adds up the runs of one scenario, in the order of their seeds.
-#[expect(missing_debug_implementations, reason = "the hasher has none")]
-pub struct Tally<'a> {
-    scenario: &'a Scenario,
+/// Adds up the runs of one scenario: all that is needed to go on, or to be joined with another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tally {
     sums: ScenarioReport,
     caught: u64,
-    digests: Box<Xxh3>,
     recovery_ns: Vec<u64>,
     epoch_ns: BTreeMap<String, Vec<u64>>,
+    /// The first run that showed nothing, and why.
+    unmeasured: Option<(u64, String)>,
     cpu: Duration,
+    wall: Duration,
 }
 
-impl<'a> Tally<'a> {
+impl Tally {
     /// Nothing yet.
     #[must_use]
-    pub fn new(scenario: &'a Scenario) -> Self {
+    pub fn new(scenario: &Scenario) -> Self {
         let sums = ScenarioReport {
             name: scenario.name.clone(),
             seeds: 0,
@@ -173,20 +186,77 @@ impl<'a> Tally<'a> {
             virtual_s_per_cpu_s: None,
         };
         Self {
-            scenario,
             sums,
             caught: 0,
-            digests: Box::default(),
             recovery_ns: Vec::new(),
             epoch_ns: BTreeMap::new(),
+            unmeasured: None,
             cpu: Duration::ZERO,
+            wall: Duration::ZERO,
         }
     }
 
+    /// The scenario's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.sums.name
+    }
+
+    /// The seeds so far.
+    #[must_use]
+    pub fn seeds(&self) -> u64 {
+        self.sums.seeds
+    }
+
+    /// Those that failed.
+    #[must_use]
+    pub fn failed(&self) -> u64 {
+        self.sums.failed
+    }
+
+    /// The first run that showed nothing, and why.
+    #[must_use]
+    pub fn unmeasured(&self) -> Option<&(u64, String)> {
+        self.unmeasured.as_ref()
+    }
+
+    /// So much time by the clock on the wall went into it.
+    pub fn spend(&mut self, wall: Duration) {
+        self.wall += wall;
+    }
+
+    /// Adds the runs of the same scenario with other seeds.
+    pub fn join(&mut self, other: Self) {
+        let (sums, more) = (&mut self.sums, other.sums);
+        sums.seeds += more.seeds;
+        sums.passed += more.passed;
+        sums.failed += more.failed;
+        sums.not_measured += more.not_measured;
+        sums.tuples += more.tuples;
+        sums.crashes += more.crashes;
+        sums.power_cuts += more.power_cuts;
+        sums.power_cuts_unsynced += more.power_cuts_unsynced;
+        sums.virtual_ns += more.virtual_ns;
+        sums.events += more.events;
+        reach::add(&mut sums.faults, &more.faults);
+        reach::add(&mut sums.steps_interrupted, &more.steps_interrupted);
+        reach::add(&mut sums.marks, &more.marks);
+        sums.digest = sums.digest.and(more.digest);
+        for (class, times) in other.epoch_ns {
+            self.epoch_ns.entry(class).or_default().extend(times);
+        }
+        self.recovery_ns.extend(other.recovery_ns);
+        self.caught += other.caught;
+        self.cpu += other.cpu;
+        self.wall += other.wall;
+        let first = self.unmeasured.take().into_iter().chain(other.unmeasured);
+        self.unmeasured = first.min_by_key(|(seed, _)| *seed);
+    }
+
     /// Adds a run, and says how it went.
-    pub fn add(&mut self, ran: &Ran) -> Judgement {
+    pub fn add(&mut self, ran: &Ran, expect: &Expect) -> Judgement {
         let outcome = &ran.outcome;
-        let judgement = outcome.judge(&self.scenario.expect);
+        let judgement = outcome.judge(expect);
         let sums = &mut self.sums;
         sums.seeds += 1;
         match judgement {
@@ -196,7 +266,11 @@ impl<'a> Tally<'a> {
                 self.caught += 1;
             }
             Judgement::Failed => sums.failed += 1,
-            Judgement::NotMeasured => sums.not_measured += 1,
+            Judgement::NotMeasured => {
+                sums.not_measured += 1;
+                let why = outcome.verdicts.first().map(|verdict| verdict.message.clone());
+                self.unmeasured.get_or_insert((outcome.seed, why.unwrap_or_default()));
+            }
         }
         sums.tuples += outcome.tuples;
         sums.crashes += outcome.crashes;
@@ -210,19 +284,19 @@ impl<'a> Tally<'a> {
         for (class, times) in &outcome.epoch_ns {
             self.epoch_ns.entry(class.clone()).or_default().extend(times);
         }
-        self.digests.update(&outcome.digest.0.to_le_bytes());
+        sums.digest = sums.digest.and(digest_of_run(outcome.seed, outcome.digest));
         self.recovery_ns.extend(&outcome.recovery_ns);
         self.cpu += ran.cpu;
         judgement
     }
 
-    /// The sums, of runs that took this long by the clock on the wall.
+    /// The sums. Of all runs of a campaign, it is known whether any was caught.
     #[must_use]
-    pub fn finish(mut self, wall: Duration) -> ScenarioReport {
+    pub fn finish(mut self, expect: &Expect, all: Runs) -> ScenarioReport {
         let mut sums = self.sums;
-        if matches!(self.scenario.expect, Expect::Caught(_)) {
+        if matches!(expect, Expect::Caught(_)) {
             sums.caught = Some(self.caught);
-            if self.caught == 0 {
+            if self.caught == 0 && all == Runs::All {
                 sums.failed += std::mem::take(&mut sums.passed);
             }
         }
@@ -232,10 +306,46 @@ impl<'a> Tally<'a> {
             let percentiles = Percentiles::of(&mut times);
             sums.epoch_ns.insert(class, Epochs { count, percentiles });
         }
-        sums.digest = Digest(self.digests.digest128());
-        sums.seeds_per_s = rate(sums.seeds as f64, wall).unwrap_or_default();
+        sums.seeds_per_s = rate(sums.seeds as f64, self.wall).unwrap_or_default();
         sums.virtual_s_per_cpu_s = rate(sums.virtual_ns as f64 / 1e9, self.cpu);
         sums
+    }
+}
+
+/// Whether there are more runs elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runs {
+    /// These are all.
+    All,
+    /// Other shards have more.
+    Some,
+}
+
+/// What a run adds to the digest of its campaign. Sums of these can be joined in any order.
+fn digest_of_run(seed: u64, digest: Digest) -> Digest {
+    let mut bytes = [0; 24];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    bytes[8..].copy_from_slice(&digest.0.to_le_bytes());
+    Digest(xxh3_128(&bytes))
+}
+
+impl FailureReport {
+    /// The failure of a run, kept in a file.
+    #[must_use]
+    pub fn new(
+        (scenario, seed): (&Scenario, u64),
+        verdicts: &[Verdict],
+        (file, replay): (String, String),
+    ) -> Self {
+        let messages = verdicts.iter().take(MESSAGES_MAX);
+        Self {
+            scenario: scenario.name.clone(),
+            seed,
+            verdicts: kinds(verdicts),
+            messages: messages.map(|one| format!("{}: {}", one.kind, one.message)).collect(),
+            file,
+            replay,
+        }
     }
 }
 
@@ -289,13 +399,18 @@ mod tests {
         Ran { outcome, cpu: Duration::from_millis(500) }
     }
 
+    fn tally(scenario: &Scenario, runs: &[&[VerdictKind]]) -> Tally {
+        let mut tally = Tally::new(scenario);
+        for (seed, kinds) in (0..).zip(runs) {
+            tally.add(&ran(seed, kinds), &scenario.expect);
+        }
+        tally.spend(Duration::from_secs(2));
+        tally
+    }
+
     fn report(scenario: &str, runs: &[&[VerdictKind]]) -> ScenarioReport {
         let scenario = suite::scenario(scenario).expect("there");
-        let mut tally = Tally::new(&scenario);
-        for (seed, kinds) in (0..).zip(runs) {
-            tally.add(&ran(seed, kinds));
-        }
-        tally.finish(Duration::from_secs(2))
+        tally(&scenario, runs).finish(&scenario.expect, Runs::All)
     }
 
     #[test]
@@ -342,16 +457,38 @@ mod tests {
     }
 
     #[test]
-    fn the_digest_is_of_all_runs_in_their_order() {
-        let digest = |seeds: &[u64]| {
-            let scenario = suite::scenario("stateless").expect("there");
+    fn tallies_of_other_seeds_are_joined_in_any_order() {
+        let scenario = suite::scenario("append-negative").expect("there");
+        let of = |seeds: &[u64]| {
             let mut tally = Tally::new(&scenario);
             for &seed in seeds {
-                tally.add(&ran(seed, &[]));
+                let kind =
+                    if seed < 3 { VerdictKind::NotMeasured } else { VerdictKind::Duplicated };
+                tally.add(&ran(seed, &[kind]), &scenario.expect);
             }
-            tally.finish(Duration::from_secs(1)).digest
+            tally
         };
-        assert_eq!(digest(&[1, 2]), digest(&[1, 2]));
-        assert_ne!(digest(&[1, 2]), digest(&[2, 1]));
+        let finish = |tally: Tally| tally.finish(&scenario.expect, Runs::All);
+        let whole = of(&[1, 2, 3, 4, 5]);
+        for [first, second] in [[&[1, 2][..], &[3, 4, 5]], [&[3, 4, 5], &[1, 2]]] {
+            let mut joined = of(first);
+            joined.join(of(second));
+            assert_eq!(joined.unmeasured(), whole.unmeasured());
+            assert_eq!(finish(joined), finish(whole.clone()));
+        }
+        assert_ne!(finish(of(&[1, 2])).digest, finish(of(&[1, 3])).digest);
+        let swapped = [ran(1, &[]), ran(2, &[])].map(|ran| ran.outcome.digest);
+        let [one, two] = swapped;
+        assert_ne!(
+            digest_of_run(1, one).and(digest_of_run(2, two)),
+            digest_of_run(1, two).and(digest_of_run(2, one))
+        );
+    }
+
+    #[test]
+    fn of_a_shard_it_is_not_asked_whether_any_run_was_caught() {
+        let scenario = suite::scenario("append-negative").expect("there");
+        let finish = |all| tally(&scenario, &[&[], &[]]).finish(&scenario.expect, all);
+        assert_eq!((finish(Runs::All).failed, finish(Runs::Some).failed), (2, 0));
     }
 }

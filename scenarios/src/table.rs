@@ -98,10 +98,11 @@ fn duration(ns: Option<u64>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::{report::Tally, suite};
+    use crate::{
+        report::{Runs, Tally},
+        suite,
+    };
 
     #[test]
     fn fits_the_width_with_thousands_of_seeds() {
@@ -116,7 +117,7 @@ mod tests {
             power_cuts: 99_999,
             steps_interrupted: Step::ALL.map(|step| (step.name().to_owned(), 9_999)).into(),
             recovery_ns: Percentiles { p50: Some(312_000_000), p99: Some(12_000_000_000) },
-            ..Tally::new(&scenario).finish(Duration::from_secs(1))
+            ..Tally::new(&scenario).finish(&scenario.expect, Runs::All)
         };
         let table = render(&[report]);
         assert!(table.contains("312 ms") && table.contains("12 s"), "{table}");

@@ -59,10 +59,31 @@ fn bad_usage_is_one_line() {
         &["run", "--seeds", "x"],
         "invalid value 'x' for '--seeds <A..B>': it must be A..B with two numbers, such as 0..250",
     );
+    for (shard, why) in [
+        ("3", "it must be I/N with two numbers, such as 1/4"),
+        ("5/4", "I must be 1 to N, as in 1/4"),
+    ] {
+        let expected = format!("invalid value '{shard}' for '--shard <I/N>': {why}");
+        refused(&["run", "--shard", shard], &expected);
+    }
+    for time in ["10", "0s", "-1m", "1.5h", "m", "99999999999999999999h"] {
+        let expected =
+            format!("invalid value '{time}' for '--for <TIME>': it must be such as 90s, 10m or 2h");
+        refused(&["run", &format!("--for={time}")], &expected);
+    }
+    refused(
+        &["run", "--for", "1m", "--shard", "1/2"],
+        "the argument '--for <TIME>' cannot be used with '--shard <I/N>'",
+    );
+    refused(&["merge"], "the following required arguments were not provided: <FILE>...");
+    refused(
+        &["merge", "none.json"],
+        "cannot read none.json: No such file or directory (os error 2)",
+    );
     refused(&["run", "--jobs", "0"], "invalid value '0' for '--jobs <N>': 0 is not in 1..=1024");
     refused(
         &[],
-        "no command; it must be run, replay, shrink, hunt, sweep, list, schema or disk; see unplug --help",
+        "no command; it must be run, merge, replay, shrink, hunt, sweep, list, schema or disk; see unplug --help",
     );
     refused(&["ran"], "unrecognized subcommand 'ran'; a similar subcommand exists: 'run'");
     refused(&["replay"], "the following required arguments were not provided: <FAILURE.json>");
@@ -113,6 +134,11 @@ fn bad_files_are_told_with_the_place() {
         "failure.json: line 2 column 16: version: the text ends too early, as if truncated (EOF \
          while parsing a string)",
     );
+    refused(
+        &["run", "--resume", "failure.json"],
+        "failure.json: line 2 column 16: version: the text ends too early, as if truncated (EOF \
+         while parsing a string)",
+    );
     write("noise.json", b"\xff\xfe");
     refused(&["run", "noise.json"], "cannot read noise.json: stream did not contain valid UTF-8");
 }
@@ -124,7 +150,8 @@ fn what_there_is_is_listed() {
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     assert_eq!(output.status.code(), Some(0));
     let suites = unplug::suite::SUITES.map(|suite| suite.name);
-    for name in unplug::suite::names().into_iter().chain(suites).chain(["ack-before-sync"]) {
+    let defects = ["ack-before-sync", "task-spins"];
+    for name in unplug::suite::names().into_iter().chain(suites).chain(defects) {
         assert!(text.contains(&format!("\n  {name} ")), "{text}");
     }
 }

@@ -95,7 +95,7 @@ pub fn shrink(
     let failure = record(&recorded, &smallest, &workload)?;
     files::write_json(&path, &failure)?;
     let test_path = path.with_extension("rs");
-    files::write_text(&test_path, &test(&failure, kind))?;
+    files::write(&test_path, test(&failure, kind).as_bytes())?;
     let outcome = outcome(&smallest, &workload).expect("it ran");
     print_verdicts(&failure.scenario, &outcome, out)?;
     let (before, after, runs) = (sample.size(), smallest.size(), search.runs());

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     campaign::Ran,
+    cli::Status,
     generate,
     input::Invalid,
     outcome::{Outcome, Verdict, VerdictKind},
@@ -42,10 +43,21 @@ pub(super) fn examine(
         }
     };
     let death = process.end(silence);
+    refused(&death)?;
     let (kind, what) = describe((silence, &death), limits);
     let plan = generate::plan(scenario, seed);
     let verdict = Verdict { kind, message: format!("{}: {what}", at(place)) };
     Ok(Ran { outcome: Outcome::broken(seed, plan, verdict), ..Ran::default() })
+}
+
+/// A worker that could not do what it was told says so, and that is no finding.
+fn refused(death: &Death) -> Result<(), Invalid> {
+    let usage = Some(Status::Usage as i32);
+    if death.status.and_then(|status| status.code()) != usage {
+        return Ok(());
+    }
+    let words = death.last_words.trim();
+    Err(Invalid::new(format!("a worker process refused: {words}")))
 }
 
 /// The second time it went well. That is no pass.

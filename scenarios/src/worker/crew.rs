@@ -18,7 +18,7 @@ pub struct Limits {
 }
 
 /// The workers; each takes one seed at a time.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Crew {
     pub(crate) workers: Vec<Worker>,
 }

@@ -28,6 +28,7 @@ use crate::{
     workload::Workload,
 };
 
+pub(crate) use self::crew::Worker;
 pub use self::{
     crew::{Crew, Limits},
     process::Program,
@@ -141,11 +142,15 @@ fn tell_poll(Whereabouts { node, task, at_ns }: Whereabouts<'_>) {
     tell(&Answer::Polls(Place { node: node.to_owned(), task: task.to_owned(), at_ns }));
 }
 
+/// The allocator of this program asks for so much in advance, and does not touch it.
+#[cfg(target_os = "linux")]
+const ALLOCATOR_BYTES: u64 = 1 << 30;
+
 /// Lets an allocation fail, and with it the process, that makes it hold more.
 #[cfg(target_os = "linux")]
 fn limit_memory(mib: u64) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = Some(mib << 20);
+    let limit = Some((mib << 20) + ALLOCATOR_BYTES);
     let Rlimit { maximum, .. } = getrlimit(Resource::Data);
     // Where a limit is set already that is lower still, it stays.
     let _ = setrlimit(Resource::Data, Rlimit { current: limit, maximum });

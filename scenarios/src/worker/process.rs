@@ -152,7 +152,7 @@ fn answers(pipe: ChildStdout) -> io::Result<Receiver<Answer>> {
         let answers = BufReader::new(pipe)
             .lines()
             .map_while(|line| serde_json::from_str(&line.ok()?).ok())
-            .take_while(|answer| sender.send(answer).is_ok());
+            .map_while(|answer| sender.send(answer).ok());
         answers.for_each(drop);
     })?;
     Ok(answers)
