@@ -81,7 +81,7 @@ fn pipeline() -> Value {
 
 fn scenario() -> Value {
     let scenario = json!({
-        "name": "whole", "cluster": {"sinks": 2}, "pipeline": pipeline(),
+        "name": "whole", "cluster": {"sinks": 2, "drivers": 2}, "pipeline": pipeline(),
         "workload": {"generated": {}}, "faults": {"plan": by_hand()},
     });
     // As it is written, so that every field is there.
@@ -157,8 +157,8 @@ fn a_misspelt_or_missing_field_is_refused_where_its_reader_refuses_it() {
     let kinds: [(Kind, Value, Reads); 4] = [
         (Kind::Plan, by_hand(), |it| serde_json::from_value::<Plan>(it).is_ok()),
         (Kind::Pipeline, pipeline(), |it| serde_json::from_value::<Spec>(it).is_ok()),
-        (Kind::Scenario, scenario(), |it| Scenario::parse("x", &it.to_string()).is_ok()),
-        (Kind::Failure, failure(), |it| Failure::parse("x", &it.to_string()).is_ok()),
+        (Kind::Scenario, scenario(), |it| serde_json::from_value::<Scenario>(it).is_ok()),
+        (Kind::Failure, failure(), |it| serde_json::from_value::<Failure>(it).is_ok()),
     ];
     for (kind, value, reads) in kinds {
         let validator = validator(kind);
@@ -166,6 +166,8 @@ fn a_misspelt_or_missing_field_is_refused_where_its_reader_refuses_it() {
         assert!(reads(value.clone()), "{kind:?}");
         let mut places = Vec::new();
         objects(&value, "", &mut places);
+        // A scenario's is read as a pipeline, later.
+        places.retain(|place| !place.contains("/pipeline"));
         assert!(places.len() > 5, "{kind:?}: {places:?}");
         for place in places {
             let object =
@@ -184,10 +186,7 @@ fn a_misspelt_or_missing_field_is_refused_where_its_reader_refuses_it() {
             for name in fields.keys() {
                 let mut fewer = fields.clone();
                 fewer.remove(name);
-                // Where a reader fills in what makes no sense with the rest, a schema cannot know.
-                if !["sinks", "pipeline", "cluster"].contains(&name.as_str()) {
-                    try_with(&format!("no {name}"), fewer);
-                }
+                try_with(&format!("no {name}"), fewer);
             }
         }
     }
