@@ -305,7 +305,7 @@ impl Default for Bounds {
             events_max: 10_000_000,
             virtual_ns_max: 300 * SECOND,
             in_flight_bytes_max: 64 * MIB,
-            disk_bytes_max: 256 * MIB,
+            disk_bytes_max: 64 * MIB,
             stuck_after_ns: 30 * SECOND,
         }
     }
