@@ -45,6 +45,19 @@ pub fn exactly_once(scenario: &str, seed: u64, plan: &str) {
     );
 }
 
+/// Reads a variable of the environment.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test harness hands no arguments through: which seeds to run comes from there"
+)]
+fn variable(name: &str) -> Option<String> {
+    match env::var(name) {
+        Ok(value) => Some(value),
+        Err(env::VarError::NotPresent) => None,
+        Err(error @ env::VarError::NotUnicode(_)) => panic!("{name}: {error}"),
+    }
+}
+
 /// Runs a check with each of these seeds, or with those that the environment names: see
 /// [`unplug_sim::testing`].
 ///
@@ -56,11 +69,6 @@ pub fn exactly_once(scenario: &str, seed: u64, plan: &str) {
 /// If the check does: with the seed, and the line that runs it alone. Or if a variable makes no
 /// sense.
 pub fn seeds(name: &str, seeds: Range<u64>, check: impl Fn(u64)) {
-    let variable = |name: &str| match env::var(name) {
-        Ok(value) => Some(value),
-        Err(env::VarError::NotPresent) => None,
-        Err(error @ env::VarError::NotUnicode(_)) => panic!("{name}: {error}"),
-    };
     unplug_sim::testing::seeds(name, seeds, variable, check);
 }
 

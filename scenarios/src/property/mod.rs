@@ -202,6 +202,9 @@ pub struct Broken {
 
 impl Broken {
     /// All that one needs who is to mend it. The run is kept at `path`.
+    ///
+    /// # Panics
+    /// Never: a plan becomes JSON.
     #[must_use]
     pub fn tell(&self, path: &Path) -> String {
         let Outcome { seed, plan, .. } = &self.outcome;

@@ -77,6 +77,9 @@ pub fn flights_pipeline() -> impl Strategy<Value = &'static str> {
 
 /// The scenario with another cluster, another workload of so many tuples, and a pipeline for it
 /// with as many sinks as that has.
+///
+/// # Panics
+/// Never: those pipelines are there.
 pub fn scenario(
     base: &Scenario,
     tuples: RangeInclusive<u32>,

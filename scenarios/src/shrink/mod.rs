@@ -10,6 +10,7 @@
 //! First faults are left out, then those that stay are made simpler ([`plan`]), then the setting
 //! becomes smaller ([`setting`]); and again, until nothing gives.
 
+mod fault;
 mod plan;
 mod sample;
 mod search;
@@ -25,7 +26,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 pub use self::{
     sample::{Sample, Size},
-    search::{OTHER_SEEDS, Search, outcome},
+    search::{OTHER_SEEDS, OTHER_SEEDS_LARGE, Search, outcome},
     text::test,
 };
 use crate::{
@@ -60,6 +61,9 @@ const LESS_PATIENCE: &str = "less patience";
 ///
 /// # Errors
 /// If the input makes no sense, or a file cannot be written.
+///
+/// # Panics
+/// If a run that was made cannot be made again.
 pub fn shrink(
     args: &ShrinkArgs,
     out: &mut dyn Write,

@@ -24,7 +24,7 @@ use crate::{
 /// With so many seeds is a candidate tried besides its own: 0, 1, 2 and so on…
 pub const OTHER_SEEDS: u64 = 7;
 /// …but with so many if it has more tuples than `LARGE_TUPLES`, since its runs are long.
-pub(super) const OTHER_SEEDS_LARGE: u64 = 1;
+pub const OTHER_SEEDS_LARGE: u64 = 1;
 const LARGE_TUPLES: u32 = 200;
 
 /// What a smaller run has to do, and how long it is searched for.

@@ -8,10 +8,7 @@ use unplug_sim::{
     fault::{Action, Plan, Target},
 };
 
-use super::{
-    plan::{scale, target},
-    sample::Sample,
-};
+use super::{fault::target, plan::scale, sample::Sample};
 use crate::{
     cluster,
     scenario::{DRAWN, Generated, Scenario, Source, Speculation},
