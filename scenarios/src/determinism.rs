@@ -13,7 +13,7 @@ use crate::{
 pub fn recheck(first: &Outcome, case: &Case<'_>, plan: Option<&Plan>) -> Option<Verdict> {
     let second = case.run(first.seed, plan);
     difference(first, &second, |out| {
-        case.trace(first.seed, plan, out);
+        case.trace(first.seed, plan, &mut |event| out(&event.to_string()));
     })
 }
 

@@ -98,9 +98,9 @@ fn run_once(
             };
             let mut written = Ok(());
             let outcome = campaign::attempt(scenario, seed, plan, || {
-                case.trace(seed, plan, &mut |line| {
+                case.trace(seed, plan, &mut |event| {
                     if written.is_ok() {
-                        written = writeln!(to, "{line}");
+                        written = writeln!(to, "{event}");
                     }
                 })
             });

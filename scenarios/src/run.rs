@@ -10,7 +10,7 @@ use std::{
 };
 
 use unplug_engine::steps::Step;
-use unplug_sim::{Crash, Fired, Watcher, World, env::FileKind, fault::Plan};
+use unplug_sim::{Crash, Event, Fired, Watcher, World, env::FileKind, fault::Plan};
 
 use crate::{
     clients::Clients,
@@ -77,8 +77,8 @@ impl<'a> Case<'a> {
         self.attempt(seed, plan, None)
     }
 
-    /// The same run, with each line of its trace handed to `out`.
-    pub fn trace(&self, seed: u64, plan: Option<&Plan>, out: &mut dyn FnMut(&str)) -> Outcome {
+    /// The same run, with each event of its trace handed to `out`.
+    pub fn trace(&self, seed: u64, plan: Option<&Plan>, out: &mut dyn FnMut(Event)) -> Outcome {
         self.attempt(seed, plan, Some(out))
     }
 
@@ -86,7 +86,7 @@ impl<'a> Case<'a> {
         &self,
         seed: u64,
         plan: Option<&Plan>,
-        out: Option<&mut dyn FnMut(&str)>,
+        out: Option<&mut dyn FnMut(Event)>,
     ) -> Outcome {
         let Self { scenario, workload, .. } = self;
         let plan = plan.cloned().unwrap_or_else(|| generate::plan(scenario, seed));
@@ -163,13 +163,13 @@ pub fn run(scenario: &Scenario, seed: u64, plan: Option<&Plan>, workload: &Workl
     }
 }
 
-/// The same run, with each line of its trace handed to `out`.
+/// The same run, with each event of its trace handed to `out`.
 pub fn trace(
     scenario: &Scenario,
     seed: u64,
     plan: Option<&Plan>,
     workload: &Workload,
-    out: &mut dyn FnMut(&str),
+    out: &mut dyn FnMut(Event),
 ) -> Outcome {
     match Case::new(scenario, workload) {
         Ok(case) => case.trace(seed, plan, out),
@@ -189,12 +189,12 @@ pub(crate) fn drive(
     clients: &Clients,
     scenario: &Scenario,
     plan: &Plan,
-    mut out: Option<&mut dyn FnMut(&str)>,
+    mut out: Option<&mut dyn FnMut(Event)>,
 ) -> Vec<Verdict> {
-    let lines: Rc<RefCell<Vec<String>>> = Rc::default();
+    let events: Rc<RefCell<Vec<Event>>> = Rc::default();
     if out.is_some() {
-        let lines = Rc::clone(&lines);
-        world.record(Box::new(move |line| lines.borrow_mut().push(line.to_owned())));
+        let events = Rc::clone(&events);
+        world.record(Box::new(move |event| events.borrow_mut().push(event)));
     }
     let readers = usize::try_from(scenario.cluster.readers).expect("fits");
     let last_armed_ns = plan.faults.iter().map(|fault| fault.when.from_ns).max().unwrap_or(0);
@@ -208,7 +208,7 @@ pub(crate) fn drive(
     loop {
         world.run_until(world.now_ns() + LOOK_EVERY_NS);
         if let Some(out) = &mut out {
-            lines.borrow_mut().drain(..).for_each(|line| out(&line));
+            events.borrow_mut().drain(..).for_each(&mut *out);
         }
         let verdict = |kind, message: String| vec![Verdict { kind, message }];
         let mut verdicts = endings::unexplained(world, plan);

@@ -4,7 +4,12 @@
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
-    disk::DiskFault, disturbance::Throttle, env::NodeId, random::Stream, state::State,
+    disk::DiskFault,
+    disturbance::Throttle,
+    env::NodeId,
+    event::{Change, Happening},
+    random::Stream,
+    state::State,
     trace::Seconds,
 };
 
@@ -41,7 +46,8 @@ impl State {
             Some(struck) => format!("{what} in {struck} of {name}"),
             None => format!("{what} in {directory} of {name}: nothing was there"),
         };
-        self.trace.world(at_ns, xxh3_64(text.as_bytes()), || text);
+        let detail = xxh3_64(text.as_bytes());
+        self.trace.world(at_ns, detail, || Happening::of(id, Change::Disk, text));
     }
 
     /// Tells the trace what faults have struck that waited in a node's disk.
@@ -51,7 +57,9 @@ impl State {
         let node = &mut self.nodes[usize::from(id.0)];
         for struck in node.disk.take_struck() {
             let (detail, name) = (xxh3_64(struck.as_bytes()), &node.name);
-            self.trace.world(at_ns, detail, || format!("{struck} of {name}"));
+            self.trace.world(at_ns, detail, || {
+                Happening::of(id, Change::Disk, format!("{struck} of {name}"))
+            });
         }
     }
 
@@ -61,7 +69,9 @@ impl State {
         node.disk_trouble.full.push(fault);
         node.disk.fill();
         let name = &node.name;
-        self.trace.world(at_ns, u64::from(id.0), || format!("disk of {name} full"));
+        self.trace.world(at_ns, u64::from(id.0), || {
+            Happening::of(id, Change::Begin { fault }, format!("disk of {name} full"))
+        });
     }
 
     pub(crate) fn slow_disk(&mut self, id: NodeId, fault: usize, factor: u32) {
@@ -70,18 +80,20 @@ impl State {
         node.disk_trouble.slow.push(Throttle { fault, factor });
         let name = &node.name;
         self.trace.world(at_ns, u64::from(id.0) << 32 | u64::from(factor), || {
-            format!("disk of {name} {factor} times slower")
+            let text = format!("disk of {name} {factor} times slower");
+            Happening::of(id, Change::Begin { fault }, text)
         });
     }
 
-    pub(crate) fn stall_disk(&mut self, id: NodeId, until_ns: u64) {
+    pub(crate) fn stall_disk(&mut self, id: NodeId, fault: usize, until_ns: u64) {
         let at_ns = self.now_ns;
         let node = &mut self.nodes[usize::from(id.0)];
         let trouble = &mut node.disk_trouble;
         trouble.stalled_until_ns = trouble.stalled_until_ns.max(until_ns);
         let name = &node.name;
         self.trace.world(at_ns, until_ns ^ u64::from(id.0) << 48, || {
-            format!("disk of {name} stalls until{} s", Seconds(until_ns))
+            let text = format!("disk of {name} stalls until{} s", Seconds(until_ns));
+            Happening::of(id, Change::Begin { fault }, text)
         });
     }
 
@@ -96,7 +108,9 @@ impl State {
             node.disk.unfill();
         }
         let name = &node.name;
-        self.trace.world(at_ns, u64::from(id.0), || format!("end of {kind} of {name}"));
+        self.trace.world(at_ns, u64::from(id.0), || {
+            Happening::of(id, Change::Over { fault }, format!("end of {kind} of {name}"))
+        });
     }
 
     /// Until when a node's disk stalls, if it does.

@@ -2,11 +2,13 @@
 
 use crate::{
     env::NodeId,
+    event::{Change, Happening, What},
     fault::Action,
     fired::Fired,
     partition::Cut,
     state::{Event, State},
     strike::Aim,
+    trace::Seconds,
 };
 
 /// A throttle that is on at a node's CPU or disk.
@@ -53,14 +55,25 @@ impl State {
             }
             Action::DiskStall { for_ns, .. } => {
                 let until_ns = self.over_after(fault, *for_ns);
-                self.targets(fault).into_iter().for_each(|id| self.stall_disk(id, until_ns));
+                self.targets(fault).into_iter().for_each(|id| self.stall_disk(id, fault, until_ns));
                 until_ns
             }
             Action::PowerLoss { .. } | Action::Kill { .. } | Action::DiskLoss { .. } => {
                 unreachable!("it is carried out after the poll")
             }
         };
-        self.supply.fired.push(Fired { fault, kind: what.kind(), at_ns, back_ns });
+        self.fired(Fired { fault, kind: what.kind(), at_ns, back_ns });
+    }
+
+    /// Notes that a fault happened.
+    pub(crate) fn fired(&mut self, fired: Fired) {
+        let Fired { fault, kind, at_ns, back_ns } = fired;
+        self.trace.tell(at_ns, || {
+            let text = format!("fault {fault}: {kind}, over at{} s", Seconds(back_ns));
+            let change = Change::Fault { fault, kind, back_ns };
+            What::World(Happening { node: None, change, text })
+        });
+        self.supply.fired.push(fired);
     }
 
     /// Lets a fault be over after so long, or when what it waits for comes before. Tells when that
@@ -125,13 +138,18 @@ impl State {
                 for id in self.targets(fault) {
                     self.node(id).throttles.retain(|throttle| throttle.fault != fault);
                     let name = &self.nodes[usize::from(id.0)].name;
-                    self.trace
-                        .world(at_ns, u64::from(id.0), || format!("end of throttle of {name}"));
+                    self.trace.world(at_ns, u64::from(id.0), || {
+                        let text = format!("end of throttle of {name}");
+                        Happening::of(id, Change::Over { fault }, text)
+                    });
                 }
             }
             Action::Partition { .. } => {
                 self.links.partitions.heal(fault);
-                self.trace.world(at_ns, fault as u64, || format!("end of partition {fault}"));
+                self.trace.world(at_ns, fault as u64, || {
+                    let text = format!("end of partition {fault}");
+                    Happening { node: None, change: Change::Over { fault }, text }
+                });
             }
             Action::DiskFull { .. } | Action::SlowDisk { .. } | Action::DiskStall { .. } => {
                 self.targets(fault).into_iter().for_each(|id| self.disk_recovers(id, fault));
@@ -150,7 +168,8 @@ impl State {
         node.throttles.push(Throttle { fault, factor });
         let name = &self.nodes[usize::from(id.0)].name;
         self.trace.world(at_ns, u64::from(id.0) << 32 | u64::from(factor), || {
-            format!("throttle of {name}, {factor} times slower")
+            let text = format!("throttle of {name}, {factor} times slower");
+            Happening::of(id, Change::Begin { fault }, text)
         });
     }
 
@@ -178,7 +197,9 @@ impl State {
         self.links.partitions.cut(cut);
         self.trace.world(self.now_ns, fault as u64 | u64::from(one_way) << 32, || {
             let way = if one_way { "->" } else { "<->" };
-            format!("partition {fault}: {} {way} {}", from.join(", "), to.join(", "))
+            let (from, to) = (from.join(", "), to.join(", "));
+            let text = format!("partition {fault}: {from} {way} {to}");
+            Happening { node: None, change: Change::Begin { fault }, text }
         });
     }
 
@@ -189,7 +210,8 @@ impl State {
         let wall_ns = node.clock.wall(at_ns);
         let name = &node.name;
         self.trace.world(at_ns, wall_ns ^ u64::from(id.0), || {
-            format!("wall clock of {name} stepped by {by_ns} ns")
+            let text = format!("wall clock of {name} stepped by {by_ns} ns");
+            Happening::of(id, Change::Clock, text)
         });
     }
 }

@@ -3,6 +3,8 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use serde::Serialize;
+
 use crate::{env::NodeId, trace::Seconds};
 
 /// A fault of the plan that happened.
@@ -56,7 +58,8 @@ pub struct Ended {
 }
 
 /// How a program ended of its own accord.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum End {
     /// It met something that it must not go on from, and said so.
     Refusal,

@@ -2,6 +2,7 @@
 
 use crate::{
     env::{DiskError, DiskResult, NodeId},
+    event::{Change, Happening},
     machine_disk::Request,
     state::State,
 };
@@ -16,7 +17,7 @@ impl State {
         request: &Request,
         asked: usize,
     ) -> DiskResult<usize> {
-        if request.on_file && self.config.disk.glitches.0 > 0 {
+        if request.handle.is_some() && self.config.disk.glitches.0 > 0 {
             self.maybe_glitch(id, request.name, asked)
         } else {
             Ok(asked)
@@ -33,13 +34,16 @@ impl State {
         }
         if asked < 2 || stream.chance(1, 2) {
             let name = &node.name;
-            self.trace.world(at_ns, 0, || format!("{operation} of {name} interrupted"));
+            self.trace.world(at_ns, 0, || {
+                Happening::of(id, Change::Disk, format!("{operation} of {name} interrupted"))
+            });
             return Err(DiskError::Interrupted);
         }
         let taken = 1 + stream.index(asked - 1);
         let name = &node.name;
         self.trace.world(at_ns, taken as u64, || {
-            format!("{operation} of {name} short: {taken} of {asked} bytes")
+            let text = format!("{operation} of {name} short: {taken} of {asked} bytes");
+            Happening::of(id, Change::Disk, text)
         });
         Ok(taken)
     }

@@ -94,7 +94,7 @@
 //!
 //! ```
 //! # use std::{cell::RefCell, rc::Rc};
-//! # use unplug_sim::{Recorder, Site, World, WorldConfig, env::{Disk, Env, OpenMode}};
+//! # use unplug_sim::{Event, Recorder, Site, World, WorldConfig, env::{Disk, Env, OpenMode}};
 //! let run = |seed, recorder: Option<Recorder>| {
 //!     let mut world = World::new(WorldConfig::new(seed));
 //!     recorder.into_iter().for_each(|recorder| world.record(recorder));
@@ -109,7 +109,7 @@
 //! };
 //! let lines = Rc::new(RefCell::new(Vec::new()));
 //! let kept = Rc::clone(&lines);
-//! let recorder = Box::new(move |line: &str| kept.borrow_mut().push(line.to_owned()));
+//! let recorder = Box::new(move |event: Event| kept.borrow_mut().push(event.to_string()));
 //! assert_eq!(run(7, None), run(7, Some(recorder)));
 //! assert!(lines.borrow()[1].contains("open /log"), "{:?}", lines.borrow());
 //! ```
@@ -168,10 +168,12 @@ mod config;
 mod disk_trouble;
 mod disk_watch;
 mod disturbance;
+mod event;
 mod fired;
 mod glitch;
 #[cfg(test)]
 mod growth;
+mod inspect;
 mod keep;
 mod links;
 mod machine;
@@ -182,6 +184,7 @@ mod pause;
 mod plan;
 mod power;
 mod queue;
+mod recording;
 mod schedule;
 mod shared;
 mod slab;
@@ -194,7 +197,11 @@ mod world;
 pub use budget::{Budget, Overrun, Watcher, Whereabouts};
 pub use config::{ClockConfig, DiskTiming, NanosRange, NetworkConfig, Ratio, Site, WorldConfig};
 pub use disk_watch::{DiskEffect, DiskMoment, DiskWatcher};
+pub use event::{
+    Change, Doing, Effect, Event, Failed, Happening, Log, Loss, Lost, MessageId, TaskName, What,
+};
 pub use fired::{Crash, End, Ended, Fired};
+pub use inspect::{Content, FileView, InboxView, NodeView, TaskView, Wait};
 pub use machine::{SimEnv, SimNet, SimSocket, WALL_START_NS};
 pub use machine_disk::{SimDisk, SimFile};
 pub use net::INBOX_DATAGRAMS_MAX;

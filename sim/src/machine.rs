@@ -18,7 +18,9 @@ use crate::{
         Address, DATAGRAM_BYTES_MAX, Datagram, Env, Instant, Net, NetError, NodeId, Port, Refusal,
         Remedy, Socket, WallTime, nanos,
     },
+    event::{Doing, Loss, Lost, MessageId, What},
     fired::End,
+    inspect::Wait,
     machine_disk::SimDisk,
     net::InFlight,
     schedule::MAIN,
@@ -80,8 +82,8 @@ impl SimEnv {
     /// run, and must not call the machine.
     pub fn observe(&self, what: &'static str, detail: u64, record: impl FnOnce(u64)) {
         self.with(|state| {
-            let text = || format!("{what} {detail}");
-            if state.effect(self.id(), EffectKind::Observe, detail, text) == Admission::Happens {
+            let doing = || Doing::Observe { what, detail };
+            if state.effect(self.id(), EffectKind::Observe, detail, doing) == Admission::Happens {
                 record(state.now_ns);
             }
         });
@@ -95,8 +97,8 @@ impl SimEnv {
         };
         self.with(|state| {
             let detail = xxh3_64(reason.as_bytes());
-            let text = || reason.clone();
-            if state.effect(self.id(), EffectKind::Exit, detail, text) == Admission::Happens {
+            let doing = || Doing::Exit(reason.clone());
+            if state.effect(self.id(), EffectKind::Exit, detail, doing) == Admission::Happens {
                 state.ended((self.node, MAIN), reason, end);
             }
         });
@@ -194,7 +196,8 @@ impl Socket for SimSocket {
             return Err(NetError::TooLarge);
         }
         let (from, hash) = (self.local(), xxh3_64(&payload));
-        self.env.with(|state| state.send(self.env.id(), InFlight { from, to, payload, hash }));
+        let message = InFlight { from, to, payload, hash, number: 0 };
+        self.env.with(|state| state.send(self.env.id(), message));
         Ok(())
     }
 
@@ -236,11 +239,13 @@ fn place(address: Address) -> u64 {
 impl State {
     /// A node sends a datagram; in a pause it waits for the end.
     #[inline(always)]
-    pub(crate) fn send(&mut self, id: (NodeId, u32), message: InFlight) {
-        let (to, len) = (message.to, message.payload.len());
+    pub(crate) fn send(&mut self, id: (NodeId, u32), mut message: InFlight) {
+        message.number = self.number_next(id.0);
+        let (port, to, bytes) = (message.from.port, message.to, message.payload.len());
         let detail = message.hash ^ place(to);
-        let text = move || format!("to {to}, {len} bytes");
-        match self.effect(id, EffectKind::Send, detail, text) {
+        let message_id = message.id();
+        let doing = move || Doing::Send { port, to, bytes, message: message_id };
+        match self.effect(id, EffectKind::Send, detail, doing) {
             Admission::Happens => self.transmit(message),
             Admission::Held => self.node(id.0).pause.held.push(message),
             Admission::Never => {}
@@ -259,13 +264,15 @@ impl State {
         let Some(inbox) = node.sockets.inbox(port) else { return Poll::Pending };
         if inbox.datagrams.len() == 0 {
             inbox.waiting = Some(self.scheduler.wakeup(context));
+            self.waits(context, || Wait::Receive { port });
             return Poll::Pending;
         }
-        let InFlight { from, payload, hash, .. } =
+        let InFlight { from, payload, hash, number, .. } =
             self.queue.messages.take_first(&mut inbox.datagrams);
-        let len = payload.len();
-        let text = move || format!("from {from}, {len} bytes");
-        self.number(id.0, EffectKind::Receive, hash ^ place(from), text);
+        self.got(|| Wait::Receive { port });
+        let (bytes, message) = (payload.len(), MessageId { node: from.node, number });
+        let doing = move || Doing::Receive { port, from, bytes, message };
+        self.number(id.0, EffectKind::Receive, hash ^ place(from), doing);
         Poll::Ready(Datagram { from, payload })
     }
 
@@ -293,12 +300,18 @@ impl State {
     #[inline(always)]
     fn transmit(&mut self, message: InFlight) {
         if usize::from(message.to.node.0) >= self.nodes.len() {
+            self.lost(&message, Loss::NoNode);
             return;
         }
         let (from, to) = (message.from.node, message.to.node);
         // The link draws whether it is cut or not, so that healing leaves the draws as they were.
         let fate = self.links.fate(from, to);
         if self.links.partitions.separate(from, to) {
+            self.lost(&message, Loss::Partition);
+            return;
+        }
+        if fate.first_ns.is_none() && fate.second_ns.is_none() {
+            self.lost(&message, Loss::Link);
             return;
         }
         if let Some(second_ns) = fate.second_ns {
@@ -307,5 +320,20 @@ impl State {
         if let Some(first_ns) = fate.first_ns {
             self.under_way(self.now_ns + first_ns, message);
         }
+    }
+
+    /// Tells the trace of a datagram that does not arrive.
+    #[cold]
+    pub(crate) fn lost(&mut self, message: &InFlight, why: Loss) {
+        let InFlight { from, to, .. } = *message;
+        let message = message.id();
+        self.trace.tell(self.now_ns, || What::Lost(Lost { from, to, message, why }));
+    }
+}
+
+impl InFlight {
+    /// What the datagram is known by.
+    pub(crate) fn id(&self) -> MessageId {
+        MessageId { node: self.from.node, number: self.number }
     }
 }

@@ -20,7 +20,9 @@ use crate::{
     config::NanosRange,
     disk::{Disk as Model, Handle, Sync},
     disk_watch::DiskMoment,
-    env::{Disk, DiskResult, File, Metadata, NodeId, OpenMode},
+    env::{Disk, DiskError, DiskResult, File, Metadata, NodeId, OpenMode},
+    event::{Change, Doing, Failed, Happening, What},
+    inspect::Wait,
     machine::SimEnv,
     schedule::Wakeup,
     state::{Admission, Event, State},
@@ -39,68 +41,72 @@ pub struct SimDisk {
 pub struct SimFile {
     env: SimEnv,
     handle: Handle,
+    /// By which it was opened, for the trace.
+    path: Rc<str>,
 }
 
 /// What is asked of a disk, for the trace and the digest.
 pub(crate) struct Request {
     pub(crate) name: &'static str,
-    place: Place,
+    path: Rc<str>,
+    /// The second path of those that have two.
+    to: Option<Rc<str>>,
     detail: u64,
-    /// Whether it is on an open file, where it may glitch.
-    pub(crate) on_file: bool,
+    /// How many bytes it is to read or write.
+    bytes: Option<usize>,
+    /// The open file that it is on, where it may glitch.
+    pub(crate) handle: Option<Handle>,
     site: &'static Location<'static>,
-}
-
-/// What a request is about.
-enum Place {
-    Path(String),
-    Paths(String, String),
-    File(Handle),
 }
 
 impl Request {
     #[track_caller]
-    fn path(name: &'static str, path: &str) -> Self {
-        let detail = xxh3_64(path.as_bytes());
-        let place = Place::Path(path.to_owned());
-        Self { name, place, detail, on_file: false, site: Location::caller() }
+    fn path(name: &'static str, path: &Rc<str>) -> Self {
+        let (path, detail) = (Rc::clone(path), xxh3_64(path.as_bytes()));
+        let site = Location::caller();
+        Self { name, path, to: None, detail, bytes: None, handle: None, site }
     }
 
     #[track_caller]
-    fn paths(name: &'static str, from: &str, to: &str) -> Self {
+    fn paths(name: &'static str, from: &Rc<str>, to: &Rc<str>) -> Self {
         let detail = xxh3_64(from.as_bytes()) ^ xxh3_64(to.as_bytes()).rotate_left(1);
-        let place = Place::Paths(from.to_owned(), to.to_owned());
-        Self { name, place, detail, on_file: false, site: Location::caller() }
+        let (path, to, site) = (Rc::clone(from), Some(Rc::clone(to)), Location::caller());
+        Self { name, path, to, detail, bytes: None, handle: None, site }
     }
 
     #[track_caller]
-    fn file(name: &'static str, handle: Handle, detail: u64) -> Self {
-        let place = Place::File(handle);
-        Self { name, place, detail, on_file: true, site: Location::caller() }
+    fn file(name: &'static str, file: &SimFile, bytes: Option<usize>, detail: u64) -> Self {
+        let (path, site) = (Rc::clone(&file.path), Location::caller());
+        let handle = Some(file.handle);
+        Self { name, path, to: None, detail, bytes, handle, site }
     }
 
-    fn text(&self) -> String {
-        let place = match &self.place {
-            Place::Path(path) => path.clone(),
-            Place::Paths(from, to) => format!("{from} -> {to}"),
-            Place::File(handle) => format!("{handle:?}"),
-        };
-        self.at(&place)
-    }
-
-    /// The same, with the path of an open file.
-    pub(crate) fn text_on(&self, disk: &Model) -> String {
-        match &self.place {
-            Place::File(handle) => match disk.handle_path(*handle) {
-                Some(path) => self.at(&path),
-                None => self.text(),
-            },
-            Place::Path(_) | Place::Paths(..) => self.text(),
+    /// Its start, for the trace.
+    fn begins(&self) -> Doing {
+        Doing::DiskBegin {
+            operation: self.name,
+            path: self.path.to_string(),
+            to: self.to.as_deref().map(str::to_owned),
+            bytes: self.bytes,
+            file: self.site.file(),
+            line: self.site.line(),
         }
     }
 
-    fn at(&self, place: &str) -> String {
-        format!("{} {place} ({}:{})", self.name, self.site.file(), self.site.line())
+    /// To wait for its end.
+    fn wait(&self, until_ns: Option<u64>) -> Wait {
+        Wait::Disk { operation: self.name, path: self.path.to_string(), until_ns }
+    }
+
+    /// As in a trace, with the path that an open file has now.
+    pub(crate) fn text_on(&self, disk: &Model) -> String {
+        let mut begins = self.begins();
+        if let (Doing::DiskBegin { path, .. }, Some(now)) =
+            (&mut begins, self.handle.and_then(|handle| disk.handle_path(handle)))
+        {
+            *path = now;
+        }
+        begins.to_string()
     }
 }
 
@@ -127,6 +133,13 @@ impl State {
         latency_ns.saturating_mul(node.disk_trouble.factor())
     }
 
+    /// Tells the trace of a sync that failed as it began. It has no effect at its end.
+    #[cold]
+    fn tell_failed(&mut self, node: NodeId, began: u64, error: DiskError) {
+        let error = error.to_string();
+        self.trace.tell(self.now_ns, || What::Failed(Failed { node, began, error }));
+    }
+
     /// The time has come for a sync to end. On a disk that stalls it ends later.
     pub(crate) fn end_sync(&mut self, id: (NodeId, u32), sync: Sync, done: Rc<Ending>) {
         let (node, boot) = id;
@@ -134,7 +147,7 @@ impl State {
             self.queue.push(until_ns, Event::EndSync { node, boot, sync, done });
             return;
         }
-        if !self.end_of_sync(id) {
+        if !self.end_of_sync(id, done.began) {
             return;
         }
         let result = self.node(node).disk.end_sync(sync);
@@ -142,7 +155,9 @@ impl State {
         self.trace_struck(node);
         if let Err(error) = result {
             let (at_ns, name) = (self.now_ns, &self.nodes[usize::from(node.0)].name);
-            self.trace.world(at_ns, node.0.into(), || format!("sync of {name} failed: {error}"));
+            self.trace.world(at_ns, node.0.into(), || {
+                Happening::of(node, Change::Disk, format!("sync of {name} failed: {error}"))
+            });
         }
         done.result.set(Some(result));
         if let Some(wakeup) = done.wakeup.take() {
@@ -155,6 +170,8 @@ impl State {
 /// The end of a sync, between the event that brings it about and the future that waits for it.
 #[derive(Debug, Default)]
 pub(crate) struct Ending {
+    /// The number of the effect that began it.
+    began: u64,
     result: Cell<Option<DiskResult<()>>>,
     wakeup: RefCell<Option<Wakeup>>,
     /// What to call the sync, if anybody looks at disks.
@@ -199,6 +216,7 @@ impl SimEnv {
             request,
             cost,
             asked,
+            began: 0,
             alarm: Alarm::default(),
             stage: Stage::New(work),
         }
@@ -230,6 +248,8 @@ struct Operation<W, R> {
     cost: Cost,
     /// The bytes to read or write, which may be fewer.
     asked: usize,
+    /// The number of the effect that began it.
+    began: u64,
     alarm: Alarm,
     stage: Stage<W, R>,
 }
@@ -241,7 +261,7 @@ impl<R, W: FnOnce(&mut Model, usize) -> DiskResult<R>> Future for Operation<W, R
     type Output = DiskResult<R>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<DiskResult<R>> {
-        let Self { env, request, cost, asked, alarm, stage } = Pin::into_inner(self);
+        let Self { env, request, cost, asked, began, alarm, stage } = Pin::into_inner(self);
         let id = env.id();
         let taken = std::mem::replace(stage, Stage::Dead);
         let next = env.with(|state| match taken {
@@ -250,7 +270,8 @@ impl<R, W: FnOnce(&mut Model, usize) -> DiskResult<R>> Future for Operation<W, R
                     Cost::Write => EffectKind::Write,
                     Cost::Read | Cost::Sync => EffectKind::Disk,
                 };
-                match state.effect(id, kind, request.detail, || request.text()) {
+                *began = state.number_next(id.0);
+                match state.effect(id, kind, request.detail, || request.begins()) {
                     Admission::Happens => {}
                     Admission::Held => {
                         state.hold(id.0, context);
@@ -268,23 +289,27 @@ impl<R, W: FnOnce(&mut Model, usize) -> DiskResult<R>> Future for Operation<W, R
                 state.trace_struck(id.0);
                 let ends_ns = state.now_ns + state.disk_latency(id.0, *cost);
                 alarm.set(state, context, ends_ns);
+                state.waits(context, || request.wait(Some(ends_ns)));
                 Stage::Waiting(result, ends_ns)
             }
             Stage::Waiting(result, ends_ns) if state.now_ns < ends_ns => {
                 alarm.set(state, context, ends_ns);
+                state.waits(context, || request.wait(Some(ends_ns)));
                 Stage::Waiting(result, ends_ns)
             }
             Stage::Waiting(result, ends_ns) => {
                 if let Some(until_ns) = state.stalled_until_ns(id.0) {
                     *alarm = Alarm::default();
                     alarm.set(state, context, until_ns);
+                    state.waits(context, || request.wait(Some(until_ns)));
                     return Stage::Waiting(result, until_ns);
                 }
-                let text = || match &result {
-                    Ok(_) => format!("{} ended", request.name),
-                    Err(error) => format!("{} failed: {error}", request.name),
+                let doing = || Doing::DiskEnd {
+                    operation: request.name,
+                    began: *began,
+                    error: result.as_ref().err().map(ToString::to_string),
                 };
-                match state.effect(id, EffectKind::Disk, u64::from(result.is_ok()), text) {
+                match state.effect(id, EffectKind::Disk, u64::from(result.is_ok()), doing) {
                     Admission::Happens => Stage::Ended(result),
                     Admission::Held => {
                         state.hold(id.0, context);
@@ -322,8 +347,9 @@ impl<B: FnOnce(&mut Model) -> DiskResult<Sync>> Future for Syncing<B> {
         let (node, boot) = env.id();
         let poll = env.with(|state| {
             if let Some(work) = begin.take() {
-                let text = || request.text();
-                match state.effect((node, boot), EffectKind::Sync, request.detail, text) {
+                let began = state.number_next(node);
+                let doing = || request.begins();
+                match state.effect((node, boot), EffectKind::Sync, request.detail, doing) {
                     Admission::Happens => {}
                     Admission::Held => {
                         state.hold(node, context);
@@ -335,22 +361,28 @@ impl<B: FnOnce(&mut Model) -> DiskResult<Sync>> Future for Syncing<B> {
                 let name = state.watched_name(node, request);
                 state.show_disk(node, DiskMoment::SyncBegun, name.as_deref());
                 if let Err(error) = state.glitch(node, request, 0) {
+                    state.tell_failed(node, began, error);
                     return Poll::Ready(Err(error));
                 }
                 let sync = match work(&mut state.node(node).disk) {
                     Ok(sync) => sync,
-                    Err(error) => return Poll::Ready(Err(error)),
+                    Err(error) => {
+                        state.tell_failed(node, began, error);
+                        return Poll::Ready(Err(error));
+                    }
                 };
                 let ends_ns = state.now_ns + state.disk_latency(node, Cost::Sync);
-                let done = Rc::new(Ending { name, ..Ending::default() });
+                let done = Rc::new(Ending { began, name, ..Ending::default() });
                 let event = Event::EndSync { node, boot, sync, done: Rc::clone(&done) };
                 state.queue.push(ends_ns, event);
                 *end = Some(done);
             }
             let Some(end) = end else { return Poll::Pending };
             if let Some(result) = end.result.get() {
+                state.got(|| request.wait(None));
                 return Poll::Ready(result);
             }
+            state.waits(context, || request.wait(None));
             *end.wakeup.borrow_mut() = Some(state.scheduler.wakeup(context));
             Poll::Pending
         });
@@ -373,41 +405,44 @@ impl Disk for SimDisk {
         path: &str,
         mode: OpenMode,
     ) -> impl Future<Output = DiskResult<SimFile>> + 'static {
-        let (env, name) = (self.env.clone(), path.to_owned());
-        let work =
-            move |model: &mut Model| model.open(&name, mode).map(|handle| SimFile { env, handle });
+        let (env, path) = (self.env.clone(), Rc::from(path));
+        let request = Request::path("open", &path);
+        let work = move |model: &mut Model| {
+            let handle = model.open(&path, mode)?;
+            Ok(SimFile { env, handle, path })
+        };
         let cost = match mode {
             OpenMode::Read | OpenMode::Write => Cost::Read,
             OpenMode::Create | OpenMode::CreateNew | OpenMode::Truncate => Cost::Write,
         };
-        self.env.operate(Request::path("open", path), cost, work)
+        self.env.operate(request, cost, work)
     }
 
     #[track_caller]
     fn create_dir(&self, path: &str) -> impl Future<Output = DiskResult<()>> + 'static {
-        let name = path.to_owned();
-        let request = Request::path("create_dir", path);
-        self.env.operate(request, Cost::Write, move |model| model.create_dir(&name))
+        let path = Rc::from(path);
+        let request = Request::path("create_dir", &path);
+        self.env.operate(request, Cost::Write, move |model| model.create_dir(&path))
     }
 
     #[track_caller]
     fn remove_dir(&self, path: &str) -> impl Future<Output = DiskResult<()>> + 'static {
-        let name = path.to_owned();
-        let request = Request::path("remove_dir", path);
-        self.env.operate(request, Cost::Write, move |model| model.remove_dir(&name))
+        let path = Rc::from(path);
+        let request = Request::path("remove_dir", &path);
+        self.env.operate(request, Cost::Write, move |model| model.remove_dir(&path))
     }
 
     #[track_caller]
     fn remove(&self, path: &str) -> impl Future<Output = DiskResult<()>> + 'static {
-        let name = path.to_owned();
-        let request = Request::path("remove", path);
-        self.env.operate(request, Cost::Write, move |model| model.remove(&name))
+        let path = Rc::from(path);
+        let request = Request::path("remove", &path);
+        self.env.operate(request, Cost::Write, move |model| model.remove(&path))
     }
 
     #[track_caller]
     fn rename(&self, from: &str, to: &str) -> impl Future<Output = DiskResult<()>> + 'static {
-        let request = Request::paths("rename", from, to);
-        let (from, to) = (from.to_owned(), to.to_owned());
+        let (from, to) = (Rc::from(from), Rc::from(to));
+        let request = Request::paths("rename", &from, &to);
         self.env.operate(request, Cost::Write, move |model| model.rename(&from, &to))
     }
 
@@ -417,37 +452,37 @@ impl Disk for SimDisk {
         from: &str,
         to: &str,
     ) -> impl Future<Output = DiskResult<()>> + 'static {
-        let request = Request::paths("rename_noreplace", from, to);
-        let (from, to) = (from.to_owned(), to.to_owned());
+        let (from, to) = (Rc::from(from), Rc::from(to));
+        let request = Request::paths("rename_noreplace", &from, &to);
         self.env.operate(request, Cost::Write, move |model| model.rename_noreplace(&from, &to))
     }
 
     #[track_caller]
     fn hard_link(&self, from: &str, to: &str) -> impl Future<Output = DiskResult<()>> + 'static {
-        let request = Request::paths("hard_link", from, to);
-        let (from, to) = (from.to_owned(), to.to_owned());
+        let (from, to) = (Rc::from(from), Rc::from(to));
+        let request = Request::paths("hard_link", &from, &to);
         self.env.operate(request, Cost::Write, move |model| model.hard_link(&from, &to))
     }
 
     #[track_caller]
     fn read_dir(&self, path: &str) -> impl Future<Output = DiskResult<Vec<String>>> + 'static {
-        let name = path.to_owned();
-        let request = Request::path("read_dir", path);
-        self.env.operate(request, Cost::Read, move |model| model.read_dir(&name))
+        let path = Rc::from(path);
+        let request = Request::path("read_dir", &path);
+        self.env.operate(request, Cost::Read, move |model| model.read_dir(&path))
     }
 
     #[track_caller]
     fn metadata(&self, path: &str) -> impl Future<Output = DiskResult<Metadata>> + 'static {
-        let name = path.to_owned();
-        let request = Request::path("metadata", path);
-        self.env.operate(request, Cost::Read, move |model| model.metadata(&name))
+        let path = Rc::from(path);
+        let request = Request::path("metadata", &path);
+        self.env.operate(request, Cost::Read, move |model| model.metadata(&path))
     }
 
     #[track_caller]
     fn sync_dir(&self, path: &str) -> impl Future<Output = DiskResult<()>> + 'static {
-        let name = path.to_owned();
-        let request = Request::path("sync_dir", path);
-        self.env.sync(request, move |model| model.begin_sync_dir(&name))
+        let path = Rc::from(path);
+        let request = Request::path("sync_dir", &path);
+        self.env.sync(request, move |model| model.begin_sync_dir(&path))
     }
 }
 
@@ -459,7 +494,8 @@ impl File for SimFile {
         len: usize,
     ) -> impl Future<Output = DiskResult<Bytes>> + 'static {
         let handle = self.handle;
-        let request = Request::file("read_at", handle, offset ^ (len as u64).rotate_left(32));
+        let request =
+            Request::file("read_at", self, Some(len), offset ^ (len as u64).rotate_left(32));
         self.env.operate_file(request, Cost::Read, len, move |model, len| {
             model.read_at(handle, offset, len)
         })
@@ -472,7 +508,7 @@ impl File for SimFile {
         bytes: Bytes,
     ) -> impl Future<Output = DiskResult<usize>> + 'static {
         let handle = self.handle;
-        let request = Request::file("write_at", handle, xxh3_64(&bytes) ^ offset);
+        let request = Request::file("write_at", self, Some(bytes.len()), xxh3_64(&bytes) ^ offset);
         self.env.operate_file(request, Cost::Write, bytes.len(), move |model, len| {
             model.write_bytes_at(handle, offset, bytes.slice(..len))
         })
@@ -481,7 +517,7 @@ impl File for SimFile {
     #[track_caller]
     fn append(&self, bytes: Bytes) -> impl Future<Output = DiskResult<usize>> + 'static {
         let handle = self.handle;
-        let request = Request::file("append", handle, xxh3_64(&bytes));
+        let request = Request::file("append", self, Some(bytes.len()), xxh3_64(&bytes));
         self.env.operate_file(request, Cost::Write, bytes.len(), move |model, len| {
             model.append_bytes(handle, bytes.slice(..len))
         })
@@ -490,28 +526,28 @@ impl File for SimFile {
     #[track_caller]
     fn set_len(&self, len: u64) -> impl Future<Output = DiskResult<()>> + 'static {
         let handle = self.handle;
-        let request = Request::file("set_len", handle, len);
+        let request = Request::file("set_len", self, None, len);
         self.env.operate_file(request, Cost::Write, 0, move |model, _| model.set_len(handle, len))
     }
 
     #[track_caller]
     fn sync_data(&self) -> impl Future<Output = DiskResult<()>> + 'static {
         let handle = self.handle;
-        let request = Request::file("sync_data", handle, 1);
+        let request = Request::file("sync_data", self, None, 1);
         self.env.sync(request, move |model| model.begin_sync_data(handle))
     }
 
     #[track_caller]
     fn sync_all(&self) -> impl Future<Output = DiskResult<()>> + 'static {
         let handle = self.handle;
-        let request = Request::file("sync_all", handle, 2);
+        let request = Request::file("sync_all", self, None, 2);
         self.env.sync(request, move |model| model.begin_sync_file(handle))
     }
 
     #[track_caller]
     fn metadata(&self) -> impl Future<Output = DiskResult<Metadata>> + 'static {
         let handle = self.handle;
-        let request = Request::file("metadata", handle, 0);
+        let request = Request::file("metadata", self, None, 0);
         self.env.operate_file(request, Cost::Read, 0, move |model, _| model.file_metadata(handle))
     }
 }

@@ -9,6 +9,8 @@ use bytes::Bytes;
 use crate::{
     config::{NetworkConfig, Ratio},
     env::{Address, NodeId, Port},
+    event::Loss,
+    inspect::InboxView,
     links::LinkStreams,
     partition::Partitions,
     schedule::Wakeup,
@@ -27,6 +29,8 @@ pub(crate) struct InFlight {
     pub(crate) payload: Bytes,
     /// Of the payload. The sender and the receiver feed it into the digest.
     pub(crate) hash: u64,
+    /// Of the effect that sent it.
+    pub(crate) number: u64,
 }
 
 /// What the network does with a datagram: when its copies arrive, counted from now.
@@ -167,6 +171,23 @@ impl Sockets {
         }
     }
 
+    /// The open ports, and what waits there.
+    pub(crate) fn view(&self, messages: &Slab<InFlight>) -> Vec<InboxView> {
+        let datagrams = |inbox: &Inbox| {
+            let all = messages.all(&inbox.datagrams);
+            all.map(|message| (message.from, message.payload.len())).collect()
+        };
+        let view =
+            |(port, inbox): &(Port, Inbox)| InboxView { port: *port, datagrams: datagrams(inbox) };
+        self.0.iter().map(view).collect()
+    }
+
+    /// Why a datagram to this port is dropped, if it is.
+    pub(crate) fn refuses(&self, port: Port) -> Option<Loss> {
+        let Ok(place) = self.place(port) else { return Some(Loss::PortClosed) };
+        (self.0[place].1.datagrams.len() >= INBOX_DATAGRAMS_MAX).then_some(Loss::InboxFull)
+    }
+
     /// Lets a datagram arrive; what to wake, if someone waits. A closed port and a full inbox
     /// drop it.
     #[inline]
@@ -253,7 +274,13 @@ mod tests {
     #[test]
     fn a_full_inbox_drops_and_a_closed_port_takes_nothing() {
         let at = |port| Address { node: NodeId(0), port: Port(port) };
-        let message = |port| InFlight { from: at(9), to: at(port), payload: Bytes::new(), hash: 0 };
+        let message = |port| InFlight {
+            from: at(9),
+            to: at(port),
+            payload: Bytes::new(),
+            hash: 0,
+            number: 0,
+        };
         let (mut sockets, mut messages) = (Sockets::default(), Slab::new());
         assert!(sockets.bind(Port(1)) && !sockets.bind(Port(1)));
         let mut deliver = |port, sockets: &mut Sockets| {

@@ -7,6 +7,7 @@
 
 use crate::{
     env::NodeId,
+    event::{Change, Happening},
     net::InFlight,
     power::Power,
     schedule::{Slot, Wakeup},
@@ -41,7 +42,8 @@ impl State {
         }
         let name = &node.name;
         self.trace.world(at_ns, u64::from(id.0), || {
-            format!("pause of {name} until{} s", Seconds(until_ns))
+            let text = format!("pause of {name} until{} s", Seconds(until_ns));
+            Happening::of(id, Change::Pause { until_ns }, text)
         });
     }
 
@@ -56,7 +58,9 @@ impl State {
         node.power = Power::On;
         let held = std::mem::take(&mut node.pause.held);
         let (boot, name) = (node.boot, &node.name);
-        self.trace.world(at_ns, u64::from(id.0) << 32, || format!("end of pause of {name}"));
+        self.trace.world(at_ns, u64::from(id.0) << 32, || {
+            Happening::of(id, Change::Resume, format!("end of pause of {name}"))
+        });
         for message in held {
             // A fault at one of them may pause the node again, and the rest is held on.
             self.send((id, boot), message);

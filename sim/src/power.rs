@@ -6,6 +6,7 @@
 
 use crate::{
     env::NodeId,
+    event::{Change, Happening},
     fault::{Action, EffectFilter, Keep},
     fired::{Crash, End, Ended, Fired},
     net::InFlight,
@@ -70,14 +71,14 @@ impl State {
         let mut back_ns = 0;
         let targets = self.targets(fault);
         for &id in &targets {
-            let unsynced = self.cut_disk(id, &cut);
+            let unsynced = self.cut_disk(id, fault, &cut);
             let marks = std::mem::take(&mut self.node(id).marks);
             let (power, running) = (cut != Cut::Kill, running.contains(&id));
             let crash = Crash { fault, node: id, at_ns, power, running, unsynced, marks };
             self.supply.crashes.push(crash);
             back_ns = back_ns.max(self.schedule_boot(id, Some(fault), down_ns));
         }
-        self.supply.fired.push(Fired { fault, kind, at_ns, back_ns });
+        self.fired(Fired { fault, kind, at_ns, back_ns });
         self.wait_for_end(fault);
         for id in targets.into_iter().filter(|id| running.contains(id)) {
             self.befall(id, &EffectFilter::Crash);
@@ -110,27 +111,30 @@ impl State {
     }
 
     /// Leaves on a disk what the cut leaves of it; tells how many operations no sync had covered.
-    fn cut_disk(&mut self, id: NodeId, cut: &Cut) -> usize {
+    fn cut_disk(&mut self, id: NodeId, fault: usize, cut: &Cut) -> usize {
         let (seed, at_ns) = (self.supply.seed, self.now_ns);
         let node = &mut self.nodes[usize::from(id.0)];
         let unsynced = node.disk.pending();
         let name = &node.name;
+        let crash = |text| Happening::of(id, Change::Crash { fault }, text);
         match cut {
             Cut::Power(keep) => {
                 let mut stream = Stream::new(seed, "disk-fate", u64::from(id.0), at_ns);
                 let report = keep.cut(name, &mut node.disk, &mut stream);
                 let detail = node.disk.image_hash();
-                self.trace.world(at_ns, fold(detail), || format!("power loss of {name}: {report}"));
+                self.trace.world(at_ns, fold(detail), || {
+                    crash(format!("power loss of {name}: {report}"))
+                });
             }
             Cut::Kill => {
                 node.disk.kill();
-                self.trace.world(at_ns, unsynced as u64, || format!("kill of {name}"));
+                self.trace.world(at_ns, unsynced as u64, || crash(format!("kill of {name}")));
             }
             Cut::Disk => {
                 *node.disk = node.disk.replacement();
                 node.disk_replaced = true;
                 self.trace.world(at_ns, u64::from(id.0), || {
-                    format!("disk loss of {name}: the new one is blank")
+                    crash(format!("disk loss of {name}: the new one is blank"))
                 });
             }
         }
@@ -178,8 +182,9 @@ impl State {
         node.clock.origin_ns = Stream::new(seed, "clock", entity, u64::from(boot)).below(1 << 40);
         node.cpu_free_ns = 0;
         let (at_ns, name) = (self.now_ns, &self.nodes[usize::from(id.0)].name);
-        self.trace
-            .world(at_ns, entity << 32 | u64::from(boot), || format!("boot {boot} of {name}"));
+        self.trace.world(at_ns, entity << 32 | u64::from(boot), || {
+            Happening::of(id, Change::Boot { boot }, format!("boot {boot} of {name}"))
+        });
         for fault in down.into_iter().filter_map(|(fault, _)| fault) {
             if self.nodes.iter().all(|node| node.boots_ns(fault).is_none()) {
                 self.forget_end(fault);
@@ -193,7 +198,9 @@ impl State {
     pub(crate) fn ended(&mut self, (id, task): (NodeId, &'static str), message: String, end: End) {
         let at_ns = self.now_ns;
         let name = &self.nodes[usize::from(id.0)].name;
-        self.trace.world(at_ns, end as u64, || format!("{end:?} of {name}: {message}"));
+        self.trace.world(at_ns, end as u64, || {
+            Happening::of(id, Change::End(end), format!("{end:?} of {name}: {message}"))
+        });
         self.supply.ended.push(Ended { node: id, task, at_ns, message, end });
         self.supply.leaving.push((id, end));
         self.node(id).power = Power::Condemned;

@@ -247,6 +247,11 @@ impl Scheduler {
         self.slots.len()
     }
 
+    /// Whether a slot's task waits for its turn.
+    pub(crate) fn is_ready(&self, slot: Slot) -> bool {
+        self.slots[slot as usize].queued
+    }
+
     /// The slots of all tasks of a node, in order.
     pub(crate) fn slots_of(&self, node: NodeId) -> Vec<Slot> {
         let alive = self.slots.iter().zip(0..).filter(|(info, _)| info.alive && info.node == node);

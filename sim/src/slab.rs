@@ -71,6 +71,16 @@ impl<T> Slab<T> {
         line.len += 1;
     }
 
+    /// The values of a line, in order.
+    pub(crate) fn all(&self, line: &Line) -> impl Iterator<Item = &T> {
+        let mut at = line.first;
+        (0..line.len).map(move |_| {
+            let place = at;
+            at = self.places[place as usize].next;
+            self.at(place)
+        })
+    }
+
     /// Takes the first value of a line, which must not be empty.
     #[inline(always)]
     pub(crate) fn take_first(&mut self, line: &mut Line) -> T {
@@ -117,8 +127,10 @@ mod tests {
             for start in 0..2 {
                 let line = &mut lines[start];
                 assert_eq!(line.len(), 3);
+                let all: Vec<_> = slab.all(line).copied().collect();
                 let taken = [0; 3].map(|_| slab.take_first(line));
                 assert_eq!(taken, [round + start, round + start + 2, round + start + 4]);
+                assert_eq!(all, taken);
                 assert_eq!(line.len(), 0);
             }
             assert_eq!((*slab.at(alone), slab.take(alone)), (7, 7));

@@ -18,6 +18,7 @@ use crate::{
     disk_watch::DiskWatch,
     disturbance::Throttle,
     env::NodeId,
+    event::{Doing, Effect, Loss, Lost, What},
     machine_disk::Ending,
     net::{Links, Sockets},
     pause::Pause,
@@ -27,7 +28,7 @@ use crate::{
     random::Stream,
     schedule::{Scheduler, Wakeup},
     strike::Armed,
-    trace::{Effect, EffectKind, InPause, Trace},
+    trace::{EffectKind, InPause, Trace},
 };
 
 /// So many effects in one poll are no work any more: the task spins.
@@ -226,6 +227,9 @@ impl State {
     /// A datagram arrives; tells whom it wakes. A node that is down takes none.
     #[inline]
     pub(crate) fn deliver(&mut self, place: u32) -> Option<Wakeup> {
+        if self.trace.is_recorded() {
+            self.look_at_arrival(place);
+        }
         let messages = &mut self.queue.messages;
         let message = messages.at(place);
         self.meter.arrived(message);
@@ -238,6 +242,22 @@ impl State {
         node.sockets.deliver(to.port, place, messages)
     }
 
+    /// Tells the trace if a datagram will not be taken in.
+    #[cold]
+    #[inline(never)]
+    fn look_at_arrival(&mut self, place: u32) {
+        let message = self.queue.messages.at(place);
+        let (from, to, message) = (message.from, message.to, message.id());
+        let node = self.node(to.node);
+        let why = match node.power {
+            Power::On | Power::Paused => node.sockets.refuses(to.port),
+            Power::Condemned | Power::Off => Some(Loss::Down),
+        };
+        if let Some(why) = why {
+            self.trace.tell(self.now_ns, || What::Lost(Lost { from, to, message, why }));
+        }
+    }
+
     /// Numbers an effect of a node, if it happens. `detail` stands for the effect's content in the
     /// digest.
     #[inline(always)]
@@ -246,13 +266,13 @@ impl State {
         id: (NodeId, u32),
         kind: EffectKind,
         detail: u64,
-        text: impl FnOnce() -> String,
+        doing: impl FnOnce() -> Doing,
     ) -> Admission {
         if self.nodes[usize::from(id.0.0)].is_free(id.1) {
-            self.number(id.0, kind, detail, text);
+            self.number(id.0, kind, detail, doing);
             return Admission::Happens;
         }
-        self.effect_in_doubt(id, kind, detail, text)
+        self.effect_in_doubt(id, kind, detail, doing)
     }
 
     /// The same for a node that may be down or paused, or at which a fault waits.
@@ -263,21 +283,21 @@ impl State {
         id: (NodeId, u32),
         kind: EffectKind,
         detail: u64,
-        text: impl FnOnce() -> String,
+        doing: impl FnOnce() -> Doing,
     ) -> Admission {
         let admission = self.admit(id, kind, kind.in_pause());
         if admission == Admission::Happens {
-            self.number(id.0, kind, detail, text);
+            self.number(id.0, kind, detail, doing);
         }
         admission
     }
 
     /// Numbers the end of a sync, which the device brings about: no pause holds it. False if the
     /// boot that began it is over.
-    pub(crate) fn end_of_sync(&mut self, id: (NodeId, u32)) -> bool {
+    pub(crate) fn end_of_sync(&mut self, id: (NodeId, u32), began: u64) -> bool {
         let happens = self.admit(id, EffectKind::Sync, InPause::Happens) == Admission::Happens;
         if happens {
-            self.number(id.0, EffectKind::Sync, 1, || "sync ended".to_owned());
+            self.number(id.0, EffectKind::Sync, 1, || Doing::SyncEnd { began });
         }
         happens
     }
@@ -311,7 +331,7 @@ impl State {
         id: NodeId,
         kind: EffectKind,
         detail: u64,
-        text: impl FnOnce() -> String,
+        doing: impl FnOnce() -> Doing,
     ) {
         self.poll_effects += 1;
         // Once: destructors that the panic calls may have effects, too.
@@ -321,8 +341,29 @@ impl State {
         );
         let node = &mut self.nodes[usize::from(id.0)];
         node.effects += 1;
-        let (at_ns, name, number) = (self.now_ns, node.name.as_str(), node.effects);
-        self.trace.effect(Effect { at_ns, node: id, name, number, kind, detail }, text);
+        let number = node.effects;
+        self.trace.effect(self.now_ns, (id, number), kind, detail);
+        if self.trace.is_recorded() {
+            // What is moved stays in registers as long as no one records.
+            self.tell_effect(id, kind, doing);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tell_effect(&mut self, id: NodeId, kind: EffectKind, doing: impl FnOnce() -> Doing) {
+        self.tell_lines();
+        let node = &self.nodes[usize::from(id.0)];
+        let (name, boot, number) = (node.name.clone(), node.boot, node.effects);
+        let (task, doing) = (self.trace.task(), doing());
+        let effect = Effect { node: id, name, boot, task, number, kind, doing };
+        self.trace.tell(self.now_ns, || What::Effect(effect));
+    }
+
+    /// The number that the next effect of a node will have.
+    #[inline]
+    pub(crate) fn number_next(&self, id: NodeId) -> u64 {
+        self.nodes[usize::from(id.0)].effects + 1
     }
 
     /// Wakes the future that is being polled when the node's pause is over.
@@ -335,8 +376,8 @@ impl State {
     /// A node passes a mark.
     pub(crate) fn mark(&mut self, (node, boot): (NodeId, u32), name: &'static str) {
         let detail = xxhash_rust::xxh3::xxh3_64(name.as_bytes());
-        let text = || name.to_owned();
-        if self.effect((node, boot), EffectKind::Mark(name), detail, text) != Admission::Happens {
+        let kind = EffectKind::Mark(name);
+        if self.effect((node, boot), kind, detail, || Doing::Mark(name)) != Admission::Happens {
             return;
         }
         *self.node(node).marks.entry(name).or_default() += 1;

@@ -175,6 +175,7 @@ impl State {
 
     /// A fault strikes.
     pub(crate) fn fire(&mut self, fault: usize) {
+        self.tell_lines();
         match &self.supply.plan.faults[fault].what {
             Action::PowerLoss { .. } | Action::Kill { .. } | Action::DiskLoss { .. } => {
                 for target in self.targets(fault) {

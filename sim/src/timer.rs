@@ -8,6 +8,8 @@ use std::{
 
 use crate::{
     env::Instant,
+    event::Doing,
+    inspect::Wait,
     machine::SimEnv,
     power::Power,
     schedule::Wakeup,
@@ -58,6 +60,7 @@ impl Future for Sleep {
             }
             let at_ns = clock.world(deadline);
             alarm.set(state, context, at_ns);
+            state.waits(context, || Wait::Timer { until_ns: at_ns });
             false
         });
         if done == Some(true) { Poll::Ready(()) } else { Poll::Pending }
@@ -94,6 +97,7 @@ impl Future for Busy {
                 return Some(state.end_timer(&this.env, context));
             }
             this.alarm.set(state, context, done_ns);
+            state.waits(context, || Wait::Cpu { until_ns: done_ns });
             None
         });
         if done.flatten() == Some(true) { Poll::Ready(()) } else { Poll::Pending }
@@ -119,7 +123,7 @@ impl State {
     /// The time of a timer has come. False if it does not end, or not now.
     #[inline]
     fn end_timer(&mut self, env: &SimEnv, context: &Context<'_>) -> bool {
-        match self.effect(env.id(), EffectKind::Timer, 0, String::new) {
+        match self.effect(env.id(), EffectKind::Timer, 0, || Doing::Timer) {
             Admission::Happens => true,
             Admission::Held => {
                 self.hold(env.id().0, context);

@@ -1,4 +1,4 @@
-//! What a run leaves behind: a rolling digest always, its events as text on demand.
+//! What a run leaves behind: a rolling digest always, its events on demand.
 //!
 //! Every effect feeds the digest, so two runs with the same digest did the same things at the
 //! same virtual times. A run is deterministic; the whole trace of any seed is had by running it
@@ -6,7 +6,11 @@
 
 use std::fmt;
 
-use crate::env::NodeId;
+use crate::{
+    env::NodeId,
+    event::{Event, Happening, TaskName, What},
+    recording::Recording,
+};
 
 /// A 128-bit rolling hash over everything that happened, the same on every platform and in every
 /// build profile. Each step is a bijection of the state, so a difference never dies out by itself.
@@ -90,8 +94,14 @@ impl EffectKind {
         }
     }
 
+    /// Its name in a trace.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.name_and_number().0
+    }
+
     /// Its name in a trace, and its number in the digest.
-    fn name_and_number(self) -> (&'static str, u64) {
+    const fn name_and_number(self) -> (&'static str, u64) {
         match self {
             Self::Send => ("send", 0),
             Self::Receive => ("recv", 1),
@@ -106,57 +116,61 @@ impl EffectKind {
     }
 }
 
-/// A numbered effect, as the trace takes it.
-pub(crate) struct Effect<'a> {
-    pub(crate) at_ns: u64,
-    pub(crate) node: NodeId,
-    pub(crate) name: &'a str,
-    pub(crate) number: u64,
-    pub(crate) kind: EffectKind,
-    /// Stands for its content in the digest.
-    pub(crate) detail: u64,
-}
+/// Takes the events of a trace, in order.
+pub type Recorder = Box<dyn FnMut(Event)>;
 
-/// Takes the lines of a trace, in order.
-pub type Recorder = Box<dyn FnMut(&str)>;
-
-/// Writes the trace: the digest always, lines only with a recorder.
+/// Writes the trace: the digest always, events only with a recorder.
 pub(crate) struct Trace {
     pub(crate) digest: Digest,
-    recorder: Option<Recorder>,
+    pub(crate) recording: Option<Recording>,
 }
 
 impl Trace {
     pub(crate) fn new() -> Self {
-        Self { digest: Digest::default(), recorder: None }
+        Self { digest: Digest::default(), recording: None }
     }
 
     pub(crate) fn record(&mut self, recorder: Recorder) {
-        self.recorder = Some(recorder);
+        self.recording = Some(Recording::new(recorder));
     }
 
-    /// A node had an effect; `text` says what.
+    #[inline]
+    pub(crate) const fn is_recorded(&self) -> bool {
+        self.recording.is_some()
+    }
+
+    /// The task that is being polled, if that is recorded.
+    pub(crate) fn task(&self) -> Option<TaskName> {
+        self.recording.as_ref().and_then(Recording::task)
+    }
+
+    /// A node had the effect of this number; `detail` stands for its content.
     #[inline(always)]
-    pub(crate) fn effect(&mut self, effect: Effect<'_>, text: impl FnOnce() -> String) {
-        let Effect { at_ns, node, name, number, kind, detail } = effect;
-        let (kind, kind_number) = kind.name_and_number();
+    pub(crate) fn effect(
+        &mut self,
+        at_ns: u64,
+        (node, number): (NodeId, u64),
+        kind: EffectKind,
+        detail: u64,
+    ) {
+        let (_, kind_number) = kind.name_and_number();
         let word = (u64::from(node.0) << 48) | (kind_number << 40) | (number & 0xff_ffff_ffff);
         self.digest.feed_effect(word, at_ns, detail);
-        if let Some(recorder) = &mut self.recorder {
-            // What is moved stays in registers as long as no one records.
-            tell(recorder, move || {
-                format!("{} {name:<12} {number:>6} {kind:<7} {}", Seconds(at_ns), text())
-            });
-        }
     }
 
-    /// Something that the world did: a fault, a boot, a loss in the network.
+    /// Something that the world did: a fault, a boot, an error of a disk.
     #[inline]
-    pub(crate) fn world(&mut self, at_ns: u64, detail: u64, text: impl FnOnce() -> String) {
+    pub(crate) fn world(&mut self, at_ns: u64, detail: u64, what: impl FnOnce() -> Happening) {
         self.digest.feed(at_ns ^ 0x5eed_0000_0000_0000);
         self.digest.feed(detail);
-        if let Some(recorder) = &mut self.recorder {
-            tell(recorder, || format!("{} *** {}", Seconds(at_ns), text()));
+        self.tell(at_ns, || What::World(what()));
+    }
+
+    /// Hands an event to the recorder, if there is one; the digest knows nothing of it.
+    #[inline]
+    pub(crate) fn tell(&mut self, at_ns: u64, what: impl FnOnce() -> What) {
+        if let Some(recording) = &mut self.recording {
+            hand(recording, at_ns, what);
         }
     }
 }
@@ -164,8 +178,8 @@ impl Trace {
 /// Out of the way of what every effect passes.
 #[cold]
 #[inline(never)]
-fn tell(recorder: &mut Recorder, line: impl FnOnce() -> String) {
-    recorder(line().trim_end());
+fn hand(recording: &mut Recording, at_ns: u64, what: impl FnOnce() -> What) {
+    recording.hand(Event { at_ns, what: what() });
 }
 
 impl fmt::Debug for Trace {

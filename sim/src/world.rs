@@ -8,10 +8,13 @@ use std::{
     collections::BTreeMap,
     fmt,
     future::Future,
+    ops::Deref,
     panic::{AssertUnwindSafe, catch_unwind},
     rc::Rc,
     task::{Context, Poll, Waker},
 };
+
+use tracing::dispatcher::with_default;
 
 use crate::{
     budget::{Overrun, Watcher, Whereabouts},
@@ -113,6 +116,7 @@ pub struct World {
     programs: Vec<Rc<dyn Program>>,
     state: Home,
     panics_after_crash: u64,
+    recorded: bool,
 }
 
 impl World {
@@ -127,7 +131,7 @@ impl World {
     pub fn starting_at(now_ns: u64, config: WorldConfig) -> Self {
         let state = Home::new(State { now_ns, ..State::new(config) });
         let (places, programs) = (Vec::with_capacity(FEW), Vec::with_capacity(FEW));
-        Self { places, programs, state, panics_after_crash: 0 }
+        Self { places, programs, state, panics_after_crash: 0, recorded: false }
     }
 
     /// Adds a node, down and with an empty disk, that runs `program` at each boot. Nodes are
@@ -220,8 +224,9 @@ impl World {
         self.state.borrow().meter.overrun().cloned()
     }
 
-    /// Hands each line of the trace to `recorder` from now on.
+    /// Hands each event of the trace to `recorder` from now on. It must not call the world.
     pub fn record(&mut self, recorder: Recorder) {
+        self.recorded = true;
         self.state.borrow_mut().trace.record(recorder);
     }
 
@@ -300,7 +305,17 @@ impl World {
             return true;
         };
         let mut context = Context::from_waker(waker);
-        match catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(&mut context))) {
+        let poll = AssertUnwindSafe(|| task.as_mut().poll(&mut context));
+        let polled = if self.recorded {
+            let subscriber = self.state.borrow_mut().begin_recorded((slot, node));
+            let subscriber = subscriber.unwrap_or_default();
+            let polled = with_default(&subscriber, || catch_unwind(poll));
+            self.state.borrow_mut().end_recorded();
+            polled
+        } else {
+            catch_unwind(poll)
+        };
+        match polled {
             Ok(Poll::Pending) => true,
             Ok(Poll::Ready(())) => {
                 self.finish(slot);
@@ -319,7 +334,9 @@ impl World {
     fn finish(&mut self, slot: Slot) {
         // Destructors may call the machine.
         self.places[slot as usize].task = None;
-        self.state.borrow_mut().scheduler.finish(slot);
+        let mut state = self.state.borrow_mut();
+        state.forget_waits(slot);
+        state.scheduler.finish(slot);
     }
 
     /// A task of a node panicked. True if that does not count.
@@ -364,6 +381,7 @@ impl World {
         let mut dropped = Vec::new();
         for slot in state.scheduler.slots_of(node) {
             dropped.push(self.places[slot as usize].task.take());
+            state.forget_waits(slot);
             state.scheduler.finish(slot);
         }
         // Destructors may call the machine.
@@ -389,6 +407,10 @@ impl World {
                 }
             }
         }
+    }
+
+    pub(crate) fn state(&self) -> impl Deref<Target = State> {
+        self.state.borrow()
     }
 
     /// Virtual nanoseconds since the start.

@@ -72,7 +72,7 @@ fn a_store_whose_checksums_do_not_tell_its_logs_apart_takes_an_old_record_for_a_
 fn a_seed_of_the_store_gives_the_same_run_again_with_its_trace_recorded_or_not() {
     let lines = std::rc::Rc::default();
     let sink: std::rc::Rc<std::cell::Cell<usize>> = std::rc::Rc::clone(&lines);
-    let recorder = Box::new(move |_: &str| sink.set(sink.get() + 1));
+    let recorder = Box::new(move |_| sink.set(sink.get() + 1));
     assert_eq!(wal_kv::hunt::run(7, None, Some(recorder)), wal_kv::hunt::run(7, None, None));
     assert!(lines.get() > 100, "{} lines", lines.get());
 }

@@ -70,7 +70,7 @@ fn chat(seed: u64, plan: &Plan) -> (Vec<String>, String) {
     let mut world = World::new(WorldConfig::new(seed));
     let lines = Rc::new(RefCell::new(Vec::new()));
     let sink = Rc::clone(&lines);
-    world.record(Box::new(move |line| sink.borrow_mut().push(line.to_owned())));
+    world.record(Box::new(move |event| sink.borrow_mut().push(event.to_string())));
     let a = world.add_node("a", Site::DataCentre, |env| chatter(env, NodeId(1)));
     let b = world.add_node("b", Site::DataCentre, |env| chatter(env, NodeId(0)));
     world.load(plan).expect("known nodes");
@@ -418,9 +418,10 @@ fn taking_one_fault_away_leaves_an_unrelated_node_as_it_was() {
         let mut world = world(9);
         let lines = Rc::new(RefCell::new(Vec::new()));
         let sink = Rc::clone(&lines);
-        world.record(Box::new(move |line: &str| {
+        world.record(Box::new(move |event| {
+            let line = event.to_string();
             if line.contains(" loner ") {
-                sink.borrow_mut().push(line.to_owned());
+                sink.borrow_mut().push(line);
             }
         }));
         for name in ["victim", "loner"] {

@@ -196,17 +196,17 @@ fn the_same_scenario_and_seed_give_the_same_outcome_and_the_same_trace() {
     for scenario in scenarios() {
         for seed in SEEDS {
             let trace = || {
-                let mut lines = Vec::new();
-                let mut keep = |line: &str| lines.push(line.to_owned());
+                let mut events = Vec::new();
+                let mut keep = |event| events.push(event);
                 let outcome = run::trace(&scenario, seed, None, &workload, &mut keep);
-                (outcome, lines)
+                (outcome, events)
             };
-            let ((outcome, lines), (again, lines_again)) = (trace(), trace());
-            assert!(lines.len() > 1_000, "{} lines", lines.len());
-            // A whole trace in a message would help no one: the first line that differs does.
-            let differs = lines.iter().zip(&lines_again).find(|(line, again)| line != again);
+            let ((outcome, events), (again, events_again)) = (trace(), trace());
+            assert!(events.len() > 1_000, "{} events", events.len());
+            // A whole trace in a message would help no one: the first event that differs does.
+            let differs = events.iter().zip(&events_again).find(|(event, again)| event != again);
             assert_eq!(differs, None, "{} seed {seed}", scenario.name);
-            assert_eq!(lines.len(), lines_again.len(), "{} seed {seed}", scenario.name);
+            assert_eq!(events.len(), events_again.len(), "{} seed {seed}", scenario.name);
             assert_eq!(outcome, again, "{} seed {seed}", scenario.name);
         }
     }

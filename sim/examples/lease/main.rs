@@ -12,12 +12,13 @@ pub(crate) mod hunt;
 pub(crate) mod protocol;
 
 use std::{
+    fmt::Display,
     io::{self, Write},
     process::ExitCode,
 };
 
 use clap::{Parser, ValueEnum, value_parser};
-use unplug_sim::Recorder;
+use unplug_sim::{Event, Recorder};
 
 use self::{
     hunt::{plan, run},
@@ -41,12 +42,17 @@ struct Args {
 
 fn main() -> ExitCode {
     let Args { seeds, seed, bug } = Args::parse();
-    let say = |line: &str| drop(writeln!(io::stdout(), "{line}"));
+    let say = |line: &dyn Display| drop(writeln!(io::stdout(), "{line}"));
     let (mut faults, mut reigns) = (0, 0);
     let range = seed.map_or(0..seeds, |seed| seed..seed.saturating_add(1));
     let count = range.end - range.start;
     for number in range {
-        let run = run(number, &plan(number), bug, seed.map(|_| Box::new(say) as Recorder));
+        let run = run(
+            number,
+            &plan(number),
+            bug,
+            seed.map(|_| Box::new(move |event: Event| say(&event)) as Recorder),
+        );
         faults += run.faults;
         reigns += run.reigns;
         if let Some(violation) = run.violation {

@@ -13,12 +13,13 @@ mod oracle;
 pub(crate) mod store;
 
 use std::{
+    fmt::Display,
     io::{self, Write},
     process::ExitCode,
 };
 
 use clap::{Parser, ValueEnum, value_parser};
-use unplug_sim::Recorder;
+use unplug_sim::{Event, Recorder};
 
 use self::{hunt::run, store::Bug};
 
@@ -39,12 +40,13 @@ struct Args {
 
 fn main() -> ExitCode {
     let Args { seeds, seed, bug } = Args::parse();
-    let say = |line: &str| drop(writeln!(io::stdout(), "{line}"));
+    let say = |line: &dyn Display| drop(writeln!(io::stdout(), "{line}"));
     let (mut cuts, mut acknowledged) = (0, 0);
     let range = seed.map_or(0..seeds, |seed| seed..seed.saturating_add(1));
     let count = range.end - range.start;
     for number in range {
-        let run = run(number, bug, seed.map(|_| Box::new(say) as Recorder));
+        let run =
+            run(number, bug, seed.map(|_| Box::new(move |event: Event| say(&event)) as Recorder));
         cuts += run.cuts;
         acknowledged += run.acknowledged;
         if let Some(violation) = run.violation {

@@ -119,7 +119,7 @@ fn rot_where_no_file_is_counts_and_says_that_nothing_was_there() {
         let id = add(&mut world, "keeper", |_| async { Ok(()) });
         world.disk(id, |disk| disk.put_durable("/blobs/one", b"content")).expect("a blank disk");
         let sink = std::rc::Rc::clone(&lines);
-        world.record(Box::new(move |line| sink.borrow_mut().push(line.to_owned())));
+        world.record(Box::new(move |event| sink.borrow_mut().push(event.to_string())));
         load(&mut world, [at(5 * MILLI, bit_rot(directory))]);
         world.run_until(SECOND);
         assert_eq!(fired(&world), [("bit_rot", 5, 5)]);

@@ -45,7 +45,7 @@ fn run(faults: impl IntoIterator<Item = Fault>) -> (Vec<String>, World, Vec<Stri
     let (seen, sink) = (log.clone(), Rc::clone(&lines));
     let id = add(&mut world, "keeper", move |env| keep(env, seen.clone()));
     world.disk(id, |disk| disk.put_durable("/kept", b"old")).expect("a blank disk");
-    world.record(Box::new(move |line| sink.borrow_mut().push(line.to_owned())));
+    world.record(Box::new(move |event| sink.borrow_mut().push(event.to_string())));
     load(&mut world, faults);
     world.run_until(30 * MILLI);
     let lines = lines.borrow().clone();
@@ -146,7 +146,7 @@ fn two_faults_of_one_kind_at_one_moment_are_drawn_apart() {
         world.disk(id, |disk| disk.put_durable("/big", &[7; 4096])).expect("a blank disk");
         let lines = Rc::new(RefCell::new(Vec::new()));
         let sink = Rc::clone(&lines);
-        world.record(Box::new(move |line| sink.borrow_mut().push(line.to_owned())));
+        world.record(Box::new(move |event| sink.borrow_mut().push(event.to_string())));
         load(&mut world, [1, 1].map(|ms| at(ms * MILLI, harm("/", DiskFault::LatentError))));
         world.run_until(SECOND);
         let lines = lines.borrow();

@@ -72,7 +72,7 @@ fn run(seed: u64, plan: &Plan) -> (World, Vec<String>) {
     let mut world = World::new(WorldConfig { clocks, ..WorldConfig::new(seed) });
     let lines = Rc::new(RefCell::new(Vec::new()));
     let sink = Rc::clone(&lines);
-    world.record(Box::new(move |line| sink.borrow_mut().push(line.to_owned())));
+    world.record(Box::new(move |event| sink.borrow_mut().push(event.to_string())));
     for name in ["a", "b", "c"] {
         add(&mut world, name, live);
     }

@@ -122,8 +122,8 @@ fn whatever_lasts_ends_at_an_event_once() {
         }
         let ends = Rc::new(Cell::new(0));
         let seen = Rc::clone(&ends);
-        world.record(Box::new(move |line| {
-            seen.set(seen.get() + u32::from(line.contains("end of")))
+        world.record(Box::new(move |event| {
+            seen.set(seen.get() + u32::from(event.to_string().contains("end of")))
         }));
         let (kind, fault) = (what.kind(), at(95 * MILLI, what));
         load(&mut world, [until(fault, point("a", mark("tick"), 3))]);
