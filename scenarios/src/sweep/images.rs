@@ -17,6 +17,10 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::course::Course;
 
+/// A disk with more pending changes is not torn: choices grow with their square. One that syncs what
+/// it writes has a few at a time.
+pub const PENDING_MAX: usize = 24;
+
 /// Whether disks are torn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Tears {
@@ -125,6 +129,19 @@ pub fn images(course: &Course, tears: Tears, known: &mut BTreeSet<u128>) -> Vec<
     found
 }
 
+/// Whether a disk has too many pending changes to be torn.
+fn is_crowded(disk: &Disk) -> bool {
+    disk.pending() > PENDING_MAX
+}
+
+/// Of how many moments of a course the disk that changed is not torn, since too much is pending.
+#[must_use]
+pub fn untorn(course: &Course, tears: Tears) -> usize {
+    let crowded = course.moments.iter().take(course.swept);
+    let crowded = crowded.filter(|moment| is_crowded(&moment.disks[moment.node])).count();
+    if tears == Tears::Bounded { crowded } else { 0 }
+}
+
 /// What a power cut may leave on one disk, with a fingerprint of each image.
 struct Node {
     lost: u128,
@@ -145,8 +162,7 @@ impl Node {
         };
         let torn = match tears {
             Tears::None => Vec::new(),
-            // Two outcomes, of one unit, are no tears.
-            Tears::Bounded if disk.pending() == 0 => Vec::new(),
+            Tears::Bounded if disk.pending() == 0 || is_crowded(disk) => Vec::new(),
             Tears::Bounded => disk
                 .bounded_choices()
                 .map(|(fates, outcome)| (Arc::from(fates), print(&outcome)))

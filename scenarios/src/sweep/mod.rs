@@ -89,6 +89,9 @@ pub struct Counts {
     pub images: u64,
     /// Of those, sets in which one disk keeps a part of its own.
     pub torn: u64,
+    /// Operations after which the disk was not torn, since it had more than
+    /// [`images::PENDING_MAX`] changes pending.
+    pub untorn: u64,
     /// Boots.
     pub boots: u64,
     /// Events of the simulation in all boots.
@@ -199,6 +202,7 @@ impl<'a> Sweep<'a> {
         counts.operations += course.swept as u64 - 1;
         counts.images += images.len() as u64;
         counts.torn += images.iter().filter(torn).count() as u64;
+        counts.untorn += images::untorn(course, self.tears) as u64;
         progress(depth, 2 * images.len() as u64);
         let at_once = IMAGES_AT_ONCE * self.pool.current_num_threads();
         for images in images.chunks(at_once) {

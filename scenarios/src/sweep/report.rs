@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use serde::Serialize;
 
-use super::Counts;
+use super::{Counts, images::PENDING_MAX};
 use crate::outcome::Verdict;
 
 /// The result of `sweep`.
@@ -103,13 +103,20 @@ impl fmt::Display for Report {
             "{scenario}, seed {seed}, disks {disk}: {epochs} epochs, {tuples} tuples, {effects} writes, starts and ends of syncs in {seconds} virtual s"
         )?;
         for (depth, counts) in (1..).zip(&self.data_centre) {
-            let Counts { operations, images, torn, boots, events } = counts;
+            let Counts { operations, images, torn, untorn, boots, events } = *counts;
             let which = if depth == 1 { "data centre" } else { "… cut again while it recovers" };
             writeln!(
                 f,
                 "{which}: {operations} operations, {images} distinct images, {torn} of them torn, {boots} boots, {} events a boot",
-                events.checked_div(*boots).unwrap_or(0)
+                events.checked_div(boots).unwrap_or(0)
             )?;
+            if untorn > 0 {
+                let most = PENDING_MAX;
+                writeln!(
+                    f,
+                    "  {untorn} operations left more than {most} changes pending, and that disk was not torn"
+                )?;
+            }
         }
         let (wall_ms, cpu_ms) = (self.boots_wall_ms, self.boots_cpu_ms);
         if self.boots() > 0 {
