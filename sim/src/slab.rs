@@ -124,8 +124,7 @@ mod tests {
                 slab.line_up(&mut lines[value % 2], place);
             }
             let alone = slab.keep(7);
-            for start in 0..2 {
-                let line = &mut lines[start];
+            for (start, line) in lines.iter_mut().enumerate() {
                 assert_eq!(line.len(), 3);
                 let all: Vec<_> = slab.all(line).copied().collect();
                 let taken = [0; 3].map(|_| slab.take_first(line));
