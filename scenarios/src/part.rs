@@ -62,6 +62,9 @@ pub struct Part {
 
 impl Shard {
     /// Its seeds among these.
+    ///
+    /// # Panics
+    /// If it is the 0th.
     #[must_use]
     pub fn seeds(self, (start, end): (u64, u64)) -> Range<u64> {
         let count = u128::from(end.saturating_sub(start));

@@ -12,8 +12,8 @@
 //! - **No lost message.** A dropped [`Socket::recv`] loses no datagram.
 //! - **Call sites.** Disk methods are `#[track_caller]` functions and not `async fn`, so that a
 //!   machine can name the line that asked for a sync.
-//! - **No cycle.** A handle refers to its machine weakly, and futures own what they need
-//!   (`'static`). A handle that outlives its boot does nothing: its futures never complete.
+//! - **No cycle.** No handle keeps its machine alive, and futures own what they need (`'static`).
+//!   A handle that outlives its boot does nothing: its futures never complete.
 //! - **Owned buffers.** Bytes are handed over, never borrowed across a wait, so that a machine
 //!   may sync on another thread while heartbeats go on.
 //!

@@ -103,7 +103,7 @@ fn carry_out(orders: &Receiver<Order>, watcher: Watcher) -> anyhow::Result<()> {
         let case = Case::new(&scenario, &workload)?.watched(watcher);
         order = orders.recv();
         while let Ok(Order::Run { seed, twice }) = order {
-            tell(&Answer::Ran(Box::new(run(&case, seed, twice))));
+            tell(&Answer::Ran(Box::new(run(&case, (seed, twice)))));
             order = orders.recv();
         }
     }
@@ -113,7 +113,7 @@ fn carry_out(orders: &Receiver<Order>, watcher: Watcher) -> anyhow::Result<()> {
     }
 }
 
-fn run(case: &Case<'_>, seed: u64, twice: bool) -> Ran {
+fn run(case: &Case<'_>, (seed, twice): (u64, bool)) -> Ran {
     let before = campaign::cpu_time();
     let scenario = case.scenario();
     let mut outcome = campaign::attempt(scenario, seed, None, || case.run(seed, None));
