@@ -178,7 +178,7 @@ fn rename(plan: &mut Plan, before: &Cluster, after: &Cluster) {
         }
     };
     for fault in &mut plan.faults {
-        if let Some(point) = &mut fault.when.on {
+        for point in [&mut fault.when.on, &mut fault.until].into_iter().flatten() {
             rename(&mut point.node);
         }
         if let Some(Target::Node(node)) = target(&mut fault.what) {
@@ -207,7 +207,7 @@ fn rename(plan: &mut Plan, before: &Cluster, after: &Cluster) {
 
 #[cfg(test)]
 mod tests {
-    use unplug_sim::fault::{Fault, Trigger};
+    use unplug_sim::fault::{Fault, Point, Trigger};
 
     use super::*;
 
@@ -223,17 +223,22 @@ mod tests {
             for_ns: 1,
         };
         let when = Trigger { from_ns: 0, on: None };
+        let end = r#"{"node": "executor-2", "effect": "boot", "nth": 1, "edge": "after"}"#;
+        let end: Point = serde_json::from_str(end).expect("a point");
         let kill = Action::Kill { target: Target::Node("executor-3".to_owned()), down_ns: 1 };
         let mut sample = super::super::tests::sample(1);
         sample.plan.faults = [cut, kill]
             .map(|what| {
                 let mut fault: Fault = sample.plan.faults[0].clone();
                 (fault.when, fault.what) = (when.clone(), what);
+                fault.until = Some(end.clone());
                 fault
             })
             .to_vec();
         rename(&mut sample.plan, &before, &after);
         let nodes: Vec<_> = sample.plan.faults.iter().map(|fault| fault.what.nodes()).collect();
+        let ends = sample.plan.faults.iter().filter_map(|fault| fault.until.as_ref());
+        assert_eq!(ends.map(|end| end.node.as_str()).collect::<Vec<_>>(), ["executor-1"; 2]);
         let want: [&[&str]; 2] =
             [&["executor-0", "executor-1", "reader-0", "broker"], &["executor-1"]];
         assert_eq!(nodes, want);
