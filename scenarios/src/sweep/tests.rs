@@ -76,7 +76,8 @@ fn each_set_of_images_is_found_once_with_its_first_and_last_moment() {
 #[test]
 fn one_disk_is_torn_while_the_others_lose_all_or_keep_all() {
     let (blank, one, two) = (disk(&[]), disk(&["/a"]), disk(&["/b", "/c"]));
-    let course = course(vec![(0, 0, [&blank, &blank]), (1, 0, [&one, &two])], &[]);
+    let course =
+        course(vec![(0, 0, [&blank, &blank]), (1, 0, [&one, &blank]), (2, 1, [&one, &two])], &[]);
     let found = images(&course, Tears::Bounded, &mut BTreeSet::new());
     let trees: BTreeSet<_> = found
         .iter()
