@@ -59,13 +59,13 @@ fn timeless(mut report: Value) -> Value {
 /// The finding of a defect: its kind, and its words.
 fn finding(defect: &str) -> (String, String) {
     let folder = folder();
-    let args = ["--defect", defect, "--seeds", "0..10", "--keep-going", "--json", "out.json"];
+    let args = ["--defect", defect, "--seeds", "0..20", "--keep-going", "--json", "out.json"];
     let limits = ["--patience", "3", "--memory-mib", "512", "--jobs", "2"];
     let output = run(folder.path(), &[&args[..], &limits].concat());
     assert_eq!(output.status.code(), Some(1), "{}", told(&output));
     let report = json(folder.path(), "out.json");
     let [short] = &report["scenarios"].as_array().expect("a list")[..] else { panic!("{report}") };
-    assert_eq!(short["seeds"], 10, "the campaign goes on");
+    assert_eq!(short["seeds"], 20, "the campaign goes on");
     assert!(short["passed"].as_u64().expect("a number") > 0, "{short}");
     let failures = report["failures"].as_array().expect("a list");
     assert_eq!(failures.len() as u64, short["failed"].as_u64().expect("a number"));
@@ -169,7 +169,7 @@ fn a_campaign_for_a_time_runs_all_seeds_at_least_once_and_then_those_that_follow
 fn a_campaign_that_is_interrupted_goes_on_where_it_was() {
     let folder = folder();
     let folder = folder.path();
-    let args = ["run", "short.json", "--seeds", "0..400", "--resume", "state.json"];
+    let args = ["run", "short.json", "--seeds", "0..4000", "--resume", "state.json"];
     let child = command(folder, &[&args[..], &["--json", "first.json"]].concat())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -185,17 +185,17 @@ fn a_campaign_that_is_interrupted_goes_on_where_it_was() {
     let first = json(folder, "first.json");
     assert_eq!((&first["interrupted"], &first["held"]), (&true.into(), &false.into()));
     let seeds = first["scenarios"][0]["seeds"].as_u64().unwrap_or_default();
-    assert!(seeds < 400, "all ran before the signal came");
+    assert!(seeds < 4000, "all ran before the signal came");
 
     let second = unplug(folder, &[&args[..], &["--json", "second.json"]].concat());
     assert_eq!(second.status.code(), Some(0), "{}", told(&second));
-    let whole = run(folder, &["--seeds", "0..400", "--json", "whole.json"]);
+    let whole = run(folder, &["--seeds", "0..4000", "--json", "whole.json"]);
     assert_eq!(whole.status.code(), Some(0));
     assert_eq!(timeless(json(folder, "second.json")), timeless(json(folder, "whole.json")));
 
-    let other = run(folder, &["--seeds", "0..401", "--resume", "state.json"]);
+    let other = run(folder, &["--seeds", "0..4001", "--resume", "state.json"]);
     let error = String::from_utf8(other.stderr).expect("UTF-8");
-    let words = "error: state.json: it is of another campaign: it has the seeds 0..400\n";
+    let words = "error: state.json: it is of another campaign: it has the seeds 0..4000\n";
     assert_eq!((error.as_str(), other.status.code()), (words, Some(2)));
 }
 

@@ -21,7 +21,7 @@ pub(super) fn start<E: Env>(env: &E, defects: Defects) {
         }
         let own = env.clone();
         env.spawn("runaway", async move {
-            own.sleep(Duration::from_secs(1)).await;
+            own.sleep(Duration::from_millis(200)).await;
             run(&own, defect).await;
         });
     }
