@@ -7,8 +7,8 @@
 //! switched on and the recorded run holds without them, so must each smaller one; and if the engine
 //! promises to survive the recorded plan, it must promise to survive each smaller one.
 //!
-//! First faults are left out, then those that stay are made simpler ([`plan`]), then the setting
-//! becomes smaller ([`setting`]); and again, until nothing gives.
+//! First faults are left out, then those that stay are made simpler (`plan`), then the setting
+//! becomes smaller (`setting`); and again, until nothing gives.
 
 mod fault;
 mod plan;

@@ -2,7 +2,7 @@
 //!
 //! A loss of power of the whole data centre leaves its disks, and what clients know; so there is no
 //! need to run up to it again. One run without faults ([`course`]) gives the disks after each write
-//! and each end of a sync. What a power cut may leave of them ([`images`]) is booted ([`boot`]),
+//! and each end of a sync. What a power cut may leave of them ([`images`]) is booted (`boot`),
 //! each distinct set of images twice: with clients as of the first moment that may leave it, whose
 //! retries would show duplicates, and as of the last one, whose acknowledgements and reads would
 //! show what is lost or has gone back. At depth 2 the power is cut again during each of these
