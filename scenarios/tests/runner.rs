@@ -1,5 +1,11 @@
 //! The runner from outside: what runs do to their workers, shards, campaigns that are broken off.
 
+#![expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "real processes take real time; nothing here is simulated"
+)]
+
 use std::{
     fs,
     path::Path,
