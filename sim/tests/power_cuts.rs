@@ -25,7 +25,8 @@ async fn writer(env: SimEnv) -> Exit {
 }
 
 fn world(seed: u64) -> World {
-    let mut world = World::new(WorldConfig::new(seed));
+    // Both at once, so that both have something pending.
+    let mut world = World::new(WorldConfig { boot_ns: (1, 2), ..WorldConfig::new(seed) });
     for name in NAMES {
         let node = world.add_node(name, Site::DataCentre, writer);
         world.start(node);
@@ -89,6 +90,7 @@ fn a_plan_cuts_beside_each_watched_effect_and_leaves_what_its_choice_leaves_of_t
         let all = watch(seed);
         // Of each node: open, append, and two syncs with start and end.
         assert_eq!(all.len(), 12);
+        assert!(all.iter().any(|one| one.disks.iter().all(|disk| disk.pending() > 0)));
         for Seen { node, effect, nth, disks, .. } in &all {
             let on = || point(NAMES[*node], effect.clone(), *nth, Edge::After);
             for (keep, whole) in [(Keep::Nothing, Fate::Lost), (Keep::Everything, Fate::Kept)] {
