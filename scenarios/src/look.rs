@@ -8,7 +8,7 @@ use crate::{cluster, input::Invalid, run::Stopped, scenario::Scenario, time::sec
 
 /// The number of a node, by its name.
 pub(crate) fn node(scenario: &Scenario, name: &str) -> Result<NodeId, Invalid> {
-    let names = cluster::names(scenario);
+    let names = cluster::all_names(scenario);
     let place = names.iter().position(|known| known == name).ok_or_else(|| {
         Invalid::new(format!("--node: no node is called {name:?}; known: {}", names.join(", ")))
     })?;
@@ -37,7 +37,9 @@ pub(crate) fn tell(stopped: &Stopped, scenario: &Scenario, out: &mut dyn Write) 
         writeln!(out, "  {}: {} at {at}, {over} {back}", one.fault, one.kind)?;
     }
     writeln!(out, "nodes:")?;
-    (0..).zip(cluster::names(scenario)).try_for_each(|(id, name)| tell_node(world, id, &name, out))
+    (0..)
+        .zip(cluster::all_names(scenario))
+        .try_for_each(|(id, name)| tell_node(world, id, &name, out))
 }
 
 fn tell_node(world: &World, id: u16, name: &str, out: &mut dyn Write) -> io::Result<()> {

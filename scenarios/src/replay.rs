@@ -130,7 +130,7 @@ impl Run<'_> {
                 &mut file
             }
         };
-        let nodes = cluster::names(self.case.scenario());
+        let nodes = cluster::all_names(self.case.scenario());
         let mut failed = None;
         let mut writer = Writer::new(format, &nodes, to).map_err(|error| failed = Some(error)).ok();
         let ran = run(&mut |event| {
