@@ -144,6 +144,9 @@ pub struct Reports {
     /// Leave the results as JUnit XML in this file
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
+    /// Leave a page for a browser in this file: the table, and the first failing runs as diagrams
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
     /// Print failures as annotations for GitHub, as is done by itself where GITHUB_ACTIONS is true
     #[arg(long)]
     pub github: bool,
@@ -155,8 +158,8 @@ impl Reports {
     #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
     pub fn outputs(&self) -> Outputs {
         let on_github = std::env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true");
-        let (json, junit) = (self.json.clone(), self.junit.clone());
-        Outputs { json, junit, github: self.github || on_github }
+        let (json, junit, html) = (self.json.clone(), self.junit.clone(), self.html.clone());
+        Outputs { json, junit, html, github: self.github || on_github }
     }
 }
 

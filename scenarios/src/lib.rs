@@ -34,6 +34,7 @@ pub mod merge;
 pub mod model;
 pub mod oracle;
 pub mod outcome;
+pub mod page;
 pub mod part;
 pub mod property;
 pub mod reach;

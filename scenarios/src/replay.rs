@@ -15,9 +15,10 @@ use crate::{
     cluster,
     command::print_verdicts,
     defects, determinism,
-    failure::Failure,
+    failure::{Failure, VERSION},
     files, look,
     outcome::{Judgement, Outcome, VerdictKind, kinds},
+    page::{self, Page},
     run::{Case, Stopped},
     scenario::Scenario,
     suite,
@@ -67,6 +68,13 @@ pub fn replay(
         write!(told, "{}", stopped.world.inspect(node))?;
         return Ok(Status::Held);
     }
+    if args.trace == Some(Format::Html) {
+        anyhow::ensure!(
+            args.until.is_none(),
+            "--trace html shows the whole run: leave out --until"
+        );
+        return run.page(failure.as_ref(), args, trace, told);
+    }
     if let Some(until_ns) = args.until {
         let stopped = run.traced(trace, |out| run.case.stop_at(seed, plan, until_ns, out))??;
         run.check_reached(until_ns, &stopped, told)?;
@@ -76,7 +84,9 @@ pub fn replay(
     let mut outcome = run.whole(trace)?;
     let Some(failure) = &failure else {
         print_verdicts(&scenario, &outcome, told)?;
-        return one(&scenario, &outcome, told);
+        let (status, line) = judged(&scenario, &outcome);
+        writeln!(told, "{line}")?;
+        return Ok(status);
     };
     // Run twice, so that another build or an edited plan is told from a lack of determinism.
     outcome.verdicts.extend(determinism::recheck(&outcome, run.case, plan));
@@ -100,6 +110,35 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// To its end, as a page.
+    fn page(
+        &self,
+        failure: Option<&Failure>,
+        args: &ReplayArgs,
+        trace: Option<(Format, Target<'_>)>,
+        told: &mut dyn Write,
+    ) -> anyhow::Result<Status> {
+        let outcome = self.whole(None)?;
+        let scenario = self.case.scenario();
+        let mut found = Failure::new(scenario, &outcome);
+        found.shrunk_from = failure.and_then(|failure| failure.shrunk_from.clone());
+        let drawing = page::draw(&found, args.failure.as_deref())?;
+        print_verdicts(scenario, &outcome, told)?;
+        let (status, line) = match failure {
+            Some(failure) => compare(failure, &outcome),
+            None => judged(scenario, &outcome),
+        };
+        let drawings = vec![drawing];
+        let page = Page { version: VERSION, verdict: &line, scenarios: &[], drawings, more: 0 };
+        match trace {
+            Some((_, Target::Out(out))) => out.write_all(page.html().as_bytes())?,
+            Some((_, Target::File(path))) => page.write(path)?,
+            None => {}
+        }
+        writeln!(told, "{line}")?;
+        Ok(status)
+    }
+
     /// To its end.
     fn whole(&self, trace: Option<(Format, Target<'_>)>) -> anyhow::Result<Outcome> {
         let Self { case, seed, plan } = *self;
@@ -158,15 +197,14 @@ impl Run<'_> {
 }
 
 /// What a seed of a scenario came to.
-fn one(scenario: &Scenario, outcome: &Outcome, out: &mut dyn Write) -> anyhow::Result<Status> {
+fn judged(scenario: &Scenario, outcome: &Outcome) -> (Status, String) {
     let (status, line) = match outcome.judge(&scenario.expect) {
         Judgement::Exact => (Status::Held, "exact"),
         Judgement::Caught => (Status::Held, "caught, as the scenario expects"),
         Judgement::Failed => (Status::Violation, "failed"),
         Judgement::NotMeasured => (Status::NotMeasured, "not measured"),
     };
-    writeln!(out, "{line}; digest {}", outcome.digest)?;
-    Ok(status)
+    (status, format!("{line}; digest {}", outcome.digest))
 }
 
 /// From when on a run went differently than the record, as far as the record tells.

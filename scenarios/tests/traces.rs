@@ -310,7 +310,7 @@ fn what_makes_no_sense_is_refused_in_one_line() {
         ),
         (
             &["--trace", "xml"],
-            "invalid value 'xml' for '--trace <FORMAT>' [possible values: text, jsonl, perfetto]"
+            "invalid value 'xml' for '--trace <FORMAT>' [possible values: text, jsonl, perfetto, html]"
                 .to_owned(),
         ),
         (

@@ -18,6 +18,8 @@ pub enum Format {
     Jsonl,
     /// Chrome's trace events: open it in ui.perfetto.dev or chrome://tracing
     Perfetto,
+    /// A page with a diagram of the whole run and its story
+    Html,
 }
 
 /// Writes a trace, event by event.
@@ -35,14 +37,19 @@ enum Form {
 }
 
 impl<W: Write> Writer<W> {
-    /// Begins a trace of a run whose nodes, by their numbers, have these names.
+    /// Begins a trace of a run whose nodes, by their numbers, have these names. A page is made of a
+    /// whole run: see [`crate::page`].
     ///
     /// # Errors
     /// If `out` cannot be written.
+    ///
+    /// # Panics
+    /// If the form is a page.
     pub fn new(format: Format, nodes: &[String], mut out: W) -> io::Result<Self> {
         let form = match format {
             Format::Text => Form::Text,
             Format::Jsonl => Form::Jsonl,
+            Format::Html => panic!("a page is no list of events"),
             Format::Perfetto => Form::Perfetto(Box::new(Perfetto::begin(nodes, &mut out)?)),
         };
         Ok(Self { out, form })
