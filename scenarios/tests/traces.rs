@@ -309,8 +309,8 @@ fn what_makes_no_sense_is_refused_in_one_line() {
             "the following required arguments were not provided: --node <NAME>".to_owned(),
         ),
         (
-            &["--trace", "xml"],
-            "invalid value 'xml' for '--trace <FORMAT>' [possible values: text, jsonl, perfetto, html]"
+            &["--trace", "csv"],
+            "invalid value 'csv' for '--trace <FORMAT>' [possible values: text, jsonl, perfetto, html]"
                 .to_owned(),
         ),
         (

@@ -20,6 +20,7 @@ use crate::{
     input::Invalid,
     outcome::{Digest, Verdict},
     run::{Case, Stopped},
+    time,
     workload::Workload,
 };
 
@@ -74,7 +75,8 @@ pub struct Drawing {
     pub epochs: Vec<(u64, u64, Option<u64>, Option<u64>)>,
     /// The tuples that are objected to.
     pub tuples: Vec<Followed>,
-    /// Objections that name an epoch: when a reader saw that epoch, at which sink, what.
+    /// Objections that name an epoch, or a moment and a tuple: when a client saw it, at which sink or
+    /// producer, what.
     pub seen: Vec<(u64, u16, String)>,
 }
 
@@ -346,11 +348,14 @@ fn follow(drawing: &mut Drawing, Stopped { clients, .. }: &Stopped) {
     let tuples = tuples.collect();
     let mut seen = BTreeSet::new();
     for Verdict { kind, message } in &drawing.verdicts {
-        let Some((sink, epoch)) = place(message) else { continue };
-        let mut reads = history.reads.iter().filter(|read| read.sink == sink);
-        let shows = reads.find(|read| read.batches.iter().any(|batch| batch.epoch == epoch));
-        if let (Some(read), Some(node)) = (shows, clients.sinks.get(usize::from(sink))) {
-            seen.insert((read.at_ns, node.0, format!("{kind} in epoch {epoch}")));
+        if let Some((sink, epoch)) = place(message) {
+            let mut reads = history.reads.iter().filter(|read| read.sink == sink);
+            let shows = reads.find(|read| read.batches.iter().any(|batch| batch.epoch == epoch));
+            if let (Some(read), Some(node)) = (shows, clients.sinks.get(usize::from(sink))) {
+                seen.insert((read.at_ns, node.0, format!("{kind} in epoch {epoch}")));
+            }
+        } else if let (Some(at_ns), Some(id)) = (moment(message), self::tuples(message).last()) {
+            seen.insert((at_ns, node_of(&format!("producer-{}", id.producer)), kind.to_string()));
         }
     }
     drawing.tuples = tuples;
@@ -388,6 +393,13 @@ fn tuples(message: &str) -> Vec<TupleId> {
     named.collect()
 }
 
+/// The moment that an objection names, as in `(20.663 s)`.
+fn moment(message: &str) -> Option<u64> {
+    let (before, _) = message.split_once(" s)")?;
+    let (_, number) = before.rsplit_once('(')?;
+    time::parse(&format!("{number}s")).ok()
+}
+
 /// The sink and the epoch that an objection names.
 fn place(message: &str) -> Option<(u16, u64)> {
     let number = |word: &str| {
@@ -409,5 +421,10 @@ mod tests {
         assert_eq!(place(message), Some((1, 10)));
         assert_eq!(tuples("a tuple of nothing/3"), []);
         assert_eq!(place("sink x, epoch 3"), None);
+        assert_eq!(
+            moment("offset 0:3 (again) of tuple 0/1 (20.663 s); more"),
+            Some(20_663_000_000)
+        );
+        assert_eq!(moment("the window (1 of 2) is wrong"), None);
     }
 }

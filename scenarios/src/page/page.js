@@ -4,8 +4,9 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const page = document.getElementById("page");
   const SVG = "http://www.w3.org/2000/svg";
-  // So many things of a kind are drawn at a time; of more, every so manyth.
-  const DRAWN_MAX = 2500;
+  // So many things of a kind are drawn at a time. Of more, a sample is: who looks at so many at once
+  // wants their outline.
+  const DRAWN_MAX = 2500, SAMPLE = 700;
 
   const element = (name, attributes = {}, ...children) => {
     const made = document.createElement(name);
@@ -128,10 +129,10 @@
     const inside = (a, b) => b >= from && a <= to;
     const tell = (made, text) => { made.addEventListener("mouseenter", () => { told.textContent = text; told.className = "told"; }); return made; };
     let left = [];
-    // What of a list is to be drawn: all, or every so manyth.
+    // What of a list is to be drawn.
     const some = (kind, list) => {
-      const step = Math.ceil(list.length / DRAWN_MAX);
-      if (step <= 1) return list;
+      if (list.length <= DRAWN_MAX) return list;
+      const step = Math.ceil(list.length / SAMPLE);
       const kept = list.filter((_, place) => place % step === 0);
       left.push(`${kept.length} of ${list.length} ${kind}`);
       return kept;
@@ -212,7 +213,7 @@
             `tuple ${id}: acknowledged to ${nodes[node]} at ${seconds(acknowledged_ns, 6)}${where}`);
         }
         for (const [at, node, what] of drawing.seen) {
-          if (inside(at, at)) pin("seen", at, node, what, {}, `a reader saw at ${nodes[node]} what the oracle objects to, at ${seconds(at, 6)}: ${what}`);
+          if (inside(at, at)) pin("seen", at, node, what, {}, `a client saw at ${nodes[node]} what the oracle objects to, at ${seconds(at, 6)}: ${what}`);
         }
       },
     };
@@ -237,7 +238,8 @@
       const places = Math.max(0, Math.min(9, 9 - Math.floor(Math.log10(step))));
       for (let at = Math.ceil(from / step) * step; at <= to; at += step) {
         group.append(shape("line", { x1: x(at), x2: x(at), y1: TOP, y2: bottom }));
-        group.append(shape("text", { x: x(at), y: 15, "text-anchor": "middle" }, seconds(at, places)));
+        const edge = x(at) < LEFT + 20 ? "start" : x(at) > WIDTH - 30 ? "end" : "middle";
+        group.append(shape("text", { x: x(at), y: 15, "text-anchor": edge }, seconds(at, places)));
       }
       svg.append(group);
     };

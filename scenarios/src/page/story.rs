@@ -37,8 +37,8 @@ pub(super) fn tell(drawing: &Drawing, plan: &Plan) -> Vec<Sentence> {
         middle.extend(way(tuple, drawing).map(|(at_ns, text)| sentence(at_ns, "tuple", text)));
     }
     for (at_ns, node, what) in &drawing.seen {
-        let sink = &drawing.nodes[usize::from(*node)];
-        let text = format!("A reader saw at {sink} what the oracle objects to: {what}.");
+        let name = &drawing.nodes[usize::from(*node)];
+        let text = format!("A client saw at {name} what the oracle objects to: {what}.");
         middle.push(sentence(*at_ns, "oracle", text));
     }
     middle.sort_by_key(|sentence| sentence.at_ns);
