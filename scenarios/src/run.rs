@@ -103,7 +103,7 @@ impl<'a> Case<'a> {
         world.load(&plan).map_err(|error| Invalid::new(error.to_string()))?;
         timing::WATCHED.into_iter().for_each(|mark| world.watch(mark));
         let run = (*scenario, &plan);
-        drive_until(&mut world, &clients, run, Some(until_ns), &mut Vec::new(), Some(out));
+        drive_until((&mut world, &clients), run, Some(until_ns), &mut Vec::new(), Some(out));
         Ok(Stopped { world, clients, plan })
     }
 
@@ -122,7 +122,7 @@ impl<'a> Case<'a> {
             timing::WATCHED.into_iter().for_each(|mark| world.watch(mark));
             let mut digests = Vec::new();
             let run = (*scenario, &plan);
-            let mut verdicts = drive_until(&mut world, &clients, run, None, &mut digests, out);
+            let mut verdicts = drive_until((&mut world, &clients), run, None, &mut digests, out);
             // A run that was broken off had no time to deliver all.
             let broken_off = !verdicts.is_empty();
             match self.judged(&clients) {
@@ -230,13 +230,12 @@ pub(crate) fn drive(
     plan: &Plan,
     out: Option<&mut dyn FnMut(Event)>,
 ) -> Vec<Verdict> {
-    drive_until(world, clients, (scenario, plan), None, &mut Vec::new(), out)
+    drive_until((world, clients), (scenario, plan), None, &mut Vec::new(), out)
 }
 
 /// The same, until a moment at the latest.
 fn drive_until(
-    world: &mut World,
-    clients: &Clients,
+    (world, clients): (&mut World, &Clients),
     (scenario, plan): (&Scenario, &Plan),
     until_ns: Option<u64>,
     digests: &mut Vec<Digest>,

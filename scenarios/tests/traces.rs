@@ -133,6 +133,11 @@ impl Checker {
         match phase {
             "B" => {
                 self.goes_on(at, ts, event);
+                if name() == "down" {
+                    let of_node = self.open.iter().filter(|((process, _), _)| *process == at.0);
+                    let still: Vec<_> = of_node.flat_map(|(_, open)| open).collect();
+                    assert!(still.is_empty(), "goes on without power: {still:?}, {event}");
+                }
                 self.open.entry(at).or_default().push((name(), ts));
             }
             "E" => {

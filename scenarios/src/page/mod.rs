@@ -39,6 +39,9 @@ pub struct Page<'a> {
 
 impl Page<'_> {
     /// The page as HTML.
+    ///
+    /// # Panics
+    /// If the data are no JSON, which they always are.
     #[must_use]
     pub fn html(&self) -> String {
         let data = serde_json::to_string(self).expect("it is data");

@@ -118,8 +118,10 @@ impl Perfetto {
         for node in self.standing.keys().copied().collect::<Vec<_>>() {
             self.stand_no_more(node, at_ns, out)?;
         }
+        // It ends at all nodes at once.
+        self.lasting.values_mut().for_each(|(_, nodes)| *nodes = 1);
         for fault in self.lasting.keys().copied().collect::<Vec<_>>() {
-            self.fault_over(fault, at_ns, true, out)?;
+            self.fault_over(fault, at_ns, out)?;
         }
         out.write_all(b"\n]}\n")
     }
@@ -200,7 +202,7 @@ impl Perfetto {
                 self.stand(node, (at_ns, "paused"), &args, out)
             }
             (Change::Begin { fault }, _) => self.fault_lasts(*fault, at_ns, text, out),
-            (Change::Over { fault }, _) => self.fault_over(*fault, at_ns, false, out),
+            (Change::Over { fault }, _) => self.fault_over(*fault, at_ns, out),
             (
                 Change::Crash { .. }
                 | Change::End(_)
@@ -329,16 +331,10 @@ impl Perfetto {
     }
 
     /// It is over, at one node at least.
-    fn fault_over(
-        &mut self,
-        fault: usize,
-        at_ns: u64,
-        everywhere: bool,
-        out: &mut impl Write,
-    ) -> io::Result<()> {
+    fn fault_over(&mut self, fault: usize, at_ns: u64, out: &mut impl Write) -> io::Result<()> {
         let Some((name, nodes)) = self.lasting.get_mut(&fault) else { return Ok(()) };
         *nodes -= 1;
-        if *nodes > 0 && !everywhere {
+        if *nodes > 0 {
             return Ok(());
         }
         let end = json!({
