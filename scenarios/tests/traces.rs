@@ -22,11 +22,12 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("UTF-8")
 }
 
-/// A run of some hundred tuples, with a kill, a pause, a throttle, a partition and a power cut.
+/// A run of some hundred tuples, with a kill in the midst of a write, a pause, a throttle, a partition and a power cut.
 const SCENARIO: &str = r#"{"name": "short", "workload": {"flights": {"tuples": 200, "per_second": 100}},
     "faults": {"plan": {"faults": [
-        {"when": {"from_ns": 600000000},
-         "what": {"kill": {"target": {"node": "executor-0"}, "down_ns": 200000000}}},
+        {"when": {"from_ns": 600000000,
+                  "on": {"node": "store-0", "effect": "write", "nth": 1, "edge": "after"}},
+         "what": {"kill": {"target": {"node": "store-0"}, "down_ns": 200000000}}},
         {"when": {"from_ns": 700000000},
          "what": {"throttle": {"target": "data_centre", "factor": 3, "for_ns": 500000000}}},
         {"when": {"from_ns": 900000000},
