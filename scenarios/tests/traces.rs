@@ -135,9 +135,7 @@ impl Checker {
             "B" => {
                 self.goes_on(at, ts, event);
                 if name() == "down" {
-                    let of_node = self.open.iter().filter(|((process, _), _)| *process == at.0);
-                    let still: Vec<_> = of_node.flat_map(|(_, open)| open).collect();
-                    assert!(still.is_empty(), "goes on without power: {still:?}, {event}");
+                    self.stops(at.0, event);
                 }
                 self.open.entry(at).or_default().push((name(), ts));
             }
@@ -177,6 +175,13 @@ impl Checker {
             }
             other => panic!("a phase {other:?}"),
         }
+    }
+
+    /// What a node does ends with its process.
+    fn stops(&self, process: u64, event: &Value) {
+        let of_node = self.open.iter().filter(|((owner, _), _)| *owner == process);
+        let still: Vec<_> = of_node.flat_map(|(_, open)| open).collect();
+        assert!(still.is_empty(), "goes on without power: {still:?}, {event}");
     }
 
     /// Slices of a thread come in order and do not overlap.
