@@ -14,6 +14,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::lock::Mutex;
 use serde::{Deserialize, Serialize};
+use tracing::info;
 use unplug_sim::env::{Env, Exit, Refusal, Remedy};
 
 use crate::{
@@ -260,6 +261,7 @@ impl<E: Env> State<E> {
         }
         self.shown.borrow_mut().push(epoch, bytes);
         self.env.mark("sink.published");
+        info!(epoch = epoch.0, "published");
         Ok(Answer::Published(self.shown.borrow().published))
     }
 

@@ -18,6 +18,8 @@ use crate::{
     part::Shard,
     replay, schema, shrink, suite,
     sweep::command::{self as sweep, SweepArgs},
+    time,
+    traces::Format,
     worker,
 };
 
@@ -142,6 +144,9 @@ pub struct Reports {
     /// Leave the results as JUnit XML in this file
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
+    /// Leave a page for a browser in this file: the table, and the first failing runs as diagrams
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
     /// Print failures as annotations for GitHub, as is done by itself where GITHUB_ACTIONS is true
     #[arg(long)]
     pub github: bool,
@@ -153,8 +158,8 @@ impl Reports {
     #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
     pub fn outputs(&self) -> Outputs {
         let on_github = std::env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true");
-        let (json, junit) = (self.json.clone(), self.junit.clone());
-        Outputs { json, junit, github: self.github || on_github }
+        let (json, junit, html) = (self.json.clone(), self.junit.clone(), self.html.clone());
+        Outputs { json, junit, html, github: self.github || on_github }
     }
 }
 
@@ -195,9 +200,21 @@ pub struct ReplayArgs {
     /// With --scenario: switch a planted defect on; may be given several times
     #[arg(long = "defect", value_name = "NAME", requires = "scenario", conflicts_with = "failure")]
     pub defects: Vec<String>,
-    /// Leave the trace as text in this file; `-` is the standard output
-    #[arg(long, value_name = "FILE|-")]
-    pub trace: Option<PathBuf>,
+    /// Leave the trace, in this form
+    #[arg(long, value_name = "FORMAT")]
+    pub trace: Option<Format>,
+    /// With --trace: into this file; `-` is the standard output
+    #[arg(long, value_name = "FILE|-", requires = "trace", default_value = "-")]
+    pub out: PathBuf,
+    /// Stop at this virtual time, such as 3.25s, and say where the run stands
+    #[arg(long, value_name = "T", value_parser = time::parse, conflicts_with = "at")]
+    pub until: Option<u64>,
+    /// Show what a node looks like at this virtual time, such as 3.25s
+    #[arg(long, value_name = "T", value_parser = time::parse, requires = "node", conflicts_with = "trace")]
+    pub at: Option<u64>,
+    /// With --at: the node, by name
+    #[arg(long, value_name = "NAME", requires = "at")]
+    pub node: Option<String>,
 }
 
 /// The arguments of `shrink`.
@@ -252,7 +269,7 @@ pub fn main(
         Ok(Cli { command: Command::Run(args) }) => command::run(&args, out, err),
         Ok(Cli { command: Command::Merge(args) }) => merge::merge(&args, out),
         Ok(Cli { command: Command::Worker(args) }) => worker::work(&args),
-        Ok(Cli { command: Command::Replay(args) }) => replay::replay(&args, out),
+        Ok(Cli { command: Command::Replay(args) }) => replay::replay(&args, out, err),
         Ok(Cli { command: Command::Shrink(args) }) => shrink::shrink(&args, out, err),
         Ok(Cli { command: Command::Hunt(args) }) => hunt::hunt(&args, out),
         Ok(Cli { command: Command::Sweep(args) }) => sweep::sweep(&args, out, err),

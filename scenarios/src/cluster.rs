@@ -220,6 +220,13 @@ pub(crate) fn names(scenario: &Scenario) -> Vec<String> {
     engine_nodes(scenario).map(|(role, index)| role.node(index)).collect()
 }
 
+/// The names of all nodes, in the order of their numbers: those of the data centre, then clients.
+pub(crate) fn all_names(scenario: &Scenario) -> Vec<String> {
+    let producers = (0..scenario.cluster.producers).map(|at| topology::Role::Producer.node(at));
+    let readers = (0..scenario.cluster.readers).map(topology::reader);
+    names(scenario).into_iter().chain(producers).chain(readers).collect()
+}
+
 /// The stores of a scenario's cluster.
 pub(crate) fn stores(scenario: &Scenario) -> Vec<NodeId> {
     let stores =

@@ -15,6 +15,7 @@ use crate::{
     input::Invalid,
     junit,
     outcome::VerdictKind,
+    page::{self, Page},
     part::Part,
     reach::SEEDS_MIN,
     report::{Reached, Report, Runs, ScenarioReport},
@@ -29,6 +30,8 @@ pub struct Outputs {
     pub json: Option<PathBuf>,
     /// JUnit XML.
     pub junit: Option<PathBuf>,
+    /// A page for a browser.
+    pub html: Option<PathBuf>,
     /// Annotations for GitHub, among the rest of what is printed.
     pub github: bool,
 }
@@ -95,6 +98,12 @@ pub fn conclude(
     }
     if let Some(path) = &outputs.junit {
         files::write(path, &junit::render(&report)?)?;
+    }
+    if let Some(path) = &outputs.html {
+        let files: Vec<_> = report.failures.iter().map(|one| Path::new(&one.file)).collect();
+        let (drawings, more) = page::drawings(&files)?;
+        let scenarios = &report.scenarios;
+        Page { version: VERSION, verdict: &verdict, scenarios, drawings, more }.write(path)?;
     }
     if let Ending::Interrupted(file) = ending {
         let file = file.display();

@@ -36,6 +36,10 @@ pub struct Failure {
     pub plan: Plan,
     /// The digest of the trace.
     pub digest: Digest,
+    /// The digest at each whole second of virtual time, from the first: by them a run that went
+    /// differently is known to have done so from when on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub digests: Vec<Digest>,
     /// What was violated.
     pub verdicts: Vec<Verdict>,
     /// If it is a smaller run in place of another: what that one was like.
@@ -74,6 +78,7 @@ impl Failure {
             seed: outcome.seed,
             plan: outcome.plan.clone(),
             digest: outcome.digest,
+            digests: outcome.digests.clone(),
             verdicts: outcome.verdicts.clone(),
             shrunk_from: None,
         }

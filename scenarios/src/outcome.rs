@@ -17,6 +17,9 @@ pub struct Outcome {
     pub seed: u64,
     /// The digest of the trace.
     pub digest: Digest,
+    /// The digest at each whole second of virtual time, from the first.
+    #[serde(default)]
+    pub digests: Vec<Digest>,
     /// What the oracle objects to; empty if the sink was exact.
     pub verdicts: Vec<Verdict>,
     /// Tuples that were acknowledged.
@@ -55,6 +58,7 @@ impl Outcome {
         Self {
             seed,
             digest: Digest::default(),
+            digests: Vec::new(),
             verdicts: vec![verdict],
             tuples: 0,
             faults: BTreeMap::new(),

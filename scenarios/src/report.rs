@@ -381,6 +381,7 @@ mod tests {
         let verdict = |&kind| Verdict { kind, message: String::new() };
         let outcome = Outcome {
             seed,
+            digests: Vec::new(),
             digest: Digest(seed.into()),
             verdicts: kinds.iter().map(verdict).collect(),
             tuples: 10,

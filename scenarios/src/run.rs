@@ -31,6 +31,9 @@ use crate::{
 /// How often the harness looks whether the run is over, in virtual time.
 const LOOK_EVERY_NS: u64 = 50_000_000;
 
+/// How often the digest is kept, in virtual time.
+pub const DIGEST_EVERY_NS: u64 = 1_000_000_000;
+
 /// So long after the last fault began to wait, those whose effects have not come do not happen any
 /// more.
 pub(crate) const ARMED_NS_MAX: u64 = 5_000_000_000;
@@ -82,6 +85,28 @@ impl<'a> Case<'a> {
         self.attempt(seed, plan, Some(out))
     }
 
+    /// The same run until virtual time `until_ns`, where it is looked at, or to its end if that
+    /// comes before.
+    ///
+    /// # Errors
+    /// If the run cannot be made.
+    pub fn stop_at(
+        &self,
+        seed: u64,
+        plan: Option<&Plan>,
+        until_ns: u64,
+        out: &mut dyn FnMut(Event),
+    ) -> Result<Stopped, Invalid> {
+        let Self { scenario, workload, .. } = self;
+        let plan = plan.cloned().unwrap_or_else(|| generate::plan(scenario, seed));
+        let (mut world, clients) = cluster::build(scenario, seed, workload)?;
+        world.load(&plan).map_err(|error| Invalid::new(error.to_string()))?;
+        timing::WATCHED.into_iter().for_each(|mark| world.watch(mark));
+        let run = (*scenario, &plan);
+        drive_until((&mut world, &clients), run, Some(until_ns), &mut Vec::new(), Some(out));
+        Ok(Stopped { world, clients, plan })
+    }
+
     fn attempt(
         &self,
         seed: u64,
@@ -95,7 +120,9 @@ impl<'a> Case<'a> {
             world.load(&plan).map_err(|error| Invalid::new(error.to_string()))?;
             self.watcher.into_iter().for_each(|watcher| world.watch_over(watcher));
             timing::WATCHED.into_iter().for_each(|mark| world.watch(mark));
-            let mut verdicts = drive(&mut world, &clients, scenario, &plan, out);
+            let mut digests = Vec::new();
+            let run = (*scenario, &plan);
+            let mut verdicts = drive_until((&mut world, &clients), run, None, &mut digests, out);
             // A run that was broken off had no time to deliver all.
             let broken_off = !verdicts.is_empty();
             match self.judged(&clients) {
@@ -110,7 +137,8 @@ impl<'a> Case<'a> {
             if verdicts.is_empty() {
                 verdicts.extend(leaked(&mut world, &clients, scenario));
             }
-            Ok(outcome(scenario, (seed, &plan), (&world, &clients), verdicts))
+            let outcome = outcome(scenario, (seed, &plan), (&world, &clients), verdicts);
+            Ok(Outcome { digests, ..outcome })
         };
         run().unwrap_or_else(|error| broken(seed, plan.clone(), &error))
     }
@@ -154,6 +182,17 @@ impl<'a> Case<'a> {
     }
 }
 
+/// A run that was stopped to be looked at.
+#[derive(Debug)]
+pub struct Stopped {
+    /// The world, as it stands.
+    pub world: World,
+    /// What clients saw so far.
+    pub clients: Rc<Clients>,
+    /// The plan.
+    pub plan: Plan,
+}
+
 /// Makes a scenario ready and runs it once: see [`Case`].
 #[must_use]
 pub fn run(scenario: &Scenario, seed: u64, plan: Option<&Plan>, workload: &Workload) -> Outcome {
@@ -189,6 +228,17 @@ pub(crate) fn drive(
     clients: &Clients,
     scenario: &Scenario,
     plan: &Plan,
+    out: Option<&mut dyn FnMut(Event)>,
+) -> Vec<Verdict> {
+    drive_until((world, clients), (scenario, plan), None, &mut Vec::new(), out)
+}
+
+/// The same, until a moment at the latest.
+fn drive_until(
+    (world, clients): (&mut World, &Clients),
+    (scenario, plan): (&Scenario, &Plan),
+    until_ns: Option<u64>,
+    digests: &mut Vec<Digest>,
     mut out: Option<&mut dyn FnMut(Event)>,
 ) -> Vec<Verdict> {
     let events: Rc<RefCell<Vec<Event>>> = Rc::default();
@@ -206,9 +256,16 @@ pub(crate) fn drive(
         calm: false,
     };
     loop {
-        world.run_until(world.now_ns() + LOOK_EVERY_NS);
+        let look_ns = world.now_ns() + LOOK_EVERY_NS;
+        world.run_until(until_ns.map_or(look_ns, |until_ns| look_ns.min(until_ns)));
         if let Some(out) = &mut out {
             events.borrow_mut().drain(..).for_each(&mut *out);
+        }
+        if until_ns.is_some_and(|until_ns| world.now_ns() >= until_ns) {
+            return Vec::new();
+        }
+        if world.now_ns().is_multiple_of(DIGEST_EVERY_NS) {
+            digests.push(Digest(world.digest().value()));
         }
         let verdict = |kind, message: String| vec![Verdict { kind, message }];
         let mut verdicts = endings::unexplained(world, plan);
@@ -332,6 +389,7 @@ fn outcome(
     Outcome {
         seed,
         digest: Digest(world.digest().value()),
+        digests: Vec::new(),
         verdicts,
         tuples,
         faults,

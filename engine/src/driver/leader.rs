@@ -9,6 +9,7 @@ use std::{cell::RefCell, convert::Infallible, rc::Rc};
 
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
+use tracing::info;
 use unplug_sim::env::{Env, Refusal};
 
 use super::{
@@ -80,6 +81,7 @@ impl<E: Env> Leader<E> {
             let commit = self.commit(&offsets, results, before.as_ref()).await?;
             self.apply(&offsets, &commit).await?;
             env.mark("epoch.published");
+            info!(epoch = offsets.epoch.0, "epoch published");
             let done = Before { offsets, commit };
             if done.offsets.epoch.0.is_multiple_of(config.collect_every) {
                 self.collect(&done).await?;
@@ -193,6 +195,7 @@ impl<E: Env> Leader<E> {
                 let _step = Step::Offsets.enter(env);
                 let offsets = self.decide(register::offsets(plan.epoch), &plan).await?;
                 env.mark("offsets.decided");
+                info!(epoch = offsets.epoch.0, "offsets decided");
                 return Ok(offsets);
             }
             self.check_succession()?;
@@ -236,6 +239,7 @@ impl<E: Env> Leader<E> {
         let mut commit: CommitRecord =
             self.decide(register::commit(offsets.epoch), &commit).await?;
         env.mark("commit.decided");
+        info!(epoch = offsets.epoch.0, "commit decided");
         if config.defects.has(Defect::WatermarkNotCommitted) {
             commit.next_watermark_ms = watermark_ms;
         }

@@ -18,6 +18,7 @@ use std::{cell::RefCell, convert::Infallible, rc::Rc, time::Duration};
 
 use futures_util::future::{Either, select};
 use serde::{Deserialize, Serialize};
+use tracing::info;
 use unplug_sim::env::{Env, Exit, Instant, NodeId, Refusal, nanos};
 
 use self::{
@@ -166,6 +167,7 @@ impl<E: Env> Node<E> {
             return Ok(None);
         }
         self.env.mark("leader.elected");
+        info!(generation = generation.0, "leads");
         Ok(Some(generation))
     }
 
@@ -192,6 +194,7 @@ impl<E: Env> Node<E> {
         };
         if matches!(end, End::Fenced) {
             self.env.mark("driver.fenced");
+            info!("fenced: a later generation leads");
         }
         end
     }

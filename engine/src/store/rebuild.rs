@@ -7,6 +7,7 @@ use futures_util::{
     future::{LocalBoxFuture, try_join_all},
     stream::FuturesUnordered,
 };
+use tracing::info;
 use unplug_sim::env::{Env, NodeId, Refusal};
 
 use super::{
@@ -44,6 +45,7 @@ pub(super) async fn run<E: Env>(server: Rc<Server<E>>) -> Result<(), Refusal> {
         server.save_identity(Identity::of(stamp)).await?;
     }
     server.env.mark("store.rebuilt");
+    info!("rebuilt from the other stores");
     Ok(())
 }
 
