@@ -1,12 +1,11 @@
 //! The schemas say of every file in the repository, and of what the command writes, what its reader
 //! says; and of one with a misspelt field, too.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
 
 use jsonschema::Validator;
 use serde_json::{Value, json};
 use unplug::{
-    cli,
     failure::Failure,
     outcome::{Outcome, Verdict, VerdictKind},
     scenario::Scenario,
@@ -113,10 +112,11 @@ fn what_the_command_writes_is_as_its_schema_says() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (report, failures) = (folder.path().join("report.json"), folder.path().join("failures"));
     let (report, folder) = (report.display().to_string(), failures.display().to_string());
-    let args = ["unplug", "run", "stateless", "--seeds", "0..60", "--defect", "ack-before-sync"];
-    let rest = ["--keep-going", "--json", &report, "--failures", &folder];
-    let mut out = Vec::new();
-    cli::main(args.into_iter().chain(rest).map(Into::into), &mut out, &mut Vec::new());
+    let ran = Command::new(env!("CARGO_BIN_EXE_unplug"))
+        .args(["run", "stateless", "--seeds", "0..60", "--defect", "ack-before-sync"])
+        .args(["--keep-going", "--json", &report, "--failures", &folder])
+        .output();
+    assert_eq!(ran.expect("it starts").status.code(), Some(1));
     let read = |path: &Path| -> Value {
         serde_json::from_str(&fs::read_to_string(path).expect("written")).expect("JSON")
     };
@@ -128,6 +128,8 @@ fn what_the_command_writes_is_as_its_schema_says() {
     let failed = report["failures"].as_array().expect("a list");
     assert!(!failed.is_empty(), "the defect was not caught, and nothing is shown of failures");
     for failure in failed {
+        // That of a worker which did not even start would be another one.
+        assert_eq!(failure["verdicts"][0], "lost", "{failure}");
         let file = failure["file"].as_str().expect("a path");
         sound(&validator(Kind::Failure), file, &read(Path::new(file)));
     }
