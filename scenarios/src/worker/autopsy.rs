@@ -45,6 +45,10 @@ pub(super) fn examine(
     let death = process.end(silence);
     refused(&death)?;
     let (kind, what) = describe((silence, &death), limits);
+    if place.is_none() && silence == Silence::Ended {
+        // No task of the run has cost it: it would be the same with every seed.
+        return Err(Invalid::new(format!("a worker process ended before its first task: {what}")));
+    }
     let plan = generate::plan(scenario, seed);
     let verdict = Verdict { kind, message: format!("{}: {what}", at(place)) };
     Ok(Ran { outcome: Outcome::broken(seed, plan, verdict), ..Ran::default() })
@@ -100,6 +104,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::{suite, worker::Crew};
 
     const LIMITS: Limits = Limits { patience: Duration::from_secs(7), memory_mib: 512 };
 
@@ -133,6 +138,18 @@ mod tests {
             ),
         ] {
             assert_eq!(described(silence, words), (kind, told.to_owned()));
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_program_that_is_no_worker_is_an_error_and_no_finding() {
+        let scenario = suite::scenario("stateless").expect("there");
+        for program in ["true", "false"] {
+            let mut crew = Crew::new(&Program::at(program), 1, LIMITS);
+            let error = crew.workers[0].run(&scenario, (0, false)).expect_err(program).to_string();
+            let told = "a worker process ended before its first task: its process ended: ";
+            assert!(error.starts_with(told), "{error}");
         }
     }
 
