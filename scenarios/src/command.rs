@@ -43,6 +43,14 @@ pub fn run(args: &RunArgs, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::
         Some(path) if path.exists() => resumed(path, &terms, args)?,
         Some(_) | None => Part::new(terms, args.shard),
     };
+    if let (Some(shard), true) = (args.shard, part.seeds().is_empty()) {
+        let (start, end) = part.terms.seeds;
+        let what = format!(
+            "there is no seed of {start}..{end} in {shard}; N must be at most {}",
+            end - start
+        );
+        return Err(Invalid::at("--shard", what).into());
+    }
     let limits =
         Limits { patience: Duration::from_secs(args.patience.into()), memory_mib: args.memory_mib };
     let jobs = args.jobs.map_or_else(campaign::cores, usize::from);

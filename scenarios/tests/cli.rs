@@ -1,18 +1,10 @@
 //! The command from outside: bad input is told in one clear line, with status 2.
 
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Output},
-};
+mod common;
 
-fn unplug(folder: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_unplug"))
-        .args(args)
-        .current_dir(folder)
-        .output()
-        .expect("it starts")
-}
+use std::{fs, path::Path};
+
+use common::unplug;
 
 /// Runs, and expects exactly this line and status 2.
 fn refused(folder: &Path, args: &[&str], expected: &str) {
@@ -66,6 +58,10 @@ fn bad_usage_is_one_line() {
         let expected = format!("invalid value '{shard}' for '--shard <I/N>': {why}");
         refused(&["run", "--shard", shard], &expected);
     }
+    refused(
+        &["run", "stateless", "--seeds", "4..6", "--shard", "3/4"],
+        "--shard: there is no seed of 4..6 in 3/4; N must be at most 2",
+    );
     for time in ["10", "0s", "-1m", "1.5h", "m", "99999999999999999999h"] {
         let expected =
             format!("invalid value '{time}' for '--for <TIME>': it must be such as 90s, 10m or 2h");
