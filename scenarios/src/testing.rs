@@ -30,7 +30,7 @@ use crate::{
 pub fn exactly_once(scenario: &str, seed: u64, plan: &str) {
     let sample = sample(scenario, seed, plan).unwrap_or_else(|error| panic!("{error}"));
     let workload = Workload::embedded().expect("flights that were packed with the program");
-    let outcome = shrink::outcome(&sample, &workload).expect("it was checked");
+    let outcome = shrink::outcome(&sample, &workload).unwrap_or_else(|error| panic!("{error}"));
     let objections: Vec<_> = outcome
         .objections()
         .into_iter()

@@ -137,7 +137,7 @@ impl Property {
         let workload = Workload::embedded()?;
         for path in files::list(&self.regressions, "json")? {
             let kept = Failure::parse(&path.display().to_string(), &files::read(&path)?)?;
-            if let Some(found) = broken(&Sample::of(&kept), &workload) {
+            if let Some(found) = broken(&Sample::of(&kept), &workload)? {
                 return Ok(Some(found.tell(&path)));
             }
         }
@@ -163,13 +163,15 @@ impl Property {
         let tried = TestRunner::new_with_rng(config, rng).run(&self.samples(), |sample| {
             sample.check().map_err(|error| TestCaseError::reject(error.to_string()))?;
             match broken(&sample, workload) {
-                None => Ok(()),
-                Some(found) => Err(TestCaseError::fail(found.to_string())),
+                Ok(None) => Ok(()),
+                Ok(Some(found)) => Err(TestCaseError::fail(found.to_string())),
+                // What cannot be run shows nothing, and ends the search.
+                Err(error) => Err(TestCaseError::fail(error.to_string())),
             }
         });
         match tried {
             Ok(()) => Ok(None),
-            Err(TestError::Fail(_, sample)) => Ok(broken(&sample, workload)),
+            Err(TestError::Fail(_, sample)) => broken(&sample, workload),
             Err(TestError::Abort(why)) => Err(Invalid::new(format!("the search ended: {why}"))),
         }
     }
@@ -227,7 +229,7 @@ impl fmt::Display for Broken {
 }
 
 /// Runs it, and tells if it broke the promise.
-fn broken(sample: &Sample, workload: &Workload) -> Option<Broken> {
+fn broken(sample: &Sample, workload: &Workload) -> Result<Option<Broken>, Invalid> {
     let outcome = shrink::outcome(sample, workload)?;
-    (!outcome.holds()).then(|| Broken { scenario: sample.scenario.clone(), outcome })
+    Ok((!outcome.holds()).then(|| Broken { scenario: sample.scenario.clone(), outcome }))
 }

@@ -61,9 +61,6 @@ const LESS_PATIENCE: &str = "less patience";
 ///
 /// # Errors
 /// If the input makes no sense, or a file cannot be written.
-///
-/// # Panics
-/// If a run that was made cannot be made again.
 pub fn shrink(
     args: &ShrinkArgs,
     out: &mut dyn Write,
@@ -77,7 +74,7 @@ pub fn shrink(
     let pool = campaign::pool(args.jobs.map_or_else(campaign::cores, usize::from))?;
 
     let sample = Sample::of(&recorded);
-    if !outcome(&sample, &workload).is_some_and(|one| one.kinds().contains(&kind)) {
+    if !outcome(&sample, &workload)?.kinds().contains(&kind) {
         writeln!(out, "it no longer fails as recorded: {kind} did not come again")?;
         return Ok(Status::Held);
     }
@@ -100,7 +97,7 @@ pub fn shrink(
     files::write_json(&path, &failure)?;
     let test_path = path.with_extension("rs");
     files::write(&test_path, test(&failure, kind).as_bytes())?;
-    let outcome = outcome(&smallest, &workload).expect("it ran");
+    let outcome = outcome(&smallest, &workload)?;
     print_verdicts(&failure.scenario, &outcome, out)?;
     let (before, after, runs) = (sample.size(), smallest.size(), search.runs());
     writeln!(out, "shrunk from {before} to {after} in {runs} runs")?;
@@ -205,8 +202,7 @@ pub fn record(
     }
     let sample = Sample { scenario: scenario.clone(), ..smallest.clone() };
     sample.check()?;
-    let outcome = outcome(&sample, workload)
-        .ok_or_else(|| Invalid::new("the smallest run can no longer be made"))?;
+    let outcome = outcome(&sample, workload)?;
     let shrunk_from = Some(ShrunkFrom::of(recorded));
     Ok(Failure { shrunk_from, ..Failure::new(&scenario, &outcome) })
 }

@@ -54,7 +54,7 @@ impl<'a> Search<'a> {
         runs_max: u64,
     ) -> Self {
         let by_defects = !sample.scenario.defects.is_empty()
-            && outcome(&sample.without_defects(), workload).is_some_and(|one| one.holds());
+            && outcome(&sample.without_defects(), workload).is_ok_and(|one| one.holds());
         let within_promise = sample.within_promise();
         Self {
             workload,
@@ -130,23 +130,22 @@ impl<'a> Search<'a> {
     /// Whether it fails as it should.
     fn fails(&self, sample: &Sample) -> bool {
         let fails = outcome(sample, self.workload)
-            .is_some_and(|outcome| outcome.kinds().contains(&self.kind));
+            .is_ok_and(|outcome| outcome.kinds().contains(&self.kind));
         fails
             && (!self.by_defects
                 || outcome(&sample.without_defects(), self.workload)
-                    .is_some_and(|outcome| outcome.holds()))
+                    .is_ok_and(|outcome| outcome.holds()))
     }
 }
 
-/// Runs it; nothing comes of what cannot be run.
-#[must_use]
-pub fn outcome(sample: &Sample, workload: &Workload) -> Option<Outcome> {
+/// Runs it.
+///
+/// # Errors
+/// If it cannot be run.
+pub fn outcome(sample: &Sample, workload: &Workload) -> Result<Outcome, Invalid> {
     let Sample { scenario, seed, plan } = sample;
-    let made = || -> Result<Outcome, Invalid> {
-        let case = Case::new(scenario, workload)?;
-        Ok(campaign::attempt(scenario, *seed, Some(plan), || case.run(*seed, Some(plan))))
-    };
-    made().ok()
+    let case = Case::new(scenario, workload)?;
+    Ok(campaign::attempt(scenario, *seed, Some(plan), || case.run(*seed, Some(plan))))
 }
 
 impl Outcome {
