@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use unplug_sim::{
     ClockConfig,
-    fault::{Action, Plan, Target},
+    fault::{Action, Keep, Plan, Target},
 };
 
 use super::{fault::target, plan::scale, sample::Sample};
@@ -193,6 +193,7 @@ fn rename(plan: &mut Plan, before: &Cluster, after: &Cluster) {
                     side.retain(|node| seen.insert(node.clone()));
                 }
             }
+            Action::PowerLoss { keep: Keep::Torn { node, .. }, .. } => rename(node),
             Action::PowerLoss { .. }
             | Action::Kill { .. }
             | Action::Pause { .. }
