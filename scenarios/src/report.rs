@@ -163,8 +163,12 @@ impl Tally {
     /// Nothing yet.
     #[must_use]
     pub fn new(scenario: &Scenario) -> Self {
+        Self::empty(&scenario.name)
+    }
+
+    fn empty(name: &str) -> Self {
         let sums = ScenarioReport {
-            name: scenario.name.clone(),
+            name: name.to_owned(),
             seeds: 0,
             passed: 0,
             failed: 0,
@@ -255,38 +259,34 @@ impl Tally {
 
     /// Adds a run, and says how it went.
     pub fn add(&mut self, ran: &Ran, expect: &Expect) -> Judgement {
-        let outcome = &ran.outcome;
+        let outcome = ran.outcome.clone();
         let judgement = outcome.judge(expect);
-        let sums = &mut self.sums;
-        sums.seeds += 1;
+        let mut one = Self::empty(&self.sums.name);
+        let sums = &mut one.sums;
+        sums.seeds = 1;
         match judgement {
-            Judgement::Exact => sums.passed += 1,
-            Judgement::Caught => {
-                sums.passed += 1;
-                self.caught += 1;
-            }
-            Judgement::Failed => sums.failed += 1,
+            Judgement::Exact => sums.passed = 1,
+            Judgement::Caught => (sums.passed, one.caught) = (1, 1),
+            Judgement::Failed => sums.failed = 1,
             Judgement::NotMeasured => {
-                sums.not_measured += 1;
+                sums.not_measured = 1;
                 let why = outcome.verdicts.first().map(|verdict| verdict.message.clone());
-                self.unmeasured.get_or_insert((outcome.seed, why.unwrap_or_default()));
+                one.unmeasured = Some((outcome.seed, why.unwrap_or_default()));
             }
         }
-        sums.tuples += outcome.tuples;
-        sums.crashes += outcome.crashes;
-        sums.power_cuts += outcome.power_cuts;
-        sums.power_cuts_unsynced += outcome.power_cuts_unsynced;
-        sums.virtual_ns += outcome.virtual_ns;
-        sums.events += outcome.events;
-        reach::add(&mut sums.faults, &outcome.faults);
-        reach::add(&mut sums.steps_interrupted, &outcome.steps_interrupted);
-        reach::add(&mut sums.marks, &outcome.marks);
-        for (class, times) in &outcome.epoch_ns {
-            self.epoch_ns.entry(class.clone()).or_default().extend(times);
-        }
-        sums.digest = sums.digest.and(digest_of_run(outcome.seed, outcome.digest));
-        self.recovery_ns.extend(&outcome.recovery_ns);
-        self.cpu += ran.cpu;
+        sums.tuples = outcome.tuples;
+        sums.crashes = outcome.crashes;
+        sums.faults = outcome.faults;
+        sums.power_cuts = outcome.power_cuts;
+        sums.power_cuts_unsynced = outcome.power_cuts_unsynced;
+        sums.steps_interrupted = outcome.steps_interrupted;
+        sums.marks = outcome.marks;
+        sums.digest = digest_of_run(outcome.seed, outcome.digest);
+        sums.virtual_ns = outcome.virtual_ns;
+        sums.events = outcome.events;
+        (one.recovery_ns, one.epoch_ns) = (outcome.recovery_ns, outcome.epoch_ns);
+        one.cpu = ran.cpu;
+        self.join(one);
         judgement
     }
 
