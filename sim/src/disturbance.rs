@@ -104,21 +104,11 @@ impl State {
 
     /// What ends a fault has come. One that is over already stays so.
     pub(crate) fn end(&mut self, fault: usize) {
-        match &self.supply.plan.faults[fault].what {
-            Action::PowerLoss { .. } | Action::Kill { .. } | Action::DiskLoss { .. } => {
-                self.release(fault);
-            }
-            Action::Pause { .. }
-            | Action::Throttle { .. }
-            | Action::Partition { .. }
-            | Action::ClockStep { .. }
-            | Action::DiskFault { .. }
-            | Action::DiskFull { .. }
-            | Action::SlowDisk { .. }
-            | Action::DiskStall { .. } => {
-                self.note_end(fault, self.now_ns);
-                self.over(fault);
-            }
+        if self.supply.plan.faults[fault].what.ends_processes() {
+            self.release(fault);
+        } else {
+            self.note_end(fault, self.now_ns);
+            self.over(fault);
         }
     }
 

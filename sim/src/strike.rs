@@ -85,9 +85,9 @@ impl State {
     }
 
     /// Counts an effect for the faults that wait at this node, and fires those whose turn it is;
-    /// those that come after it wait in [`crate::plan::Supply::after`]. True if the effect does
-    /// not happen now. An effect that does
-    /// not happen is counted by the fault that prevents it, and by no other.
+    /// those that come after it wait in [`crate::plan::Supply::after`]. True if the effect does not
+    /// happen now. An effect that does not happen is counted by the fault that prevents it, and by
+    /// no other.
     #[cold]
     pub(crate) fn strike(&mut self, id: NodeId, kind: EffectKind, in_pause: InPause) -> bool {
         let Node { armed, marks, .. } = self.node(id);
@@ -149,17 +149,8 @@ impl State {
 
     /// Whether an effect of a node does not happen if the fault strikes before it.
     fn prevents(&self, fault: usize, id: NodeId, in_pause: InPause) -> bool {
-        let stops = match &self.supply.plan.faults[fault].what {
-            Action::PowerLoss { .. } | Action::Kill { .. } | Action::DiskLoss { .. } => true,
-            Action::Pause { .. } => in_pause == InPause::Waits,
-            Action::Throttle { .. }
-            | Action::Partition { .. }
-            | Action::ClockStep { .. }
-            | Action::DiskFault { .. }
-            | Action::DiskFull { .. }
-            | Action::SlowDisk { .. }
-            | Action::DiskStall { .. } => false,
-        };
+        let what = &self.supply.plan.faults[fault].what;
+        let stops = what.ends_processes() || what.stops_processes() && in_pause == InPause::Waits;
         stops && self.targets(fault).contains(&id)
     }
 
@@ -176,25 +167,16 @@ impl State {
     /// A fault strikes.
     pub(crate) fn fire(&mut self, fault: usize) {
         self.tell_lines();
-        match &self.supply.plan.faults[fault].what {
-            Action::PowerLoss { .. } | Action::Kill { .. } | Action::DiskLoss { .. } => {
-                for target in self.targets(fault) {
-                    let node = self.node(target);
-                    if matches!(node.power, Power::On | Power::Paused) {
-                        node.power = Power::Condemned;
-                    }
-                }
-                self.supply.due.push(fault);
-            }
-            Action::Pause { .. }
-            | Action::Throttle { .. }
-            | Action::Partition { .. }
-            | Action::ClockStep { .. }
-            | Action::DiskFault { .. }
-            | Action::DiskFull { .. }
-            | Action::SlowDisk { .. }
-            | Action::DiskStall { .. } => self.begin(fault),
+        if !self.supply.plan.faults[fault].what.ends_processes() {
+            return self.begin(fault);
         }
+        for target in self.targets(fault) {
+            let node = self.node(target);
+            if matches!(node.power, Power::On | Power::Paused) {
+                node.power = Power::Condemned;
+            }
+        }
+        self.supply.due.push(fault);
     }
 }
 
