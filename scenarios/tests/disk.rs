@@ -1,18 +1,10 @@
 //! `unplug disk` from outside.
 
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Output},
-};
+mod common;
 
-fn unplug(folder: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_unplug"))
-        .args(args)
-        .current_dir(folder)
-        .output()
-        .expect("it starts")
-}
+use std::fs;
+
+use common::{command, unplug};
 
 /// What `disk states` prints for this list.
 fn states(list: &str, options: &[&str]) -> String {
@@ -165,10 +157,10 @@ fn calibrate_says_in_one_line_all_that_is_missing() {
 
     let folder = tempfile::tempdir().expect("a folder");
     let run = |args: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_unplug"));
-        command.args(["disk", "calibrate", "--profile", "strict"]).args(args);
+        let args = [&["disk", "calibrate", "--profile", "strict"], args].concat();
         // Nothing is installed there.
-        let output = command.env("PATH", folder.path()).output().expect("it starts");
+        let output = command(folder.path(), &args).env("PATH", folder.path()).output();
+        let output = output.expect("it starts");
         assert_eq!(output.status.code(), Some(2), "{args:?}");
         assert!(output.stdout.is_empty());
         let error = String::from_utf8(output.stderr).expect("UTF-8");

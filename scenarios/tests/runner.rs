@@ -6,6 +6,8 @@
     reason = "real processes take real time; nothing here is simulated"
 )]
 
+mod common;
+
 use std::{
     fs,
     path::Path,
@@ -14,6 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use common::{command, unplug};
 use serde_json::Value;
 
 /// A run of it takes a few milliseconds.
@@ -26,16 +29,6 @@ fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("short.json"), SHORT).expect("written");
     folder
-}
-
-fn command(folder: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_unplug"));
-    command.args(args).current_dir(folder).env_remove("GITHUB_ACTIONS");
-    command
-}
-
-fn unplug(folder: &Path, args: &[&str]) -> Output {
-    command(folder, args).output().expect("it starts")
 }
 
 fn run(folder: &Path, args: &[&str]) -> Output {

@@ -1,22 +1,16 @@
 //! `unplug replay` shows a run: its trace in each form, where it stands at a moment, and what a node
 //! looks like then.
 
+mod common;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::Path,
-    process::{Command, Output},
 };
 
+use common::unplug;
 use serde_json::Value;
-
-fn unplug(folder: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_unplug"))
-        .args(args)
-        .current_dir(folder)
-        .output()
-        .expect("it starts")
-}
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("UTF-8")
