@@ -220,7 +220,8 @@ fn parted(failure: &Failure, outcome: &Outcome) -> String {
         return format!("the same up to {last} s, then the first event that differs{more}");
     }
     format!(
-        "the first event that differs comes between {same} s and {} s of virtual time; compare          `--trace text --until {}s` of both programs",
+        "the first event that differs comes between {same} s and {} s of virtual time; compare \
+         `--trace text --until {}s` of both programs",
         same + 1,
         same + 1
     )
