@@ -269,7 +269,7 @@ impl<E: Env> Store<E> {
         let disk = self.env.disk();
         let file = uninterrupted(|| disk.open(&path, OpenMode::Write)).await;
         let file = file.map_err(|error| failed("open", &path, error))?;
-        let done = synced(self.defects, || file.sync_all()).await;
+        let done = settled(self.defects, &file).await;
         done.map_err(|error| failed("sync", &path, error))
     }
 
@@ -305,6 +305,14 @@ impl<E: Env> Store<E> {
         };
         read_all(&file).await.map(Some).map_err(|error| failed("read", path, error))
     }
+}
+
+/// Makes durable what an earlier process wrote, and has reads show nothing but that: the kernel may
+/// have failed to write bytes back when nobody had the file open, or told somebody else of it. Then
+/// this sync reports nothing, and the cache still shows the bytes.
+pub(crate) async fn settled<F: File>(defects: Defects, file: &F) -> Result<(), DiskError> {
+    synced(defects, || file.sync_all()).await?;
+    uninterrupted(|| file.drop_cached()).await
 }
 
 /// Writes all of `bytes`, however often the disk takes only a part.

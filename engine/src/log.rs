@@ -22,7 +22,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::{
     codec::{self, CodecError, Kind},
     defect::{Defect, Defects},
-    durable::{failed, read_all, read_range, synced, uninterrupted, write_all},
+    durable::{failed, read_all, read_range, settled, synced, uninterrupted, write_all},
 };
 
 const LEN_BYTES: usize = 4;
@@ -94,7 +94,7 @@ impl<E: Env> Log<E> {
         let opened = uninterrupted(|| disk.open(path, OpenMode::Write)).await;
         let file = opened.map_err(at("open"))?;
         // After a kill the page cache holds what the disk may not.
-        synced(defects, || file.sync_all()).await.map_err(at("sync"))?;
+        settled(defects, &file).await.map_err(at("sync"))?;
         let bytes = read_all(&file).await.map_err(at("read"))?;
         let scan = scan(path, &bytes, sector_bytes(defects))?;
         let log = Self::new(path, file, scan.sound(), defects);

@@ -296,6 +296,12 @@ pub trait File: 'static {
     #[track_caller]
     fn sync_all(&self) -> impl Future<Output = DiskResult<()>> + 'static;
 
+    /// Drops what is cached of the file, except bytes that wait to be written back: reads show what
+    /// the device holds. After a write-back failed, the cache shows bytes that are nowhere else, and
+    /// who opens the file later may hear nothing of it. On Linux: `posix_fadvise` with `DONTNEED`.
+    #[track_caller]
+    fn drop_cached(&self) -> impl Future<Output = DiskResult<()>> + 'static;
+
     /// The file's metadata.
     #[track_caller]
     fn metadata(&self) -> impl Future<Output = DiskResult<Metadata>> + 'static;

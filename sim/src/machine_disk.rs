@@ -545,6 +545,13 @@ impl File for SimFile {
     }
 
     #[track_caller]
+    fn drop_cached(&self) -> impl Future<Output = DiskResult<()>> + 'static {
+        let handle = self.handle;
+        let request = Request::file("drop_cached", self, None, 0);
+        self.env.operate_file(request, Cost::Read, 0, move |model, _| model.drop_cached(handle))
+    }
+
+    #[track_caller]
     fn metadata(&self) -> impl Future<Output = DiskResult<Metadata>> + 'static {
         let handle = self.handle;
         let request = Request::file("metadata", self, None, 0);

@@ -101,6 +101,18 @@ impl Disk {
         }
     }
 
+    /// Drops what is cached of an open file, except bytes that are unsynced.
+    ///
+    /// # Errors
+    /// [`DiskError::InvalidInput`] if the handle is not open.
+    pub fn drop_cached(&mut self, handle: Handle) -> DiskResult<()> {
+        let number = self.opened(handle)?.inode;
+        if self.faults.as_mut().is_some_and(|faults| faults.stale.remove(&number)) {
+            self.evict_file(number);
+        }
+        Ok(())
+    }
+
     /// The processes end, which lets a disk that went read-only be written again.
     pub(super) fn end_read_only(&mut self) {
         if let Some(faults) = &mut self.faults {

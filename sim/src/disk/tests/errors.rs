@@ -173,6 +173,20 @@ fn an_error_that_somebody_had_already_is_not_told_to_files_opened_later() {
 }
 
 #[test]
+fn a_file_without_its_cached_bytes_shows_what_a_failed_write_back_left_and_what_came_later() {
+    let mut disk = Disk::new();
+    let file = written(&mut disk);
+    harm(&mut disk, "/", SyncFault::AlreadyConsumed);
+    let before = show(&disk);
+    write(&mut disk, "b", "later");
+    disk.drop_cached(file).unwrap();
+    assert_ne!(show(&disk), before);
+    assert_eq!(show(&disk), "a=old. b=later");
+    disk.close(file);
+    assert_eq!(disk.drop_cached(file), Err(DiskError::InvalidInput));
+}
+
+#[test]
 fn a_failed_write_back_waits_for_a_write_if_nothing_is_unsynced() {
     let mut disk = formatted(&[("d/a", "old"), ("b", "b")]);
     let struck = harm(&mut disk, "d", SyncFault::LateReport);
