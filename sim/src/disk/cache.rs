@@ -11,6 +11,16 @@ impl FileContent {
         self.pending.iter().any(|change| matches!(change.kind, ChangeKind::Write { .. }))
     }
 
+    /// Whether a write that is not durable touches `place`.
+    pub(super) fn has_unsynced_in(&self, place: &Range<usize>) -> bool {
+        self.pending.iter().any(|change| match &change.kind {
+            ChangeKind::Write { offset, bytes, .. } => {
+                *offset < place.end && place.start < offset + bytes.len()
+            }
+            ChangeKind::Resize { .. } | ChangeKind::Zero { .. } => false,
+        })
+    }
+
     /// The bytes of all writes up to the operation `covers` are lost; lengths stay pending. Tells
     /// how many changes there are fewer. Programs see the bytes until [`FileContent::evict`].
     pub(super) fn lose_bytes(&mut self, covers: u64) -> usize {

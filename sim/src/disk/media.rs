@@ -91,9 +91,23 @@ impl Faults {
 }
 
 impl Disk {
-    /// Makes a sector of a file in a directory unreadable; tells which.
+    /// Makes a sector of a file in a directory unreadable; tells which. One with unsynced bytes is
+    /// in the cache, where they are read, and the device takes another for it as it is written
+    /// back.
     pub(super) fn spoil_sector(&mut self, directory: &str, stream: &mut Stream) -> Option<String> {
-        let (path, number, sector) = self.some_sector(directory, stream)?;
+        let mut files = self.files_in(directory)?;
+        let cold = |number, len: usize| {
+            let file = self.file(number);
+            let sectors = (0..len.div_ceil(SECTOR_BYTES)).map(move |at| (at, place(at, len)));
+            sectors.filter(|(_, place)| !file.has_unsynced_in(place)).map(|(sector, _)| sector)
+        };
+        files.retain(|(_, number, len)| cold(*number, *len).next().is_some());
+        if files.is_empty() {
+            return None;
+        }
+        let (path, number, len) = files.swap_remove(stream.index(files.len()));
+        let cold: Vec<_> = cold(number, len).collect();
+        let sector = cold[stream.index(cold.len())];
         let faults = self.faults.get_or_insert_default();
         faults.damaged.insert((number, sector), BadSector::Unreadable);
         Some(format!("sector {sector} of {path}"))

@@ -47,6 +47,21 @@ fn an_unreadable_sector_fails_every_read_that_touches_it_and_no_other() {
 }
 
 #[test]
+fn no_sector_becomes_unreadable_while_it_has_unsynced_bytes() {
+    let (mut disk, file) = four_sectors();
+    disk.write_at(file, 600, b"new").unwrap();
+    let mut struck = BTreeSet::new();
+    for seed in 0..100 {
+        struck.insert(harm(&mut disk.clone(), "d", DiskFault::LatentError, seed).unwrap());
+    }
+    let all = ["sector 0 of /d/a", "sector 0 of /d/b", "sector 2 of /d/a", "sector 3 of /d/a"];
+    assert_eq!(struck.iter().map(String::as_str).collect::<Vec<_>>(), all);
+    write(&mut disk, "c", "whole");
+    assert_eq!(harm(&mut disk, "/", DiskFault::LatentError, 1), None, "c is all unsynced");
+    assert_eq!(disk.write_at(file, 603, b"more"), Ok(4));
+}
+
+#[test]
 fn an_unreadable_sector_is_cured_by_writing_it_whole_and_no_part_of_it_can_be_written() {
     let (mut disk, file) = four_sectors();
     harm_at(&mut disk, DiskFault::LatentError, "sector 1 of /d/a");
@@ -65,6 +80,7 @@ fn an_unreadable_sector_is_cured_by_writing_it_whole_and_no_part_of_it_can_be_wr
     assert_eq!(disk.write_at(file, 1536, b"TAIL and more"), Ok(13), "all that the file had of it");
     assert_eq!(disk.read_at(file, 1536, 99).unwrap(), "TAIL and more");
 
+    disk.sync_data(file).unwrap();
     harm_at(&mut disk, DiskFault::LatentError, "sector 3 of /d/a");
     disk.set_len(file, 1536).unwrap();
     assert_eq!(disk.append(file, b"tail"), Ok(4), "cut off and grown anew");
