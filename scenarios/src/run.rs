@@ -85,6 +85,19 @@ impl<'a> Case<'a> {
         self.attempt(seed, plan, Some(out))
     }
 
+    /// The same run, with what its clients saw.
+    pub(crate) fn witness(
+        &self,
+        seed: u64,
+        plan: &Plan,
+        out: &mut dyn FnMut(Event),
+    ) -> (Outcome, Option<Rc<Clients>>) {
+        match self.try_run(seed, plan, Some(out)) {
+            Ok((outcome, clients)) => (outcome, Some(clients)),
+            Err(error) => (broken(seed, plan.clone(), &error), None),
+        }
+    }
+
     /// The same run until virtual time `until_ns`, where it is looked at, or to its end if that
     /// comes before.
     ///
@@ -113,34 +126,43 @@ impl<'a> Case<'a> {
         plan: Option<&Plan>,
         out: Option<&mut dyn FnMut(Event)>,
     ) -> Outcome {
+        let plan = plan.cloned().unwrap_or_else(|| generate::plan(self.scenario, seed));
+        match self.try_run(seed, &plan, out) {
+            Ok((outcome, _)) => outcome,
+            Err(error) => broken(seed, plan, &error),
+        }
+    }
+
+    fn try_run(
+        &self,
+        seed: u64,
+        plan: &Plan,
+        out: Option<&mut dyn FnMut(Event)>,
+    ) -> Result<(Outcome, Rc<Clients>), Invalid> {
         let Self { scenario, workload, .. } = self;
-        let plan = plan.cloned().unwrap_or_else(|| generate::plan(scenario, seed));
-        let run = || -> Result<Outcome, Invalid> {
-            let (mut world, clients) = cluster::build(scenario, seed, workload)?;
-            world.load(&plan).map_err(|error| Invalid::new(error.to_string()))?;
-            self.watcher.into_iter().for_each(|watcher| world.watch_over(watcher));
-            timing::WATCHED.into_iter().for_each(|mark| world.watch(mark));
-            let mut digests = Vec::new();
-            let run = (*scenario, &plan);
-            let mut verdicts = drive_until((&mut world, &clients), run, None, &mut digests, out);
-            // A run that was broken off had no time to deliver all.
-            let broken_off = !verdicts.is_empty();
-            match self.judged(&clients) {
-                Ok(judged) => verdicts.extend(
-                    judged.into_iter().filter(|one| !broken_off || one.kind != VerdictKind::Stuck),
-                ),
-                Err(error) => {
-                    let message = format!("the oracle could not judge: {error}");
-                    verdicts.push(Verdict { kind: VerdictKind::NotMeasured, message });
-                }
+        let (mut world, clients) = cluster::build(scenario, seed, workload)?;
+        world.load(plan).map_err(|error| Invalid::new(error.to_string()))?;
+        self.watcher.into_iter().for_each(|watcher| world.watch_over(watcher));
+        timing::WATCHED.into_iter().for_each(|mark| world.watch(mark));
+        let mut digests = Vec::new();
+        let run = (*scenario, plan);
+        let mut verdicts = drive_until((&mut world, &clients), run, None, &mut digests, out);
+        // A run that was broken off had no time to deliver all.
+        let broken_off = !verdicts.is_empty();
+        match self.judged(&clients) {
+            Ok(judged) => verdicts.extend(
+                judged.into_iter().filter(|one| !broken_off || one.kind != VerdictKind::Stuck),
+            ),
+            Err(error) => {
+                let message = format!("the oracle could not judge: {error}");
+                verdicts.push(Verdict { kind: VerdictKind::NotMeasured, message });
             }
-            if verdicts.is_empty() {
-                verdicts.extend(leaked(&mut world, &clients, scenario));
-            }
-            let outcome = outcome(scenario, (seed, &plan), (&world, &clients), verdicts);
-            Ok(Outcome { digests, ..outcome })
-        };
-        run().unwrap_or_else(|error| broken(seed, plan.clone(), &error))
+        }
+        if verdicts.is_empty() {
+            verdicts.extend(leaked(&mut world, &clients, scenario));
+        }
+        let outcome = outcome(scenario, (seed, plan), (&world, &clients), verdicts);
+        Ok((Outcome { digests, ..outcome }, clients))
     }
 
     /// The oracle's word.
@@ -216,7 +238,7 @@ pub fn trace(
     }
 }
 
-fn broken(seed: u64, plan: Plan, error: &Invalid) -> Outcome {
+pub(crate) fn broken(seed: u64, plan: Plan, error: &Invalid) -> Outcome {
     let message = format!("the run could not be made: {error}");
     Outcome::broken(seed, plan, Verdict { kind: VerdictKind::NotMeasured, message })
 }
