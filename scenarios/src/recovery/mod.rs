@@ -8,13 +8,15 @@
 //! - `fault`, `setting`, `grid`: what breaks, under what, in which cells;
 //! - `timeline`, `measure`, `phase`: what a run tells;
 //! - `bound`: what a recovery takes at the least;
-//! - `report`, `table`, `compare`, `page`: the figures, and what is made of them.
+//! - `report`, `table`, `compare`, `page`, `chart`: the figures, and what is made of them.
 
 mod bound;
+mod chart;
 mod compare;
 mod fault;
 mod grid;
 mod measure;
+mod page;
 mod phase;
 mod report;
 mod setting;
@@ -124,6 +126,9 @@ pub fn recovery(
     write!(out, "{}", table::render(&figures))?;
     if let Some(path) = &args.json {
         files::write_json_line(path, &figures)?;
+    }
+    if let Some(path) = &args.html {
+        page::write(&figures, path)?;
     }
     let worse = baseline.map_or(Ok(Vec::new()), |before| worse(&before, &figures))?;
     for line in &worse {
