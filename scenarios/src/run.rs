@@ -10,7 +10,7 @@ use std::{
 };
 
 use unplug_engine::steps::Step;
-use unplug_sim::{Crash, Event, Fired, Watcher, World, env::FileKind, fault::Plan};
+use unplug_sim::{Crash, Event, Fired, Recorder, Watcher, World, env::FileKind, fault::Plan};
 
 use crate::{
     clients::Clients,
@@ -85,17 +85,34 @@ impl<'a> Case<'a> {
         self.attempt(seed, plan, Some(out))
     }
 
-    /// The same run, with what its clients saw.
+    /// The same run, with what its clients saw; a listener is told of marks, of what node code says,
+    /// and of what befalls the nodes.
     pub(crate) fn witness(
         &self,
         seed: u64,
         plan: &Plan,
-        out: &mut dyn FnMut(Event),
+        listener: Recorder,
     ) -> (Outcome, Option<Rc<Clients>>) {
-        match self.try_run(seed, plan, Some(out)) {
+        match self.try_run((seed, plan), Some(listener), None) {
             Ok((outcome, clients)) => (outcome, Some(clients)),
             Err(error) => (broken(seed, plan.clone(), &error), None),
         }
+    }
+
+    /// Runs without a fault until virtual time `until_ns`, with a listener.
+    ///
+    /// # Errors
+    /// If the run cannot be made.
+    pub(crate) fn listen(
+        &self,
+        seed: u64,
+        until_ns: u64,
+        listener: Recorder,
+    ) -> Result<(), Invalid> {
+        let (mut world, _) = cluster::build(self.scenario, seed, self.workload)?;
+        world.listen(listener);
+        world.run_until(until_ns);
+        Ok(())
     }
 
     /// The same run until virtual time `until_ns`, where it is looked at, or to its end if that
@@ -127,7 +144,7 @@ impl<'a> Case<'a> {
         out: Option<&mut dyn FnMut(Event)>,
     ) -> Outcome {
         let plan = plan.cloned().unwrap_or_else(|| generate::plan(self.scenario, seed));
-        match self.try_run(seed, &plan, out) {
+        match self.try_run((seed, &plan), None, out) {
             Ok((outcome, _)) => outcome,
             Err(error) => broken(seed, plan, &error),
         }
@@ -135,13 +152,14 @@ impl<'a> Case<'a> {
 
     fn try_run(
         &self,
-        seed: u64,
-        plan: &Plan,
+        (seed, plan): (u64, &Plan),
+        listener: Option<Recorder>,
         out: Option<&mut dyn FnMut(Event)>,
     ) -> Result<(Outcome, Rc<Clients>), Invalid> {
         let Self { scenario, workload, .. } = self;
         let (mut world, clients) = cluster::build(scenario, seed, workload)?;
         world.load(plan).map_err(|error| Invalid::new(error.to_string()))?;
+        listener.into_iter().for_each(|listener| world.listen(listener));
         self.watcher.into_iter().for_each(|watcher| world.watch_over(watcher));
         timing::WATCHED.into_iter().for_each(|mark| world.watch(mark));
         let mut digests = Vec::new();

@@ -24,14 +24,16 @@ mod table;
 mod timeline;
 
 use std::{
+    cell::RefCell,
     io::Write,
     ops::Range,
     path::{Path, PathBuf},
+    rc::Rc,
 };
 
 use clap::Args;
 use rayon::prelude::*;
-use unplug_sim::fault::Plan;
+use unplug_sim::{Recorder, fault::Plan};
 
 pub use self::{
     bound::Bound,
@@ -190,13 +192,12 @@ fn run(cell: &Cell, case: &Case<'_>, nodes: &Nodes, seed: u64) -> (Outcome, Opti
             Ok(plan) => plan,
             Err(error) => return crate::run::broken(seed, Plan::default(), &error),
         };
-        let mut timeline = Timeline::default();
-        let (outcome, clients) =
-            case.witness(seed, &plan, &mut |event| timeline.event(&event));
-        let told = |clients: &_| {
-            measure::measure(&timeline, clients, nodes, (*fault, setting), strike_ns)
-        };
-        measured = clients.and_then(|clients| told(&*clients));
+        let (timeline, listener) = listener();
+        let (outcome, clients) = case.witness(seed, &plan, listener);
+        measured = clients.and_then(|clients| {
+            let (timeline, of) = (timeline.borrow(), (*fault, setting));
+            measure::measure(&timeline, &clients, nodes, of, strike_ns)
+        });
         outcome
     });
     (outcome, measured)
@@ -207,14 +208,20 @@ fn plan(cell: &Cell, case: &Case<'_>, seed: u64) -> Result<Plan, Invalid> {
     let Cell { fault, setting } = cell;
     let mut leader = Role::Driver.node(0);
     if fault.role() == Some(Role::Driver) {
-        let (mut timeline, until_ns) = (Timeline::default(), fault.strike_ns(setting, seed));
-        let undisturbed = Plan::default();
-        case.stop_at(seed, Some(&undisturbed), until_ns, &mut |event| timeline.event(&event))?;
+        let (timeline, listener) = listener();
+        case.listen(seed, fault.strike_ns(setting, seed), listener)?;
         let names = cluster::names(case.scenario());
-        let node = timeline.leader().map(|node| names[usize::from(node.0)].clone());
+        let node = timeline.borrow().leader().map(|node| names[usize::from(node.0)].clone());
         leader = node.ok_or_else(|| Invalid::new("nobody leads at the strike"))?;
     }
     Ok(fault.plan((setting, case.scenario()), seed, &leader))
+}
+
+/// A timeline, and what fills it while a run goes on.
+fn listener() -> (Rc<RefCell<Timeline>>, Recorder) {
+    let timeline: Rc<RefCell<Timeline>> = Rc::default();
+    let told = Rc::clone(&timeline);
+    (timeline, Box::new(move |event| told.borrow_mut().event(&event)))
 }
 
 fn nodes(scenario: &Scenario) -> Nodes {
