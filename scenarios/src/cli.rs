@@ -16,6 +16,7 @@ use crate::{
     conclude::Outputs,
     disk, hunt, merge,
     part::Shard,
+    recovery::{self, RecoveryArgs},
     replay, schema, shrink, suite,
     sweep::command::{self as sweep, SweepArgs},
     time,
@@ -68,6 +69,8 @@ enum Command {
     Hunt(HuntArgs),
     /// Crash one run at every point, with every crash state within bounds
     Sweep(SweepArgs),
+    /// Measure how long recovery takes, by fault, phase by phase
+    Recovery(RecoveryArgs),
     /// Show the suites, the scenarios and the defects there are
     List,
     /// Print the JSON Schema of a kind of file
@@ -273,6 +276,7 @@ pub fn main(
         Ok(Cli { command: Command::Shrink(args) }) => shrink::shrink(&args, out, err),
         Ok(Cli { command: Command::Hunt(args) }) => hunt::hunt(&args, out),
         Ok(Cli { command: Command::Sweep(args) }) => sweep::sweep(&args, out, err),
+        Ok(Cli { command: Command::Recovery(args) }) => recovery::recovery(&args, out, err),
         Ok(Cli { command: Command::List }) => command::list(out),
         Ok(Cli { command: Command::Schema { kind } }) => schema::print(kind, out),
         Ok(Cli { command: Command::Disk(command) }) => command.run(out, err),
@@ -292,7 +296,7 @@ fn one_line(error: &clap::Error) -> String {
         let line = if text.contains("Usage: unplug disk") {
             "no command; it must be states or calibrate; see unplug disk --help"
         } else {
-            "no command; it must be run, merge, replay, shrink, hunt, sweep, list, schema or disk; see unplug --help"
+            "no command; it must be run, merge, replay, shrink, hunt, sweep, recovery, list, schema or disk; see unplug --help"
         };
         return line.to_owned();
     }

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Producers look for due input so often.
-const PRODUCE_EVERY_NS: u64 = 250_000_000;
+pub(crate) const PRODUCE_EVERY_NS: u64 = 250_000_000;
 /// A restarted producer sends all of its input again, at the most so many tuples at once.
 const SEND_AT_ONCE: usize = 200;
 /// Readers poll so often.

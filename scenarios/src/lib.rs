@@ -38,6 +38,7 @@ pub mod page;
 pub mod part;
 pub mod property;
 pub mod reach;
+pub mod recovery;
 pub mod replay;
 pub mod report;
 pub mod run;

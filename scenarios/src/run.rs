@@ -10,7 +10,7 @@ use std::{
 };
 
 use unplug_engine::steps::Step;
-use unplug_sim::{Crash, Event, Fired, Watcher, World, env::FileKind, fault::Plan};
+use unplug_sim::{Crash, Event, Fired, Recorder, Watcher, World, env::FileKind, fault::Plan};
 
 use crate::{
     clients::Clients,
@@ -85,6 +85,36 @@ impl<'a> Case<'a> {
         self.attempt(seed, plan, Some(out))
     }
 
+    /// The same run, with what its clients saw; a listener is told of marks, of what node code says,
+    /// and of what befalls the nodes.
+    pub(crate) fn witness(
+        &self,
+        seed: u64,
+        plan: &Plan,
+        listener: Recorder,
+    ) -> (Outcome, Option<Rc<Clients>>) {
+        match self.try_run((seed, plan), Some(listener), None) {
+            Ok((outcome, clients)) => (outcome, Some(clients)),
+            Err(error) => (broken(seed, plan.clone(), &error), None),
+        }
+    }
+
+    /// Runs without a fault until virtual time `until_ns`, with a listener.
+    ///
+    /// # Errors
+    /// If the run cannot be made.
+    pub(crate) fn listen(
+        &self,
+        seed: u64,
+        until_ns: u64,
+        listener: Recorder,
+    ) -> Result<(), Invalid> {
+        let (mut world, _) = cluster::build(self.scenario, seed, self.workload)?;
+        world.listen(listener);
+        world.run_until(until_ns);
+        Ok(())
+    }
+
     /// The same run until virtual time `until_ns`, where it is looked at, or to its end if that
     /// comes before.
     ///
@@ -113,34 +143,44 @@ impl<'a> Case<'a> {
         plan: Option<&Plan>,
         out: Option<&mut dyn FnMut(Event)>,
     ) -> Outcome {
+        let plan = plan.cloned().unwrap_or_else(|| generate::plan(self.scenario, seed));
+        match self.try_run((seed, &plan), None, out) {
+            Ok((outcome, _)) => outcome,
+            Err(error) => broken(seed, plan, &error),
+        }
+    }
+
+    fn try_run(
+        &self,
+        (seed, plan): (u64, &Plan),
+        listener: Option<Recorder>,
+        out: Option<&mut dyn FnMut(Event)>,
+    ) -> Result<(Outcome, Rc<Clients>), Invalid> {
         let Self { scenario, workload, .. } = self;
-        let plan = plan.cloned().unwrap_or_else(|| generate::plan(scenario, seed));
-        let run = || -> Result<Outcome, Invalid> {
-            let (mut world, clients) = cluster::build(scenario, seed, workload)?;
-            world.load(&plan).map_err(|error| Invalid::new(error.to_string()))?;
-            self.watcher.into_iter().for_each(|watcher| world.watch_over(watcher));
-            timing::WATCHED.into_iter().for_each(|mark| world.watch(mark));
-            let mut digests = Vec::new();
-            let run = (*scenario, &plan);
-            let mut verdicts = drive_until((&mut world, &clients), run, None, &mut digests, out);
-            // A run that was broken off had no time to deliver all.
-            let broken_off = !verdicts.is_empty();
-            match self.judged(&clients) {
-                Ok(judged) => verdicts.extend(
-                    judged.into_iter().filter(|one| !broken_off || one.kind != VerdictKind::Stuck),
-                ),
-                Err(error) => {
-                    let message = format!("the oracle could not judge: {error}");
-                    verdicts.push(Verdict { kind: VerdictKind::NotMeasured, message });
-                }
+        let (mut world, clients) = cluster::build(scenario, seed, workload)?;
+        world.load(plan).map_err(|error| Invalid::new(error.to_string()))?;
+        listener.into_iter().for_each(|listener| world.listen(listener));
+        self.watcher.into_iter().for_each(|watcher| world.watch_over(watcher));
+        timing::WATCHED.into_iter().for_each(|mark| world.watch(mark));
+        let mut digests = Vec::new();
+        let run = (*scenario, plan);
+        let mut verdicts = drive_until((&mut world, &clients), run, None, &mut digests, out);
+        // A run that was broken off had no time to deliver all.
+        let broken_off = !verdicts.is_empty();
+        match self.judged(&clients) {
+            Ok(judged) => verdicts.extend(
+                judged.into_iter().filter(|one| !broken_off || one.kind != VerdictKind::Stuck),
+            ),
+            Err(error) => {
+                let message = format!("the oracle could not judge: {error}");
+                verdicts.push(Verdict { kind: VerdictKind::NotMeasured, message });
             }
-            if verdicts.is_empty() {
-                verdicts.extend(leaked(&mut world, &clients, scenario));
-            }
-            let outcome = outcome(scenario, (seed, &plan), (&world, &clients), verdicts);
-            Ok(Outcome { digests, ..outcome })
-        };
-        run().unwrap_or_else(|error| broken(seed, plan.clone(), &error))
+        }
+        if verdicts.is_empty() {
+            verdicts.extend(leaked(&mut world, &clients, scenario));
+        }
+        let outcome = outcome(scenario, (seed, plan), (&world, &clients), verdicts);
+        Ok((Outcome { digests, ..outcome }, clients))
     }
 
     /// The oracle's word.
@@ -216,7 +256,7 @@ pub fn trace(
     }
 }
 
-fn broken(seed: u64, plan: Plan, error: &Invalid) -> Outcome {
+pub(crate) fn broken(seed: u64, plan: Plan, error: &Invalid) -> Outcome {
     let message = format!("the run could not be made: {error}");
     Outcome::broken(seed, plan, Verdict { kind: VerdictKind::NotMeasured, message })
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use unplug_engine::pipeline;
 use unplug_sim::fault::Plan;
 
-use crate::{cli::Status, failure::Failure, report::Report, scenario::Scenario};
+use crate::{cli::Status, failure::Failure, recovery, report::Report, scenario::Scenario};
 
 /// A kind of file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -27,6 +27,10 @@ pub enum Kind {
     Pipeline,
     /// The results of `run --json`
     Report,
+    /// The figures of `recovery --json`
+    Recovery,
+    /// The cells of `recovery --grid`
+    RecoveryGrid,
 }
 
 /// A pipeline in a scenario.
@@ -50,6 +54,8 @@ pub fn schema(kind: Kind) -> Value {
         Kind::Scenario => reads().into_root_schema_for::<Scenario>(),
         Kind::Failure => reads().into_root_schema_for::<Failure>(),
         Kind::Pipeline => reads().into_root_schema_for::<pipeline::Spec>(),
+        Kind::Recovery => reads().into_root_schema_for::<recovery::Figures>(),
+        Kind::RecoveryGrid => reads().into_root_schema_for::<recovery::Grid>(),
         Kind::Report => {
             settings().for_serialize().into_generator().into_root_schema_for::<Report>()
         }

@@ -79,7 +79,7 @@ fn bad_usage_is_one_line() {
     refused(&["run", "--jobs", "0"], "invalid value '0' for '--jobs <N>': 0 is not in 1..=1024");
     refused(
         &[],
-        "no command; it must be run, merge, replay, shrink, hunt, sweep, list, schema or disk; see unplug --help",
+        "no command; it must be run, merge, replay, shrink, hunt, sweep, recovery, list, schema or disk; see unplug --help",
     );
     refused(&["ran"], "unrecognized subcommand 'ran'; a similar subcommand exists: 'run'");
     refused(&["replay"], "the following required arguments were not provided: <FAILURE.json>");

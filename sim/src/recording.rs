@@ -36,6 +36,8 @@ use crate::{
 /// A recorder, and what it is told beside effects.
 pub(crate) struct Recording {
     recorder: Recorder,
+    /// Whether it is told of all effects and waits, or of marks only.
+    whole: bool,
     /// Who is being polled; nobody while the world does something by itself.
     polled: Option<(NodeId, TaskName)>,
     waits: BTreeMap<Slot, Vec<Noted>>,
@@ -51,14 +53,18 @@ struct Noted {
 }
 
 impl Recording {
-    pub(crate) fn new(recorder: Recorder) -> Self {
+    pub(crate) fn new(recorder: Recorder, whole: bool) -> Self {
         let lines = Lines::default();
         let dispatch = Dispatch::new(lines.clone());
-        Self { recorder, polled: None, waits: BTreeMap::new(), lines, dispatch }
+        Self { recorder, whole, polled: None, waits: BTreeMap::new(), lines, dispatch }
     }
 
     pub(crate) fn hand(&mut self, event: Event) {
         (self.recorder)(event);
+    }
+
+    pub(crate) const fn is_whole(&self) -> bool {
+        self.whole
     }
 
     pub(crate) fn task(&self) -> Option<TaskName> {
@@ -112,7 +118,7 @@ impl State {
     /// The future that is being polled waits for something.
     #[inline]
     pub(crate) fn waits(&mut self, context: &Context<'_>, what: impl FnOnce() -> Wait) {
-        if self.trace.is_recorded() {
+        if self.trace.is_recorded_whole() {
             self.note_wait(context, what());
         }
     }
@@ -138,7 +144,7 @@ impl State {
     /// A future within another got what it waited for.
     #[inline]
     pub(crate) fn got(&mut self, what: impl FnOnce() -> Wait) {
-        if self.trace.is_recorded() {
+        if self.trace.is_recorded_whole() {
             self.forget_wait(&what());
         }
     }

@@ -227,7 +227,7 @@ impl State {
     /// A datagram arrives; tells whom it wakes. A node that is down takes none.
     #[inline]
     pub(crate) fn deliver(&mut self, place: u32) -> Option<Wakeup> {
-        if self.trace.is_recorded() {
+        if self.trace.is_recorded_whole() {
             self.look_at_arrival(place);
         }
         let messages = &mut self.queue.messages;
@@ -353,6 +353,9 @@ impl State {
     #[inline(never)]
     fn tell_effect(&mut self, id: NodeId, kind: EffectKind, doing: impl FnOnce() -> Doing) {
         self.tell_lines();
+        if !self.trace.is_recorded_whole() && !matches!(kind, EffectKind::Mark(_)) {
+            return;
+        }
         let node = &self.nodes[usize::from(id.0)];
         let (name, boot, number) = (node.name.clone(), node.boot, node.effects);
         let (task, doing) = (self.trace.task(), doing());

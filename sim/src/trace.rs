@@ -130,13 +130,18 @@ impl Trace {
         Self { digest: Digest::default(), recording: None }
     }
 
-    pub(crate) fn record(&mut self, recorder: Recorder) {
-        self.recording = Some(Recording::new(recorder));
+    pub(crate) fn record(&mut self, recorder: Recorder, whole: bool) {
+        self.recording = Some(Recording::new(recorder, whole));
     }
 
     #[inline]
     pub(crate) const fn is_recorded(&self) -> bool {
         self.recording.is_some()
+    }
+
+    #[inline]
+    pub(crate) fn is_recorded_whole(&self) -> bool {
+        self.recording.as_ref().is_some_and(Recording::is_whole)
     }
 
     /// The task that is being polled, if that is recorded.

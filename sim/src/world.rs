@@ -227,7 +227,14 @@ impl World {
     /// Hands each event of the trace to `recorder` from now on. It must not call the world.
     pub fn record(&mut self, recorder: Recorder) {
         self.recorded = true;
-        self.state.borrow_mut().trace.record(recorder);
+        self.state.borrow_mut().trace.record(recorder, true);
+    }
+
+    /// The same, but for effects other than marks, datagrams that get lost on arrival, and what tasks
+    /// wait for: what node code says, and what befalls the nodes. A run costs little more with it.
+    pub fn listen(&mut self, recorder: Recorder) {
+        self.recorded = true;
+        self.state.borrow_mut().trace.record(recorder, false);
     }
 
     /// Runs until virtual time `until_ns`, counted from the start of the world, or until there is

@@ -63,6 +63,7 @@ impl<E: Env> Leader<E> {
     async fn epochs(&self) -> Result<Infallible, End> {
         let Node { env, config, .. } = &*self.node;
         let (mut before, mut planned) = self.recover().await?;
+        info!(epoch = before.as_ref().map_or(0, |before| before.offsets.epoch.0), "goes on");
         loop {
             self.check_succession()?;
             let started = env.now();

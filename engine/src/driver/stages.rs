@@ -1,12 +1,13 @@
 //! Steps 3 and 4: the tasks of an epoch, each until an attempt at it is done.
 
-use std::pin::Pin;
+use std::{collections::BTreeSet, pin::Pin};
 
 use futures_util::{
     StreamExt,
     future::{Either, select},
     stream::FuturesUnordered,
 };
+use tracing::info;
 use unplug_sim::env::{Env, Instant, Refusal, nanos};
 
 use super::{
@@ -49,6 +50,7 @@ impl<E: Env> Leader<E> {
         let reduces = usize::from(offsets.state_partitions);
         let mut tasks = Tasks::new(self.limits(), turn, input.busy.len(), reduces);
         let mut attempts: FuturesUnordered<Attempted<'_>> = FuturesUnordered::new();
+        let mut tried = BTreeSet::new();
         loop {
             if let Some(results) = results(&input, &tasks) {
                 return Ok(results);
@@ -58,6 +60,9 @@ impl<E: Env> Leader<E> {
             let present = node.members.borrow().present(now_ns);
             let launches = tasks.launch(&mut self.record.borrow_mut(), &present, now_ns);
             for launch in launches {
+                if !tried.insert(launch.task) {
+                    info!(epoch = offsets.epoch.0, "tries a task again");
+                }
                 attempts.push(self.attempt(launch, request(&input, &tasks, launch)));
             }
             // Executors come and go: look now and then, whatever happens.

@@ -20,6 +20,7 @@ use std::{
 };
 
 use futures_util::future::{Either, select};
+use tracing::info;
 use unplug_sim::env::{Env, Exit, Refusal};
 
 use self::{reduce::StateCache, shuffle::Blocks};
@@ -166,6 +167,7 @@ impl<E: Env> State<E> {
     /// latest event time, too.
     async fn transform(&self, task: &MapTask) -> Result<(Vec<Row>, u64), Answer> {
         let tuples = self.read(task).await?;
+        info!(epoch = task.epoch.0, part = task.partition.0, tuples = tuples.len(), "maps");
         self.work(task.epoch, tuples.len()).await?;
         let mut rows = Vec::with_capacity(tuples.len());
         for (tuple, offset) in tuples.iter().zip(task.range.start.0..) {

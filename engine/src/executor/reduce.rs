@@ -7,6 +7,7 @@
 use std::{collections::BTreeMap, rc::Rc};
 
 use futures_util::future::try_join_all;
+use tracing::info;
 use unplug_sim::env::Env;
 
 use super::{PATIENCE, output::At};
@@ -54,6 +55,7 @@ impl<E: Env> super::State<E> {
         let (base, reduced) = {
             let _step = Step::Tasks.enter(&self.env);
             let rows = self.fetch_all(task).await?;
+            info!(epoch = task.epoch.0, part = task.state, tuples = rows.len(), "reduces");
             self.work(task.epoch, rows.len()).await?;
             let base = self.load(task).await?;
             let window = self.config.pipeline.window().ok_or_else(|| {
@@ -85,6 +87,7 @@ impl<E: Env> super::State<E> {
         if let Some(state) = self.cache.borrow().get(task.state, *uid) {
             return Ok(state);
         }
+        info!(epoch = task.epoch.0, part = task.state, "loads a state");
         let mut state = if snapshot.is_empty() {
             State::default()
         } else {
@@ -98,6 +101,8 @@ impl<E: Env> super::State<E> {
             let delta = Delta::decode(&bytes).map_err(|error| undecodable(blob, &error))?;
             state.apply(&delta);
         }
+        let bytes: u64 = snapshot.iter().chain(deltas).map(|blob| blob.bytes).sum();
+        info!(epoch = task.epoch.0, part = task.state, bytes, "loaded a state");
         Ok(Rc::new(state))
     }
 

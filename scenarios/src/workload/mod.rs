@@ -21,7 +21,7 @@ use crate::{
 pub const FLIGHTS: u32 = 12_126;
 
 /// Nothing is due before all nodes had the time to boot.
-const FIRST_DUE_NS: u64 = 300_000_000;
+pub(crate) const FIRST_DUE_NS: u64 = 300_000_000;
 
 const PACKED: &[u8] = include_bytes!("../../data/flights.ndjson.gz");
 

@@ -1,0 +1,145 @@
+//! What a recovery takes at the least, by arithmetic: the bound that stands beside each cell. The
+//! formulas stand in `docs/recovery.md`; each range of the machine counts with its middle.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use unplug_sim::{DiskTiming, NanosRange, WorldConfig};
+
+use super::{fault::Fault, phase::Phase, setting::Setting};
+use crate::clients::PRODUCE_EVERY_NS;
+
+/// No attempt counts as a straggler's before so long; as `unplug_engine::Config` has it.
+const STRAGGLER_NS_MIN: u64 = 50_000_000;
+
+/// A bound, and what it is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Bound {
+    /// All together.
+    pub total_ns: u64,
+    /// What each phase takes at the least; phases without a bound of their own are left out.
+    pub phases: Vec<(Phase, u64)>,
+}
+
+/// What the machine takes for one of each, in the middle.
+struct Costs {
+    /// There and back.
+    round_trip_ns: u64,
+    sync_ns: u64,
+    read_ns: u64,
+    boot_ns: u64,
+}
+
+fn middle((low, high): NanosRange) -> u64 {
+    low.midpoint(high)
+}
+
+impl Costs {
+    fn of(setting: &Setting) -> Self {
+        let disk = DiskTiming::default();
+        Self {
+            round_trip_ns: 2 * middle(setting.network.config().latency_ns),
+            sync_ns: middle(disk.sync_ns),
+            read_ns: middle(disk.read_ns),
+            boot_ns: middle(WorldConfig::new(0).boot_ns),
+        }
+    }
+
+    /// Something is put durably at a majority: a file's bytes and its name are synced.
+    fn put_ns(&self) -> u64 {
+        self.round_trip_ns + 2 * self.sync_ns
+    }
+
+    /// A register is decided: promised and accepted.
+    fn decide_ns(&self) -> u64 {
+        2 * self.put_ns()
+    }
+}
+
+impl Bound {
+    /// The bound of a fault under a setting.
+    #[must_use]
+    pub fn of(fault: Fault, setting: &Setting) -> Self {
+        let costs = Costs::of(setting);
+        let boot_ns = fault.down_ns(setting).map_or(0, |down_ns| down_ns + costs.boot_ns);
+        let lead = |boot_ns, detection_ns| {
+            vec![
+                (Phase::Boot, boot_ns),
+                (Phase::Detection, detection_ns),
+                (Phase::Election, costs.round_trip_ns + costs.decide_ns()),
+                (Phase::Plan, 3 * costs.round_trip_ns),
+            ]
+        };
+        // A leader that is back listens for two beats; another one hears out the time-out, which
+        // began half a beat ago, and a beat more for its place.
+        let (listens_ns, beat_ns) = (2 * setting.heartbeat_ns, setting.heartbeat_ns);
+        let timeout_ns = setting.failure_timeout_ns - beat_ns / 2 + beat_ns;
+        let (mut before, cold) = match fault {
+            Fault::None
+            | Fault::ExecutorKill
+            | Fault::StoreKill
+            | Fault::StorePower
+            | Fault::StoreSlowDisk
+            | Fault::BrokerSlowDisk
+            | Fault::StoreDiskLoss
+            | Fault::Throttle2 => (Vec::new(), false),
+            Fault::ExecutorPower
+            | Fault::ExecutorPartition
+            | Fault::ExecutorOneWay
+            | Fault::Throttle10
+            | Fault::Throttle100 => (vec![(Phase::Detection, notice_ns(setting))], true),
+            Fault::BrokerKill | Fault::BrokerPower | Fault::SinkKill | Fault::SinkPower => {
+                (vec![(Phase::Boot, boot_ns)], false)
+            }
+            Fault::DriverKill | Fault::DriverPower if boot_ns + listens_ns < timeout_ns => {
+                (lead(boot_ns, listens_ns), false)
+            }
+            Fault::DriverKill
+            | Fault::DriverPower
+            | Fault::DriverPartition
+            | Fault::DriverOneWay => (lead(0, timeout_ns), false),
+            Fault::DataCentrePower => (lead(boot_ns, listens_ns), true),
+        };
+        if cold {
+            before.push((Phase::State, costs.round_trip_ns + costs.read_ns));
+        }
+        let outage_ns: u64 = before.iter().map(|(_, ns)| *ns).sum();
+        // Undisturbed, the next tuple is waited for, and then the next epoch.
+        let wait_ns = PRODUCE_EVERY_NS / 2 + setting.epoch_interval_ns / 2;
+        let usual_ns = epoch_ns(&costs, setting, setting.epoch_interval_ns);
+        let behind_ns = outage_ns + setting.epoch_interval_ns / 2;
+        let after_ns = epoch_ns(&costs, setting, behind_ns.max(setting.epoch_interval_ns));
+        let publish_ns = 2 * costs.round_trip_ns + costs.read_ns + 2 * costs.sync_ns;
+        // What is noticed only in an epoch waits for it first.
+        let in_epoch = fault.is_of_executor() && fault != Fault::DataCentrePower;
+        let commit_ns = match outage_ns {
+            0 => wait_ns + usual_ns,
+            _ if in_epoch => wait_ns + usual_ns,
+            outage_ns => after_ns.max((wait_ns + usual_ns).saturating_sub(outage_ns)),
+        };
+        before.push((Phase::Commit, commit_ns));
+        before.push((Phase::Publish, publish_ns));
+        Self { total_ns: before.iter().map(|(_, ns)| *ns).sum(), phases: before }
+    }
+}
+
+/// An epoch over what arrived in so long, from its plan to its commit.
+fn epoch_ns(costs: &Costs, setting: &Setting, input_ns: u64) -> u64 {
+    let tuples = u64::from(setting.tuples_per_second) * input_ns / 1_000_000_000;
+    let each = tuples.div_ceil(setting.executors.into());
+    // The source's ends are asked for; the plan is decided; map and reduce tasks are ordered, read
+    // from the broker and from each other, and work; the states are put; the commit is decided.
+    costs.round_trip_ns
+        + costs.decide_ns()
+        + 4 * costs.round_trip_ns
+        + costs.read_ns
+        + 2 * each * setting.work_per_tuple_ns()
+        + costs.put_ns()
+        + costs.decide_ns()
+}
+
+/// Until another attempt is made at the task of an executor that is gone or slow.
+fn notice_ns(setting: &Setting) -> u64 {
+    let silent_ns = setting.failure_timeout_ns - setting.heartbeat_ns / 2;
+    if setting.speculation { STRAGGLER_NS_MIN.min(silent_ns) } else { silent_ns }
+}
