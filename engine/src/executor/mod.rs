@@ -29,10 +29,10 @@ use crate::{
     defect::Defect,
     driver,
     pipeline::Row,
-    rpc::Rpc,
+    rpc::{Handling, Rpc},
     steps::Step,
     stores::Stores,
-    task::{Answer, MapTask, Mapped, Request},
+    task::{Answer, MapTask, Mapped, ReduceTask, Request},
     tuple::{Attempt, Epoch, Generation, Offset, Tuple},
 };
 
@@ -44,6 +44,12 @@ const SLICE: Duration = Duration::from_millis(5);
 
 /// How long broker and stores may take to answer before an attempt is given up.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What an attempt is made at.
+enum Task {
+    Map(MapTask),
+    Reduce(ReduceTask),
+}
 
 struct State<E: Env> {
     env: E,
@@ -79,9 +85,13 @@ pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
     });
     runaway::start(&env, config.defects);
     let beating = beat(&env, rpc.clone(), &config);
-    let serving = rpc.serve(move |request| {
-        let state = Rc::clone(&state);
-        async move { Ok::<_, Refusal>(state.answer(request).await) }
+    let serving = rpc.serve_from(move |_, request| match request {
+        Request::Map(task) => Handling::Work(Rc::clone(&state).attempt(Task::Map(task))),
+        Request::Reduce(task) => Handling::Work(Rc::clone(&state).attempt(Task::Reduce(task))),
+        Request::Fetch { epoch, partition, attempt, state: part, from } => {
+            let at = (epoch, partition, attempt);
+            Handling::Done(Ok(state.blocks.borrow().page(at, part, from)))
+        }
     });
     match select(std::pin::pin!(serving), std::pin::pin!(beating)).await {
         Either::Left((exit, _)) => exit,
@@ -100,20 +110,23 @@ async fn beat<E: Env>(env: &E, rpc: Rpc<E>, config: &Config) -> std::convert::In
 }
 
 impl<E: Env> State<E> {
-    async fn answer(&self, request: Request) -> Answer {
-        match request {
-            Request::Map(task) => match self.admit(task.epoch, task.attempt) {
-                Ok(()) => self.ended((task.epoch, task.attempt), self.map(&task).await),
-                Err(answer) => answer,
-            },
-            Request::Reduce(task) => match self.admit(task.epoch, task.attempt) {
-                Ok(()) => self.ended((task.epoch, task.attempt), self.reduce(&task).await),
-                Err(answer) => answer,
-            },
-            Request::Fetch { epoch, partition, attempt, state, from } => {
-                self.blocks.borrow().page((epoch, partition, attempt), state, from)
+    /// Makes an attempt at a task, unless that is of no use. What it does waits in a box of its
+    /// own: it is much larger than what it begins with.
+    async fn attempt(self: Rc<Self>, task: Task) -> Result<Answer, Refusal> {
+        let at = match &task {
+            Task::Map(task) => (task.epoch, task.attempt),
+            Task::Reduce(task) => (task.epoch, task.attempt),
+        };
+        Ok(match self.admit(at.0, at.1) {
+            Ok(()) => {
+                let came_to = match &task {
+                    Task::Map(task) => Box::pin(self.map(task)).await,
+                    Task::Reduce(task) => Box::pin(self.reduce(task)).await,
+                };
+                self.ended(at, came_to)
             }
-        }
+            Err(answer) => answer,
+        })
     }
 
     /// Keeps what an attempt came to.
