@@ -35,7 +35,13 @@ struct Frame<'a> {
     /// Which log: see [`id`].
     log: u64,
     sequence: u64,
+    #[serde(serialize_with = "at_once")]
     payload: &'a [u8],
+}
+
+/// As bytes, not as a sequence of numbers that is gone through one by one.
+fn at_once<S: serde::Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(bytes)
 }
 
 /// Where a frame is.

@@ -209,12 +209,13 @@ impl<E: Env> Rpc<E> {
         }
     }
 
-    /// Sends something once to a node and waits for nothing: it may be lost.
+    /// Sends something once to some nodes and waits for nothing: it may be lost.
     ///
     /// # Panics
     /// As [`Rpc::call`].
-    pub fn tell<Q: Serialize>(&self, to: NodeId, notice: &Q) {
-        self.shared.send(to, &codec::encode(Kind::Datagram, &(Head::Notice, notice)));
+    pub fn tell<'a, Q: Serialize>(&self, to: impl IntoIterator<Item = &'a NodeId>, notice: &Q) {
+        let payload = codec::encode(Kind::Datagram, &(Head::Notice, notice));
+        to.into_iter().for_each(|node| self.shared.send(*node, &payload));
     }
 
     /// [`Rpc::call`], without end: for what a node cannot go on without.

@@ -193,7 +193,8 @@ impl<E: Env> Leader<E> {
             };
             if let Some(plan) = plan::plan(before, &self.ends().await?, limits) {
                 let _step = Step::Offsets.enter(env);
-                let offsets = self.decide(register::offsets(plan.epoch), &plan).await?;
+                let name = register::offsets(plan.epoch);
+                let offsets = self.decide_next(before, name, &plan).await?;
                 env.mark("offsets.decided");
                 info!(epoch = offsets.epoch.0, "offsets decided");
                 return Ok(offsets);
@@ -228,7 +229,10 @@ impl<E: Env> Leader<E> {
     ) -> Result<CommitRecord, End> {
         let Node { env, config, .. } = &*self.node;
         let _step = Step::Commit.enter(env);
-        let mut commit = plan::commit(offsets, results, before, config.pipeline.delay_ms());
+        let mut commit = CommitRecord {
+            generation: self.generation,
+            ..plan::commit(offsets, results, before, config.pipeline.delay_ms())
+        };
         if plan::passes_over_idle(offsets, &commit) {
             env.mark("idle.passed");
         }
@@ -237,7 +241,7 @@ impl<E: Env> Leader<E> {
             commit.next_watermark_ms = 0;
         }
         let mut commit: CommitRecord =
-            self.decide(register::commit(offsets.epoch), &commit).await?;
+            self.decide_next(before, register::commit(offsets.epoch), &commit).await?;
         env.mark("commit.decided");
         info!(epoch = offsets.epoch.0, "commit decided");
         if config.defects.has(Defect::WatermarkNotCommitted) {
@@ -254,10 +258,35 @@ impl<E: Env> Leader<E> {
     ) -> Result<T, End> {
         let bytes = codec::encode(Kind::Register, value);
         let decided = self.node.stores.decide(self.generation, &name, bytes).await?;
+        self.learned(&name, value, &decided)
+    }
+
+    /// The same for a register of the epoch after `before`: each is decided once in a leadership.
+    async fn decide_next<T: Serialize + DeserializeOwned + Clone>(
+        &self,
+        before: Option<&Before>,
+        name: String,
+        value: &T,
+    ) -> Result<T, End> {
+        if !plan::is_first(before, self.generation) {
+            return self.decide(name, value).await;
+        }
+        let bytes = codec::encode(Kind::Register, value);
+        let decided = self.node.stores.decide_first(self.generation, &name, bytes).await?;
+        self.learned(&name, value, &decided)
+    }
+
+    /// What was decided, where `value` was proposed.
+    fn learned<T: DeserializeOwned + Clone>(
+        &self,
+        name: &str,
+        value: &T,
+        decided: &Bytes,
+    ) -> Result<T, End> {
         if self.node.config.defects.has(Defect::ZombieNotFenced) {
             return Ok(value.clone());
         }
-        Ok(decoded(&name, &decided)?)
+        Ok(decoded(name, decided)?)
     }
 }
 

@@ -204,9 +204,7 @@ impl<E: Env> Node<E> {
         loop {
             let others =
                 self.config.cluster.drivers.iter().filter(|node| **node != self.env.node());
-            for driver in others {
-                self.rpc.tell(*driver, &Request::Leader { generation });
-            }
+            self.rpc.tell(others, &Request::Leader { generation });
             self.env.sleep(self.config.heartbeat).await;
         }
     }

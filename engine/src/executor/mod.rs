@@ -102,9 +102,7 @@ pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
 /// Tells all drivers, again and again, that this executor is there.
 async fn beat<E: Env>(env: &E, rpc: Rpc<E>, config: &Config) -> std::convert::Infallible {
     loop {
-        for driver in &config.cluster.drivers {
-            rpc.tell(*driver, &driver::Request::Executor);
-        }
+        rpc.tell(&config.cluster.drivers, &driver::Request::Executor);
         env.sleep(config.heartbeat).await;
     }
 }

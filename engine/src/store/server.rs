@@ -17,7 +17,7 @@ use super::{
 use crate::{
     config::Config,
     defect::Defect,
-    durable::Store,
+    durable::{self, Store},
     epoch::{FloorRecord, register},
     register::{Acceptor, Ask, Refused},
     rpc::Rpc,
@@ -212,7 +212,7 @@ impl<E: Env> Server<E> {
         let below = self.acceptor.borrow().below_floor();
         for name in &below {
             let _turn = self.turn(name).await;
-            self.files.remove(&format!("{REGISTERS}/{}", files::file_name(name))).await?;
+            self.files.remove(&durable::join(REGISTERS, &files::file_name(name))).await?;
             self.acceptor.borrow_mut().forget(name);
         }
         if !below.is_empty() {
