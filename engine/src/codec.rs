@@ -61,6 +61,13 @@ pub fn encode<T: Serialize>(kind: Kind, value: &T) -> Bytes {
     append(kind, value, Vec::with_capacity(256)).into()
 }
 
+/// The same by way of a buffer that is kept, so that what is encoded often does not grow each time.
+pub(crate) fn encode_by<T: Serialize>(buffer: &mut Vec<u8>, kind: Kind, value: &T) -> Bytes {
+    buffer.clear();
+    *buffer = append(kind, value, std::mem::take(buffer));
+    Bytes::copy_from_slice(buffer)
+}
+
 /// Encodes `value` behind what is there already.
 pub(crate) fn append<T: Serialize>(kind: Kind, value: &T, mut bytes: Vec<u8>) -> Vec<u8> {
     let start = bytes.len();

@@ -44,8 +44,8 @@ pub struct OffsetsRecord {
 pub struct CommitRecord {
     /// N.
     pub epoch: Epoch,
-    /// The leadership that proposed it; 0 for none yet. What epoch N + 1 has decided may be decided
-    /// in one round by this one, and by no other.
+    /// The leadership that proposed it; 0 for none yet. It may have epoch N + 1 decided in one round,
+    /// and no other may.
     pub generation: Generation,
     /// The chosen outputs, by sink and partition.
     pub outputs: Vec<OutputRef>,
@@ -103,7 +103,8 @@ pub struct FloorRecord {
     pub number: u64,
     /// The lowest epoch that is kept; every sink has published it.
     pub epoch: Epoch,
-    /// The lowest leadership that is kept.
+    /// The leadership that proposed it, which is the lowest that is kept. It may have floor k + 1
+    /// decided in one round, and no other may.
     pub generation: Generation,
 }
 

@@ -74,6 +74,8 @@ struct Shared<E: Env> {
     socket: <E::Net as Net>::Socket,
     waiting: RefCell<BTreeMap<u64, oneshot::Sender<Bytes>>>,
     serving: RefCell<BTreeSet<(Address, u64)>>,
+    /// By way of which datagrams are encoded.
+    buffer: RefCell<Vec<u8>>,
 }
 
 impl<E: Env> Rpc<E> {
@@ -88,8 +90,8 @@ impl<E: Env> Rpc<E> {
                 PORT.0
             ))
         })?;
-        let waiting = RefCell::default();
-        let shared = Shared { env: env.clone(), socket, waiting, serving: RefCell::default() };
+        let (waiting, serving, buffer) = Default::default();
+        let shared = Shared { env: env.clone(), socket, waiting, serving, buffer };
         Ok(Self { shared: Rc::new(shared) })
     }
 
@@ -185,7 +187,7 @@ impl<E: Env> Rpc<E> {
     ) -> Result<R, Unanswered> {
         let shared = &self.shared;
         let id = shared.env.random();
-        let payload = codec::encode(Kind::Datagram, &(Head::Request { id }, request));
+        let payload = shared.encode(Head::Request { id }, request);
         let (sender, mut receiver) = oneshot::channel();
         shared.waiting.borrow_mut().insert(id, sender);
         let _forget = Forget { shared, id };
@@ -214,7 +216,7 @@ impl<E: Env> Rpc<E> {
     /// # Panics
     /// As [`Rpc::call`].
     pub fn tell<'a, Q: Serialize>(&self, to: impl IntoIterator<Item = &'a NodeId>, notice: &Q) {
-        let payload = codec::encode(Kind::Datagram, &(Head::Notice, notice));
+        let payload = self.shared.encode(Head::Notice, notice);
         to.into_iter().for_each(|node| self.shared.send(*node, &payload));
     }
 
@@ -242,8 +244,12 @@ impl<E: Env> Shared<E> {
     /// Answers who asked; a notice has no answer.
     fn answer<R: Serialize>(&self, asked: Option<(Address, u64)>, answer: &R) {
         if let Some((to, id)) = asked {
-            self.send(to.node, &codec::encode(Kind::Datagram, &(Head::Answer { id }, answer)));
+            self.send(to.node, &self.encode(Head::Answer { id }, answer));
         }
+    }
+
+    fn encode<T: Serialize>(&self, head: Head, body: &T) -> Bytes {
+        codec::encode_by(&mut self.buffer.borrow_mut(), Kind::Datagram, &(head, body))
     }
 
     fn send(&self, to: NodeId, payload: &Bytes) {

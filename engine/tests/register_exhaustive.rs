@@ -1,8 +1,9 @@
 //! Every interleaving of a small cluster's registers.
 //!
 //! Checked: no two values are ever learned as decided, and no reader that begins after a decision
-//! was learned is told that there is none. With two that ask for votes at once, and with each planted bug of the protocol the same search,
-//! within the same limits, finds a shortest way to break that.
+//! was learned is told that there is none. With two that ask for votes at once, and with each
+//! planted bug of the protocol, the same search, within the same limits, finds a shortest way to
+//! break that.
 //!
 //! Covered, each without a bound on the length of histories (the search comes to an end by itself;
 //! the number of depths is the longest history that is not a detour), over three stores:

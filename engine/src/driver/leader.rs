@@ -194,7 +194,7 @@ impl<E: Env> Leader<E> {
             if let Some(plan) = plan::plan(before, &self.ends().await?, limits) {
                 let _step = Step::Offsets.enter(env);
                 let name = register::offsets(plan.epoch);
-                let offsets = self.decide_next(before, name, &plan).await?;
+                let offsets = self.decide(name, &plan, leadership(before)).await?;
                 env.mark("offsets.decided");
                 info!(epoch = offsets.epoch.0, "offsets decided");
                 return Ok(offsets);
@@ -240,8 +240,8 @@ impl<E: Env> Leader<E> {
         if config.defects.has(Defect::WatermarkNotCommitted) {
             commit.next_watermark_ms = 0;
         }
-        let mut commit: CommitRecord =
-            self.decide_next(before, register::commit(offsets.epoch), &commit).await?;
+        let name = register::commit(offsets.epoch);
+        let mut commit: CommitRecord = self.decide(name, &commit, leadership(before)).await?;
         env.mark("commit.decided");
         info!(epoch = offsets.epoch.0, "commit decided");
         if config.defects.has(Defect::WatermarkNotCommitted) {
@@ -250,44 +250,32 @@ impl<E: Env> Leader<E> {
         Ok(commit)
     }
 
-    /// Has a register decided, and gives the decision.
+    /// Has a register decided, and gives the decision. `follows` is the leadership that the decided
+    /// Has a register decided, and gives the decision. `follows` is the leadership that proposed
+    /// the decided record before it. That is agreed, so it is one at the most, which may leave a
+    /// round out. In a leadership no register is decided twice.
     pub(super) async fn decide<T: Serialize + DeserializeOwned + Clone>(
         &self,
         name: String,
         value: &T,
+        follows: Option<Generation>,
     ) -> Result<T, End> {
-        let bytes = codec::encode(Kind::Register, value);
-        let decided = self.node.stores.decide(self.generation, &name, bytes).await?;
-        self.learned(&name, value, &decided)
-    }
-
-    /// The same for a register of the epoch after `before`: each is decided once in a leadership.
-    async fn decide_next<T: Serialize + DeserializeOwned + Clone>(
-        &self,
-        before: Option<&Before>,
-        name: String,
-        value: &T,
-    ) -> Result<T, End> {
-        if !plan::is_first(before, self.generation) {
-            return self.decide(name, value).await;
-        }
-        let bytes = codec::encode(Kind::Register, value);
-        let decided = self.node.stores.decide_first(self.generation, &name, bytes).await?;
-        self.learned(&name, value, &decided)
-    }
-
-    /// What was decided, where `value` was proposed.
-    fn learned<T: DeserializeOwned + Clone>(
-        &self,
-        name: &str,
-        value: &T,
-        decided: &Bytes,
-    ) -> Result<T, End> {
+        let (stores, bytes) = (&self.node.stores, codec::encode(Kind::Register, value));
+        let decided = if follows == Some(self.generation) {
+            stores.decide_first(self.generation, &name, bytes).await?
+        } else {
+            stores.decide(self.generation, &name, bytes).await?
+        };
         if self.node.config.defects.has(Defect::ZombieNotFenced) {
             return Ok(value.clone());
         }
-        Ok(decoded(name, decided)?)
+        Ok(decoded(&name, &decided)?)
     }
+}
+
+/// The leadership whose commit an epoch follows.
+fn leadership(before: Option<&Before>) -> Option<Generation> {
+    before.map(|before| before.commit.generation)
 }
 
 impl Decided {

@@ -93,13 +93,10 @@ fn holds(test: &Test, values: &[Value]) -> bool {
 
 /// Reads a JSON object straight into columns.
 fn parse(line: &[u8], columns: &[Column]) -> Result<Vec<Value>, String> {
-    let unfit = |error: &dyn fmt::Display| format!("not a line of the schema: {error}");
-    // Once for the whole line rather than for each text in it.
-    let line = std::str::from_utf8(line).map_err(|error| unfit(&error))?;
-    let mut reader = serde_json::Deserializer::from_str(line);
+    let mut reader = serde_json::Deserializer::from_slice(line);
     let values =
         reader.deserialize_map(Columns(columns)).and_then(|values| reader.end().map(|()| values));
-    values.map_err(|error| unfit(&error))
+    values.map_err(|error| format!("not a line of the schema: {error}"))
 }
 
 struct Columns<'a>(&'a [Column]);

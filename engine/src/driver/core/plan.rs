@@ -138,13 +138,6 @@ pub fn bases(offsets: &OffsetsRecord, before: Option<&Before>) -> Vec<StateRef> 
     }
 }
 
-/// Whether a leadership may have what comes after `before` decided in one round: the last decided
-/// commit is its own, and no other leadership's. That is agreed, so it holds for one at the most.
-#[must_use]
-pub fn is_first(before: Option<&Before>, leadership: Generation) -> bool {
-    before.is_some_and(|before| before.commit.generation == leadership)
-}
-
 /// Whether the next watermark passes over a partition that is idle and behind it.
 #[must_use]
 pub fn passes_over_idle(offsets: &OffsetsRecord, commit: &CommitRecord) -> bool {

@@ -78,8 +78,8 @@ pub struct Record {
     took_ns: BTreeMap<Stage, Vec<u64>>,
     /// How often each executor kept silent since an attempt on it last ended well.
     silences: BTreeMap<NodeId, u64>,
-    /// By state partition, the executor that left its latest state, and so may have it in memory.
-    holders: BTreeMap<usize, NodeId>,
+    /// The executor that was chosen last at a task: it may have the task's state in memory.
+    holders: BTreeMap<TaskId, NodeId>,
 }
 
 /// So many durations are remembered of each stage.
@@ -214,7 +214,7 @@ impl Tasks {
             return None;
         }
         *place = Some(Chosen { attempt: launch.attempt, node: launch.node, done });
-        record.holders.insert(launch.task.1, launch.node);
+        record.holders.insert(launch.task, launch.node);
         Some(speculative)
     }
 
@@ -282,7 +282,7 @@ impl Tasks {
         let turned = (0..count).map(|step| present[(self.turn + task.1 + step) % count]);
         let silences = |node: NodeId| record.silences.get(&node).copied().unwrap_or(0);
         let share = self.reduces.len().div_ceil(count.max(1));
-        let holder = record.holders.get(&task.1).filter(|_| task.0 == Stage::Reduce);
+        let holder = record.holders.get(&task);
         let elsewhere = |node: NodeId| holder != Some(&node) || busy(node) >= share;
         turned
             .filter(|node| !tries(*node))
