@@ -58,12 +58,24 @@ pub enum CodecError {
 /// If `value` cannot be serialised: none of this engine's types is such.
 #[must_use]
 pub fn encode<T: Serialize>(kind: Kind, value: &T) -> Bytes {
-    let mut header = Vec::with_capacity(256);
-    header.extend_from_slice(&[MAGIC[0], MAGIC[1], kind as u8, VERSION, 0, 0, 0, 0, 0, 0, 0, 0]);
-    let mut bytes = postcard::to_extend(value, header).expect("plain data serialises");
-    let sum = checksum(kind, VERSION, &bytes[HEADER_BYTES..]);
-    bytes[4..HEADER_BYTES].copy_from_slice(&sum.to_le_bytes());
-    bytes.into()
+    append(kind, value, Vec::with_capacity(256)).into()
+}
+
+/// The same by way of a buffer that is kept, so that what is encoded often does not grow each time.
+pub(crate) fn encode_by<T: Serialize>(buffer: &mut Vec<u8>, kind: Kind, value: &T) -> Bytes {
+    buffer.clear();
+    *buffer = append(kind, value, std::mem::take(buffer));
+    Bytes::copy_from_slice(buffer)
+}
+
+/// Encodes `value` behind what is there already.
+pub(crate) fn append<T: Serialize>(kind: Kind, value: &T, mut bytes: Vec<u8>) -> Vec<u8> {
+    let start = bytes.len();
+    bytes.extend_from_slice(&[MAGIC[0], MAGIC[1], kind as u8, VERSION, 0, 0, 0, 0, 0, 0, 0, 0]);
+    let mut bytes = postcard::to_extend(value, bytes).expect("plain data serialises");
+    let (header, body) = bytes[start..].split_at_mut(HEADER_BYTES);
+    header[4..].copy_from_slice(&checksum(kind, VERSION, body).to_le_bytes());
+    bytes
 }
 
 /// Checks and decodes what [`encode`] made.

@@ -52,6 +52,24 @@ pub(crate) fn is_temporary(name: &str) -> bool {
     name.starts_with(TEMPORARY)
 }
 
+/// The path of a name in a directory.
+pub(crate) fn join(dir: &str, name: &str) -> String {
+    [dir, "/", name].concat()
+}
+
+/// The path of a temporary file, with a number drawn at random. Every put makes one, which is why
+/// its digits are not formatted.
+fn temporary_path(dir: &str, number: u64) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut path = String::with_capacity(dir.len() + 1 + TEMPORARY.len() + 16);
+    path.push_str(dir);
+    path.push('/');
+    path.push_str(TEMPORARY);
+    let digits = number.to_be_bytes().into_iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    path.extend(digits.map(|digit| char::from(DIGITS[usize::from(digit)])));
+    path
+}
+
 /// A disk error that must not be gone on from, with the place and the way out.
 ///
 /// After a failed sync or write nobody knows what the page cache holds and the disk does not, and
@@ -111,7 +129,7 @@ impl<E: Env> Store<E> {
     /// Any disk error: nothing is known to be durable then, and the process must end.
     pub async fn put(&self, dir: &str, name: &str, bytes: Bytes) -> Result<Put, Refusal> {
         let disk = self.env.disk();
-        let path = format!("{dir}/{name}");
+        let path = join(dir, name);
         loop {
             let temporary = self.temporary(dir, bytes.clone()).await?;
             let renamed = uninterrupted(|| disk.rename_noreplace(&temporary, &path)).await;
@@ -142,7 +160,7 @@ impl<E: Env> Store<E> {
     pub async fn replace(&self, dir: &str, name: &str, bytes: Bytes) -> Result<(), Refusal> {
         let disk = self.env.disk();
         let temporary = self.temporary(dir, bytes).await?;
-        let path = format!("{dir}/{name}");
+        let path = join(dir, name);
         if let Err(error) = uninterrupted(|| disk.rename(&temporary, &path)).await {
             return Err(self.given_up(&temporary, "rename", error).await);
         }
@@ -154,7 +172,7 @@ impl<E: Env> Store<E> {
 
     /// A synced file under a name of its own.
     async fn temporary(&self, dir: &str, bytes: Bytes) -> Result<String, Refusal> {
-        let temporary = format!("{dir}/{TEMPORARY}{:016x}", self.env.random());
+        let temporary = temporary_path(dir, self.env.random());
         let disk = self.env.disk();
         let file = uninterrupted(|| disk.open(&temporary, OpenMode::CreateNew))
             .await
@@ -235,11 +253,11 @@ impl<E: Env> Store<E> {
         let (leftovers, names): (Vec<_>, Vec<_>) =
             names.into_iter().partition(|name| is_temporary(name));
         for name in leftovers {
-            let path = format!("{dir}/{name}");
+            let path = join(dir, &name);
             self.remove(&path).await?;
         }
         for some in names.chunks(SETTLE_AT_ONCE) {
-            try_join_all(some.iter().map(|name| self.settle_file(format!("{dir}/{name}")))).await?;
+            try_join_all(some.iter().map(|name| self.settle_file(join(dir, name)))).await?;
         }
         self.sync_dir(dir).await?;
         Ok(names)

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use unplug_sim::env::NodeId;
 
-use crate::tuple::{Epoch, Offset, OffsetRange, Partition};
+use crate::tuple::{Epoch, Generation, Offset, OffsetRange, Partition};
 
 /// `generation/g`: who leads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +44,9 @@ pub struct OffsetsRecord {
 pub struct CommitRecord {
     /// N.
     pub epoch: Epoch,
+    /// The leadership that proposed it; 0 for none yet. It may have epoch N + 1 decided in one round,
+    /// and no other may.
+    pub generation: Generation,
     /// The chosen outputs, by sink and partition.
     pub outputs: Vec<OutputRef>,
     /// The state versions that it was computed from, by state partition; none in a pipeline
@@ -100,8 +103,9 @@ pub struct FloorRecord {
     pub number: u64,
     /// The lowest epoch that is kept; every sink has published it.
     pub epoch: Epoch,
-    /// The lowest leadership that is kept.
-    pub generation: crate::tuple::Generation,
+    /// The leadership that proposed it, which is the lowest that is kept. It may have floor k + 1
+    /// decided in one round, and no other may.
+    pub generation: Generation,
 }
 
 /// What a published epoch says of itself: up to where the source is in it.
@@ -230,7 +234,6 @@ pub mod register {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tuple::Generation;
 
     #[test]
     fn a_floor_covers_what_is_below_it_and_nothing_else() {

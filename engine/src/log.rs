@@ -31,11 +31,17 @@ const LEN_BYTES: usize = 4;
 const SECTOR_BYTES: usize = 512;
 
 #[derive(Serialize, Deserialize)]
-struct Frame {
+struct Frame<'a> {
     /// Which log: see [`id`].
     log: u64,
     sequence: u64,
-    payload: Bytes,
+    #[serde(serialize_with = "at_once")]
+    payload: &'a [u8],
+}
+
+/// As bytes, not as a sequence of numbers that is gone through one by one.
+fn at_once<S: serde::Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(bytes)
 }
 
 /// Where a frame is.
@@ -44,6 +50,13 @@ pub struct Place {
     position: u64,
     /// With the zeros behind it.
     len: usize,
+}
+
+impl Place {
+    /// How many bytes it takes.
+    pub(crate) fn bytes(self) -> usize {
+        self.len
+    }
 }
 
 /// What a scan found.
@@ -161,7 +174,7 @@ impl<E: Env> Log<E> {
     /// is then as it was.
     pub async fn append(&mut self, payload: Bytes) -> Result<Place, Refusal> {
         let sector = sector_bytes(self.defects);
-        let bytes = frame(id(&self.path), self.sequence, payload, sector);
+        let bytes = frame(id(&self.path), self.sequence, &payload, sector);
         let place = Place { position: self.end, len: bytes.len() };
         if let Err(error) = write_all(&self.file, self.end, bytes).await {
             if error == DiskError::NoSpace {
@@ -185,17 +198,28 @@ impl<E: Env> Log<E> {
         done.map_err(|error| failed("sync", &self.path, error))
     }
 
-    /// Reads the payload of a frame.
+    /// Reads the payloads of the frames from one to another, at once.
     ///
     /// # Errors
     /// Damage, and any disk error.
-    pub async fn read(&self, place: Place) -> Result<Bytes, Refusal> {
-        let bytes = read_range(&self.file, place.position, place.len)
+    pub(crate) async fn read(&self, first: Place, last: Place) -> Result<Vec<Bytes>, Refusal> {
+        let end = last.position + last.len as u64;
+        let len = usize::try_from(end - first.position).expect("as long as what was read before");
+        let bytes = read_range(&self.file, first.position, len)
             .await
             .map_err(|error| failed("read", &self.path, error))?;
-        let frame = whole(id(&self.path), &bytes, sector_bytes(self.defects))
-            .map_err(|error| damaged(&self.path, place.position, &error))?;
-        Ok(frame.payload)
+        let (log, sector) = (id(&self.path), sector_bytes(self.defects));
+        let mut payloads = Vec::new();
+        let mut at = 0;
+        while at < len {
+            let frame = bytes.get(at..).ok_or(CodecError::Damaged);
+            let (frame, whole) = frame
+                .and_then(|bytes| whole(log, bytes, sector))
+                .map_err(|error| damaged(&self.path, first.position + at as u64, &error))?;
+            payloads.push(bytes.slice_ref(frame.payload));
+            at += whole;
+        }
+        Ok(payloads)
     }
 }
 
@@ -227,21 +251,27 @@ pub(crate) fn sector_bytes(defects: Defects) -> usize {
 }
 
 /// A frame as it stands in a log.
-pub(crate) fn frame(log: u64, sequence: u64, payload: Bytes, sector: usize) -> Bytes {
-    let body = codec::encode(Kind::Frame, &Frame { log, sequence, payload });
-    let len = u32::try_from(body.len()).expect("a frame is far below 4 GiB");
-    let mut bytes = [&len.to_le_bytes()[..], &body].concat();
+pub(crate) fn frame(log: u64, sequence: u64, payload: &[u8], sector: usize) -> Bytes {
+    // At once the room that it takes, with what stands before the payload.
+    let room = (payload.len() + 64).next_multiple_of(SECTOR_BYTES);
+    let mut bytes = Vec::with_capacity(room);
+    bytes.extend_from_slice(&[0; LEN_BYTES]);
+    let mut bytes = codec::append(Kind::Frame, &Frame { log, sequence, payload }, bytes);
+    let len = u32::try_from(bytes.len() - LEN_BYTES).expect("a frame is far below 4 GiB");
+    bytes[..LEN_BYTES].copy_from_slice(&len.to_le_bytes());
     bytes.resize(bytes.len().next_multiple_of(sector), 0);
     bytes.into()
 }
 
-/// Decodes the frame of a log at the start of `bytes`.
-fn whole(log: u64, bytes: &[u8], sector: usize) -> Result<Frame, CodecError> {
+/// Decodes the frame of a log at the start of `bytes`; tells how long it is with the zeros behind
+/// it, as far as they are there.
+fn whole(log: u64, bytes: &[u8], sector: usize) -> Result<(Frame<'_>, usize), CodecError> {
     let len = frame_len(bytes).ok_or(CodecError::Damaged)?;
-    let frame: Frame = codec::decode(Kind::Frame, &bytes[LEN_BYTES..len])?;
-    let rest = &bytes[len..bytes.len().min(len.next_multiple_of(sector))];
-    let sound = frame.log == log && rest.iter().all(|byte| *byte == 0);
-    sound.then_some(frame).ok_or(CodecError::Damaged)
+    let body = codec::check(Kind::Frame, &bytes[LEN_BYTES..len])?;
+    let frame: Frame<'_> = postcard::from_bytes(body).map_err(|_| CodecError::Damaged)?;
+    let end = bytes.len().min(len.next_multiple_of(sector));
+    let sound = frame.log == log && bytes[len..end].iter().all(|byte| *byte == 0);
+    sound.then_some((frame, end)).ok_or(CodecError::Damaged)
 }
 
 /// How long the frame at the start of `bytes` is with its length, if it is all there.
@@ -255,28 +285,27 @@ fn frame_len(bytes: &[u8]) -> Option<usize> {
 ///
 /// # Errors
 /// Damage in the middle, an unknown format version.
-pub(crate) fn scan(path: &str, bytes: &[u8], sector: usize) -> Result<Scan, Refusal> {
+pub(crate) fn scan(path: &str, bytes: &Bytes, sector: usize) -> Result<Scan, Refusal> {
     let log = id(path);
     let mut frames = Vec::new();
     let mut end = 0;
     while end < bytes.len() {
         let sequence = frames.len() as u64;
         match whole(log, &bytes[end..], sector) {
-            Ok(frame) if frame.sequence == sequence => {
-                let len = frame_len(&bytes[end..]).expect("it just decoded");
-                let len = len.next_multiple_of(sector);
-                if end + len > bytes.len() {
+            Ok((frame, len)) if frame.sequence == sequence => {
+                if !len.is_multiple_of(sector) {
                     // Its last sector is not all there, nor was it synced.
                     break;
                 }
-                frames.push((Place { position: end as u64, len }, frame.payload));
+                let payload = bytes.slice_ref(frame.payload);
+                frames.push((Place { position: end as u64, len }, payload));
                 end += len;
             }
             Ok(_) => return Err(damaged(path, end as u64, &CodecError::Damaged)),
             Err(error @ CodecError::Version(_)) => return Err(damaged(path, end as u64, &error)),
             Err(error) => {
                 let later = (end..bytes.len()).step_by(sector).any(|at| {
-                    whole(log, &bytes[at..], sector).is_ok_and(|it| it.sequence > sequence)
+                    whole(log, &bytes[at..], sector).is_ok_and(|(it, _)| it.sequence > sequence)
                 });
                 if later {
                     return Err(damaged(path, end as u64, &error));
@@ -299,14 +328,14 @@ mod tests {
         let mut ends = vec![0];
         for (sequence, size) in (0..).zip(sizes) {
             let fill = u8::try_from(sequence + 1).expect("few");
-            bytes.extend_from_slice(&frame(id("log"), sequence, vec![fill; *size].into(), SECTOR));
+            bytes.extend_from_slice(&frame(id("log"), sequence, &vec![fill; *size], SECTOR));
             ends.push(bytes.len());
         }
         (bytes, ends)
     }
 
     fn count(bytes: &[u8]) -> Result<usize, Refusal> {
-        scan("log", bytes, SECTOR).map(|scan| scan.frames.len())
+        scan("log", &Bytes::copy_from_slice(bytes), SECTOR).map(|scan| scan.frames.len())
     }
 
     #[test]
@@ -314,7 +343,8 @@ mod tests {
         let (bytes, ends) = log(&[100, 900, 700]);
         assert_eq!(count(&bytes), Ok(3));
         for len in ends[2]..bytes.len() {
-            let scan = scan("log", &bytes[..len], SECTOR).expect("a torn tail");
+            let cut = Bytes::copy_from_slice(&bytes[..len]);
+            let scan = scan("log", &cut, SECTOR).expect("a torn tail");
             assert_eq!((scan.frames.len(), scan.end), (2, ends[2] as u64), "cut at {len}");
         }
     }

@@ -48,6 +48,15 @@ enum Head {
     },
 }
 
+/// What a handler makes of a request.
+#[derive(Debug)]
+pub enum Handling<R, F> {
+    /// It is done already, and this came of it.
+    Done(Result<R, Refusal>),
+    /// It takes its time: a task of its own carries it out.
+    Work(F),
+}
+
 /// Takes a datagram apart; none if it was damaged on the way.
 fn open(payload: &Bytes) -> Option<(Head, Bytes)> {
     let message = codec::check(Kind::Datagram, payload).ok()?;
@@ -65,6 +74,8 @@ struct Shared<E: Env> {
     socket: <E::Net as Net>::Socket,
     waiting: RefCell<BTreeMap<u64, oneshot::Sender<Bytes>>>,
     serving: RefCell<BTreeSet<(Address, u64)>>,
+    /// By way of which datagrams are encoded.
+    buffer: RefCell<Vec<u8>>,
 }
 
 impl<E: Env> Rpc<E> {
@@ -79,8 +90,8 @@ impl<E: Env> Rpc<E> {
                 PORT.0
             ))
         })?;
-        let waiting = RefCell::default();
-        let shared = Shared { env: env.clone(), socket, waiting, serving: RefCell::default() };
+        let (waiting, serving, buffer) = Default::default();
+        let shared = Shared { env: env.clone(), socket, waiting, serving, buffer };
         Ok(Self { shared: Rc::new(shared) })
     }
 
@@ -95,14 +106,18 @@ impl<E: Env> Rpc<E> {
         R: Serialize,
         F: Future<Output = Result<R, Refusal>> + 'static,
     {
-        self.serve_from(move |_, request| handler(request)).await
+        self.serve_from(move |_, request| Handling::Work(handler(request))).await
     }
 
-    /// [`Rpc::serve`], with a handler that is told who asks.
+    /// [`Rpc::serve`], with a handler that is told who asks, and need not start a task for what
+    /// takes no time.
     ///
     /// # Errors
     /// As [`Rpc::serve`].
-    pub async fn serve_from<Q, R, F>(self, handler: impl Fn(NodeId, Q) -> F + 'static) -> Exit
+    pub async fn serve_from<Q, R, F>(
+        self,
+        handler: impl Fn(NodeId, Q) -> Handling<R, F> + 'static,
+    ) -> Exit
     where
         Q: DeserializeOwned,
         R: Serialize,
@@ -116,44 +131,44 @@ impl<E: Env> Rpc<E> {
                 Either::Right((Ok(refusal), _)) => return Err(refusal),
                 Either::Right((Err(_), _)) => unreachable!("this loop holds a sender"),
             };
-            match open(&datagram.payload) {
-                Some((Head::Answer { id }, body)) => self.shared.answered(id, body),
-                Some((Head::Request { id }, body)) => {
-                    let from = datagram.from;
-                    let Ok(request) = postcard::from_bytes(&body) else { continue };
-                    if !self.shared.serving.borrow_mut().insert((from, id)) {
-                        continue;
-                    }
-                    let work = handler(from.node, request);
-                    let (this, failed) = (self.clone(), Rc::clone(&failed));
-                    self.shared.env.spawn("handler", async move {
-                        match work.await {
-                            Ok(answer) => this.shared.answer(from, id, &answer),
-                            Err(refusal) => {
-                                if let Some(failed) = failed.borrow_mut().take() {
-                                    // The loop may be gone already, with an earlier refusal.
-                                    drop(failed.send(refusal));
-                                }
-                            }
-                        }
-                        this.shared.serving.borrow_mut().remove(&(from, id));
-                    });
+            let from = datagram.from;
+            let (asked, body) = match open(&datagram.payload) {
+                Some((Head::Answer { id }, body)) => {
+                    self.shared.answered(id, body);
+                    continue;
                 }
-                Some((Head::Notice, body)) => {
-                    let Ok(notice) = postcard::from_bytes(&body) else { continue };
-                    let work = handler(datagram.from.node, notice);
-                    let failed = Rc::clone(&failed);
-                    self.shared.env.spawn("notice", async move {
-                        if let Err(refusal) = work.await
-                            && let Some(failed) = failed.borrow_mut().take()
-                        {
+                Some((Head::Request { id }, body)) => (Some((from, id)), body),
+                Some((Head::Notice, body)) => (None, body),
+                // The sender will repeat it.
+                None => continue,
+            };
+            let Ok(request) = postcard::from_bytes(&body) else { continue };
+            if asked.is_some_and(|asked| self.shared.serving.borrow().contains(&asked)) {
+                continue;
+            }
+            let work = match handler(from.node, request) {
+                Handling::Done(done) => {
+                    self.shared.answer(asked, &done?);
+                    continue;
+                }
+                Handling::Work(work) => work,
+            };
+            self.shared.serving.borrow_mut().extend(asked);
+            let (shared, failed) = (Rc::clone(&self.shared), Rc::clone(&failed));
+            self.shared.env.spawn("handler", async move {
+                match work.await {
+                    Ok(answer) => shared.answer(asked, &answer),
+                    Err(refusal) => {
+                        if let Some(failed) = failed.borrow_mut().take() {
+                            // The loop may be gone already, with an earlier refusal.
                             drop(failed.send(refusal));
                         }
-                    });
+                    }
                 }
-                // The sender will repeat it.
-                None => {}
-            }
+                if let Some(asked) = asked {
+                    shared.serving.borrow_mut().remove(&asked);
+                }
+            });
         }
     }
 
@@ -172,7 +187,7 @@ impl<E: Env> Rpc<E> {
     ) -> Result<R, Unanswered> {
         let shared = &self.shared;
         let id = shared.env.random();
-        let payload = codec::encode(Kind::Datagram, &(Head::Request { id }, request));
+        let payload = shared.encode(Head::Request { id }, request);
         let (sender, mut receiver) = oneshot::channel();
         shared.waiting.borrow_mut().insert(id, sender);
         let _forget = Forget { shared, id };
@@ -196,12 +211,13 @@ impl<E: Env> Rpc<E> {
         }
     }
 
-    /// Sends something once to a node and waits for nothing: it may be lost.
+    /// Sends something once to some nodes and waits for nothing: it may be lost.
     ///
     /// # Panics
     /// As [`Rpc::call`].
-    pub fn tell<Q: Serialize>(&self, to: NodeId, notice: &Q) {
-        self.shared.send(to, &codec::encode(Kind::Datagram, &(Head::Notice, notice)));
+    pub fn tell<'a, Q: Serialize>(&self, to: impl IntoIterator<Item = &'a NodeId>, notice: &Q) {
+        let payload = self.shared.encode(Head::Notice, notice);
+        to.into_iter().for_each(|node| self.shared.send(*node, &payload));
     }
 
     /// [`Rpc::call`], without end: for what a node cannot go on without.
@@ -225,8 +241,15 @@ impl<E: Env> Shared<E> {
         }
     }
 
-    fn answer<R: Serialize>(&self, to: Address, id: u64, answer: &R) {
-        self.send(to.node, &codec::encode(Kind::Datagram, &(Head::Answer { id }, answer)));
+    /// Answers who asked; a notice has no answer.
+    fn answer<R: Serialize>(&self, asked: Option<(Address, u64)>, answer: &R) {
+        if let Some((to, id)) = asked {
+            self.send(to.node, &self.encode(Head::Answer { id }, answer));
+        }
+    }
+
+    fn encode<T: Serialize>(&self, head: Head, body: &T) -> Bytes {
+        codec::encode_by(&mut self.buffer.borrow_mut(), Kind::Datagram, &(head, body))
     }
 
     fn send(&self, to: NodeId, payload: &Bytes) {

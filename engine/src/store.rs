@@ -21,7 +21,7 @@ use crate::{
     config::Config,
     epoch::{BlobRef, FloorRecord},
     register::{Ask, Refused, Stamp, Vote, acceptor::Page},
-    rpc::Rpc,
+    rpc::{Handling, Rpc},
     tuple::Generation,
 };
 
@@ -150,9 +150,9 @@ pub async fn run<E: Env>(env: E, config: Rc<Config>, rebuild: bool) -> Exit {
     let rpc = Rpc::open(&env)?;
     let server = Rc::new(Server::new(env, rpc.clone(), config, found));
     let rebuilding = rebuild::run(Rc::clone(&server));
-    let serving = rpc.serve(move |request| {
-        let server = Rc::clone(&server);
-        async move { server.answer(request).await }
+    let serving = rpc.serve_from(move |_, request| match server.at_once(request) {
+        Ok(answer) => Handling::Done(Ok(answer)),
+        Err(request) => Handling::Work(Rc::clone(&server).answer(request)),
     });
     match select(pin!(serving), pin!(rebuilding)).await {
         Either::Left((exit, _)) => exit,

@@ -16,7 +16,7 @@ use unplug_sim::env::{Env, NodeId, Refusal};
 use crate::{
     config::Config,
     epoch::FloorRecord,
-    register::{Refused, Stamp, Votes},
+    register::{Proposer, Refused, Stamp, Votes},
     rpc::Rpc,
     store::{Answer, Body, Request},
     tuple::Generation,
@@ -80,10 +80,22 @@ impl<E: Env> Stores<E> {
         name: &str,
         value: Bytes,
     ) -> Result<Bytes, StoresError> {
-        match self.shared.complete(generation, name, Some(value)).await? {
-            Some(decided) => Ok(decided),
-            None => unreachable!("an attempt with a value ends with a value"),
-        }
+        self.shared.decide(generation, name, value, None).await
+    }
+
+    /// The same, in one round rather than two if nothing comes in between. At most one leadership
+    /// may ever ask this for a register, once: see [`Proposer::first`].
+    ///
+    /// # Errors
+    /// As [`Stores::decide`].
+    pub async fn decide_first(
+        &self,
+        generation: Generation,
+        name: &str,
+        value: Bytes,
+    ) -> Result<Bytes, StoresError> {
+        let first = Proposer::first(self.shared.count(), generation, value.clone());
+        self.shared.decide(generation, name, value, Some(first)).await
     }
 
     /// The decided value, or none if none was decided when it was asked. Completes what is half

@@ -1,13 +1,16 @@
 //! Every interleaving of a small cluster's registers.
 //!
 //! Checked: no two values are ever learned as decided, and no reader that begins after a decision
-//! was learned is told that there is none. With each planted bug of the protocol the same search,
-//! within the same limits, finds a shortest way to break that.
+//! was learned is told that there is none. With two that ask for votes at once, and with each
+//! planted bug of the protocol, the same search, within the same limits, finds a shortest way to
+//! break that.
 //!
 //! Covered, each without a bound on the length of histories (the search comes to an end by itself;
 //! the number of depths is the longest history that is not a detour), over three stores:
 //! - two proposers with a value each; with a crash; with a lost disk; with both a lost disk and a
 //!   crash, in either order;
+//! - one proposer that asks for votes at once, beside another; with both a lost disk and a crash;
+//!   beside two others; beside a reader, with decisions told and a lost disk;
 //! - three attempts, that is a second one of one of them, without faults;
 //! - a proposer and a reader, with decisions told, with a crash, with a lost disk.
 //!
@@ -32,6 +35,7 @@ use unplug_engine::defect::Defects;
 /// Two proposers and no faults; no history is as long as this.
 const TWO: Limits = Limits {
     attempts: &["a", "b"],
+    at_once: 0,
     readers: 0,
     told: false,
     crashes: 0,
@@ -114,6 +118,39 @@ fn two_proposers_agree_though_a_disk_is_lost_and_a_store_crashes() {
             590, 145, 28, 3,
         ],
     );
+}
+
+#[test]
+fn one_that_asks_for_votes_at_once_agrees_with_others() {
+    holds(Limits { at_once: 1, ..TWO }, &[1, 2, 5, 9, 12, 15, 20, 23, 28, 29, 31, 19, 15, 6, 2]);
+    holds(
+        Limits { at_once: 1, ..LOST_AND_CRASHED },
+        &[
+            1, 3, 11, 35, 88, 211, 439, 844, 1464, 2322, 3370, 4487, 5534, 6274, 6597, 6390, 5804,
+            4787, 3537, 2258, 1209, 526, 187, 48, 10, 1,
+        ],
+    );
+    holds(
+        Limits { at_once: 1, attempts: &["a", "b", "c"], ..TWO },
+        &[
+            1, 3, 9, 22, 36, 58, 89, 124, 189, 269, 413, 545, 746, 863, 1002, 1011, 1017, 988, 815,
+            721, 388, 244, 77, 21, 2,
+        ],
+    );
+    holds(
+        Limits { at_once: 1, losses: 1, told: true, ..READ },
+        &[
+            1, 2, 5, 12, 19, 37, 56, 101, 186, 347, 611, 970, 1363, 1829, 2296, 2679, 2824, 2748,
+            2323, 1807, 1215, 719, 338, 140, 46, 16, 4, 1,
+        ],
+    );
+}
+
+#[test]
+fn two_that_ask_for_votes_at_once_may_not_agree() {
+    let broken = explore(&Limits { at_once: 2, ..TWO }, Defects::default());
+    let broken = broken.err().expect("two values decided");
+    assert!(broken.what.starts_with("both "), "{}", told(&broken));
 }
 
 #[test]

@@ -109,6 +109,14 @@ impl Client {
                 next = Offset(next.0 + 1);
             }
         }
+        // A range that begins and ends within frames.
+        for part in [first.0 + 1..end.0 - 1, end.0 - 2..end.0 - 1] {
+            let Answer::Page(page) = self.ask(read(Offset(part.start), Offset(part.end))).await
+            else {
+                panic!("no page")
+            };
+            assert!(page.iter().eq(part.map(|at| &owners[&Offset(at)])));
+        }
         let beyond = self.ask(read(first, Offset(end.0 + 1))).await;
         assert_eq!(beyond, Answer::Beyond(end));
         if let Some(below) = first.0.checked_sub(1) {

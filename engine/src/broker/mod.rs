@@ -38,7 +38,7 @@ use crate::{
     config::Config,
     durable::Store,
     identity,
-    rpc::Rpc,
+    rpc::{Handling, Rpc},
     tuple::{Generation, Offset, OffsetRange, Partition, Tuple},
 };
 
@@ -153,7 +153,12 @@ pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
     let state = Rc::new(State { config, files, parts, ends, generation: Cell::default(), queue });
     let rpc = Rpc::open(&env)?;
     let writer = Rc::clone(&state);
-    let serving = rpc.serve(move |request| answer(Rc::clone(&state), request));
+    let serving = rpc.serve_from(move |_, request| match request {
+        Request::Ends => Handling::Done(Ok(Answer::Ends(state.ends.borrow().clone()))),
+        Request::Produce { .. } | Request::Read { .. } | Request::Trim { .. } => {
+            Handling::Work(answer(Rc::clone(&state), request))
+        }
+    });
     let writing = writer.write(waiting);
     match select(std::pin::pin!(serving), std::pin::pin!(writing)).await {
         Either::Left((exit, _)) | Either::Right((exit, _)) => exit,
@@ -164,8 +169,8 @@ async fn answer<E: Env>(state: Rc<State<E>>, request: Request) -> Result<Answer,
     match request {
         Request::Produce { partition, tuples } => Ok(state.produce(partition, tuples).await),
         Request::Ends => Ok(Answer::Ends(state.ends.borrow().clone())),
-        Request::Read { partition, range } => state.read(partition, range).await,
-        Request::Trim { generation, ends } => match state.trim(generation, &ends).await {
+        Request::Read { partition, range } => Box::pin(state.read(partition, range)).await,
+        Request::Trim { generation, ends } => match Box::pin(state.trim(generation, &ends)).await {
             Err(Refusal { remedy: Remedy::Space, .. }) => Ok(Answer::NoSpace),
             done => done,
         },

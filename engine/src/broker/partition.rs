@@ -224,37 +224,44 @@ impl<E: Env> Part<E> {
             return Ok(Answer::Below(self.first()));
         }
         let mut page = Vec::new();
-        let mut bytes = 0;
-        for (segment, place) in self.frames(range) {
-            let payload = segment.log.read(place).await?;
-            bytes += payload.len();
-            let Frame { base, tuples, .. } = self.decode(&payload, segment)?;
-            let offsets = (base.0..).map(Offset);
-            let wanted =
-                offsets.zip(tuples).filter(|(at, _)| (range.start..range.end).contains(at));
-            page.extend(wanted.map(|(_, tuple)| tuple));
-            if bytes >= PAGE_BYTES {
+        let mut room = PAGE_BYTES;
+        for (segment, frames) in self.frames(range) {
+            let fitting = frames.iter().take_while(|(_, place)| {
+                let fits = room > 0;
+                room = room.saturating_sub(place.bytes());
+                fits
+            });
+            let ([(_, first), .., (_, last)] | [(_, first @ last)]) = &frames[..fitting.count()]
+            else {
                 break;
+            };
+            for payload in segment.log.read(*first, *last).await? {
+                let Frame { base, tuples, .. } = self.decode(&payload, segment)?;
+                let offsets = (base.0..).map(Offset);
+                let wanted =
+                    offsets.zip(tuples).filter(|(at, _)| (range.start..range.end).contains(at));
+                page.extend(wanted.map(|(_, tuple)| tuple));
             }
         }
         Ok(Answer::Page(page))
     }
 
-    /// The frames that hold a range.
-    fn frames(&self, range: OffsetRange) -> impl Iterator<Item = (&Segment<E>, Place)> {
+    /// The frames that hold a range, by segment.
+    fn frames(
+        &self,
+        range: OffsetRange,
+    ) -> impl Iterator<Item = (&Segment<E>, &[(Offset, Place)])> {
         let holding = self.segments.partition_point(|segment| segment.base <= range.start);
-        let segments = self.segments[holding.saturating_sub(1)..].iter();
-        let frames = segments.enumerate().flat_map(move |(number, segment)| {
-            let before = segment.frames.partition_point(|(base, _)| *base <= range.start);
-            let skipped = if number == 0 { before.saturating_sub(1) } else { 0 };
-            segment.frames[skipped..].iter().map(move |(base, place)| (segment, *base, *place))
-        });
-        let wanted = frames.take_while(move |(_, base, _)| *base < range.end);
-        wanted.map(|(segment, _, place)| (segment, place))
+        self.segments[holding.saturating_sub(1)..].iter().map(move |segment| {
+            let frames = &segment.frames;
+            let before = frames.partition_point(|(base, _)| *base <= range.start);
+            let end = frames.partition_point(|(base, _)| *base < range.end);
+            (segment, &frames[before.saturating_sub(1).min(end)..end])
+        })
     }
 
     fn decode(&self, payload: &Bytes, segment: &Segment<E>) -> Result<Frame, Refusal> {
-        decode(payload, &log_paths::segment(self.partition, segment.base))
+        decode(payload, || log_paths::segment(self.partition, segment.base))
     }
 
     /// Deletes the segments that lie wholly below `end`, but never the last; gives the first offset

@@ -120,7 +120,7 @@ pub(super) fn scan(
         }
         let mut frames = Vec::with_capacity(log.frames.len());
         for (place, payload) in log.frames {
-            let Frame { base, tuples, ends } = decode(&payload, &path)?;
+            let Frame { base, tuples, ends } = decode(&payload, || path.clone())?;
             if base != next {
                 return Err(Refusal::new(format!(
                     "{path}: a frame begins at offset {base} where {next} is next; restore the \
@@ -163,12 +163,13 @@ pub(super) fn whole(said: &[Offset], found: &[Offset]) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Decodes the payload of a frame.
+/// Decodes the payload of a frame of the log at `path`.
 ///
 /// # Errors
 /// If it is none of this log's.
-pub(super) fn decode(payload: &Bytes, path: &str) -> Result<Frame, Refusal> {
+pub(super) fn decode(payload: &Bytes, path: impl FnOnce() -> String) -> Result<Frame, Refusal> {
     postcard::from_bytes(payload).map_err(|_| {
+        let path = path();
         Refusal::new(format!(
             "{path}: a frame with a good checksum holds no tuples; was it written here?"
         ))
@@ -209,9 +210,9 @@ mod tests {
                     ends: vec![Offset(next), Offset(90 - next)],
                 };
                 next += 2;
-                let payload = postcard::to_stdvec(&frame).expect("plain data").into();
+                let payload = postcard::to_stdvec(&frame).expect("plain data");
                 let id = log::id(&format!("log/{}", log_paths::segment_name(base)));
-                bytes.extend_from_slice(&log::frame(id, sequence, payload, SECTOR));
+                bytes.extend_from_slice(&log::frame(id, sequence, &payload, SECTOR));
             }
             segments.push((base, bytes.into()));
         }

@@ -194,7 +194,8 @@ impl<E: Env> Leader<E> {
             };
             if let Some(plan) = plan::plan(before, &self.ends().await?, limits) {
                 let _step = Step::Offsets.enter(env);
-                let offsets = self.decide(register::offsets(plan.epoch), &plan).await?;
+                let name = register::offsets(plan.epoch);
+                let offsets = self.decide(name, &plan, leadership(before)).await?;
                 env.mark("offsets.decided");
                 info!(epoch = offsets.epoch.0, "offsets decided");
                 return Ok(offsets);
@@ -229,7 +230,10 @@ impl<E: Env> Leader<E> {
     ) -> Result<CommitRecord, End> {
         let Node { env, config, .. } = &*self.node;
         let _step = Step::Commit.enter(env);
-        let mut commit = plan::commit(offsets, results, before, config.pipeline.delay_ms());
+        let mut commit = CommitRecord {
+            generation: self.generation,
+            ..plan::commit(offsets, results, before, config.pipeline.delay_ms())
+        };
         if plan::passes_over_idle(offsets, &commit) {
             env.mark("idle.passed");
         }
@@ -237,8 +241,8 @@ impl<E: Env> Leader<E> {
         if config.defects.has(Defect::WatermarkNotCommitted) {
             commit.next_watermark_ms = 0;
         }
-        let mut commit: CommitRecord =
-            self.decide(register::commit(offsets.epoch), &commit).await?;
+        let name = register::commit(offsets.epoch);
+        let mut commit: CommitRecord = self.decide(name, &commit, leadership(before)).await?;
         env.mark("commit.decided");
         info!(epoch = offsets.epoch.0, "commit decided");
         if config.defects.has(Defect::WatermarkNotCommitted) {
@@ -247,19 +251,32 @@ impl<E: Env> Leader<E> {
         Ok(commit)
     }
 
-    /// Has a register decided, and gives the decision.
+    /// Has a register decided, and gives the decision. `follows` is the leadership that the decided
+    /// Has a register decided, and gives the decision. `follows` is the leadership that proposed
+    /// the decided record before it. That is agreed, so it is one at the most, which may leave a
+    /// round out. In a leadership no register is decided twice.
     pub(super) async fn decide<T: Serialize + DeserializeOwned + Clone>(
         &self,
         name: String,
         value: &T,
+        follows: Option<Generation>,
     ) -> Result<T, End> {
-        let bytes = codec::encode(Kind::Register, value);
-        let decided = self.node.stores.decide(self.generation, &name, bytes).await?;
+        let (stores, bytes) = (&self.node.stores, codec::encode(Kind::Register, value));
+        let decided = if follows == Some(self.generation) {
+            stores.decide_first(self.generation, &name, bytes).await?
+        } else {
+            stores.decide(self.generation, &name, bytes).await?
+        };
         if self.node.config.defects.has(Defect::ZombieNotFenced) {
             return Ok(value.clone());
         }
         Ok(decoded(&name, &decided)?)
     }
+}
+
+/// The leadership whose commit an epoch follows.
+fn leadership(before: Option<&Before>) -> Option<Generation> {
+    before.map(|before| before.commit.generation)
 }
 
 impl Decided {

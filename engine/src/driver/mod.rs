@@ -29,7 +29,7 @@ use crate::{
     codec::{self, CodecError, Kind},
     config::Config,
     epoch::{GenerationRecord, register},
-    rpc::Rpc,
+    rpc::{Handling, Rpc},
     steps::Step,
     stores::{Scan, Stores, StoresError},
     tuple::Generation,
@@ -112,7 +112,7 @@ pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
     // This hands answers to the driver's calls, too.
     let serving = rpc.serve_from(move |from, request| {
         told.told(from, &request);
-        std::future::ready(Ok::<_, Refusal>(()))
+        Handling::<(), std::future::Ready<Result<(), Refusal>>>::Done(Ok(()))
     });
     match select(std::pin::pin!(serving), std::pin::pin!(node.stand_by())).await {
         Either::Left((exit, _)) => exit,
@@ -204,9 +204,7 @@ impl<E: Env> Node<E> {
         loop {
             let others =
                 self.config.cluster.drivers.iter().filter(|node| **node != self.env.node());
-            for driver in others {
-                self.rpc.tell(*driver, &Request::Leader { generation });
-            }
+            self.rpc.tell(others, &Request::Leader { generation });
             self.env.sleep(self.config.heartbeat).await;
         }
     }

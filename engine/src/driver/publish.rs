@@ -74,9 +74,12 @@ impl<E: Env> Leader<E> {
         let _step = Step::Collect.enter(&node.env);
         let epoch = published.offsets.epoch;
         let floor = loop {
-            let number = self.floor.borrow().map_or(0, |floor| floor.number) + 1;
+            let last = *self.floor.borrow();
+            let number = last.map_or(0, |floor| floor.number) + 1;
             let floor = FloorRecord { number, epoch, generation: self.generation };
-            let decided: FloorRecord = self.decide(register::floor(number), &floor).await?;
+            let follows = last.map(|floor| floor.generation);
+            let name = register::floor(number);
+            let decided: FloorRecord = self.decide(name, &floor, follows).await?;
             self.floor.replace(Some(decided));
             if decided == floor {
                 break floor;

@@ -30,10 +30,10 @@ use crate::{
     defect::Defect,
     driver,
     pipeline::Row,
-    rpc::Rpc,
+    rpc::{Handling, Rpc},
     steps::Step,
     stores::Stores,
-    task::{Answer, MapTask, Mapped, Request},
+    task::{Answer, MapTask, Mapped, ReduceTask, Request},
     tuple::{Attempt, Epoch, Generation, Offset, Tuple},
 };
 
@@ -45,6 +45,12 @@ const SLICE: Duration = Duration::from_millis(5);
 
 /// How long broker and stores may take to answer before an attempt is given up.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What an attempt is made at.
+enum Task {
+    Map(MapTask),
+    Reduce(ReduceTask),
+}
 
 struct State<E: Env> {
     env: E,
@@ -80,9 +86,13 @@ pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
     });
     runaway::start(&env, config.defects);
     let beating = beat(&env, rpc.clone(), &config);
-    let serving = rpc.serve(move |request| {
-        let state = Rc::clone(&state);
-        async move { Ok::<_, Refusal>(state.answer(request).await) }
+    let serving = rpc.serve_from(move |_, request| match request {
+        Request::Map(task) => Handling::Work(Rc::clone(&state).attempt(Task::Map(task))),
+        Request::Reduce(task) => Handling::Work(Rc::clone(&state).attempt(Task::Reduce(task))),
+        Request::Fetch { epoch, partition, attempt, state: part, from } => {
+            let at = (epoch, partition, attempt);
+            Handling::Done(Ok(state.blocks.borrow().page(at, part, from)))
+        }
     });
     match select(std::pin::pin!(serving), std::pin::pin!(beating)).await {
         Either::Left((exit, _)) => exit,
@@ -93,28 +103,29 @@ pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
 /// Tells all drivers, again and again, that this executor is there.
 async fn beat<E: Env>(env: &E, rpc: Rpc<E>, config: &Config) -> std::convert::Infallible {
     loop {
-        for driver in &config.cluster.drivers {
-            rpc.tell(*driver, &driver::Request::Executor);
-        }
+        rpc.tell(&config.cluster.drivers, &driver::Request::Executor);
         env.sleep(config.heartbeat).await;
     }
 }
 
 impl<E: Env> State<E> {
-    async fn answer(&self, request: Request) -> Answer {
-        match request {
-            Request::Map(task) => match self.admit(task.epoch, task.attempt) {
-                Ok(()) => self.ended((task.epoch, task.attempt), self.map(&task).await),
-                Err(answer) => answer,
-            },
-            Request::Reduce(task) => match self.admit(task.epoch, task.attempt) {
-                Ok(()) => self.ended((task.epoch, task.attempt), self.reduce(&task).await),
-                Err(answer) => answer,
-            },
-            Request::Fetch { epoch, partition, attempt, state, from } => {
-                self.blocks.borrow().page((epoch, partition, attempt), state, from)
+    /// Makes an attempt at a task, unless that is of no use. What it does waits in a box of its
+    /// own: it is much larger than what it begins with.
+    async fn attempt(self: Rc<Self>, task: Task) -> Result<Answer, Refusal> {
+        let at = match &task {
+            Task::Map(task) => (task.epoch, task.attempt),
+            Task::Reduce(task) => (task.epoch, task.attempt),
+        };
+        Ok(match self.admit(at.0, at.1) {
+            Ok(()) => {
+                let came_to = match &task {
+                    Task::Map(task) => Box::pin(self.map(task)).await,
+                    Task::Reduce(task) => Box::pin(self.reduce(task)).await,
+                };
+                self.ended(at, came_to)
             }
-        }
+            Err(answer) => answer,
+        })
     }
 
     /// Keeps what an attempt came to.

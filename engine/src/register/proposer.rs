@@ -7,7 +7,7 @@ use super::{
     slot::{Accepted, Ask, Ballot, Vote},
     votes::{Stamp, Votes},
 };
-use crate::defect::Defects;
+use crate::{defect::Defects, tuple::Generation};
 
 /// What to do after an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +51,17 @@ impl Proposer {
     #[must_use]
     pub fn new(stores: usize, ballot: Ballot, value: Option<Bytes>) -> Self {
         Self { stores, ballot, value, phase: Phase::Prepare(Votes::new(stores)) }
+    }
+
+    /// The first attempt of all, which asks for votes at once: no lower ballot can be in use, so
+    /// there is nothing that phase 1 could find. At most one leadership may ever make it for a
+    /// register, with one value; agreement is lost if two do. All other attempts have ballots of
+    /// round 1 or above.
+    #[must_use]
+    pub fn first(stores: usize, leadership: Generation, value: Bytes) -> Self {
+        let ballot = Ballot { round: 0, proposer: leadership.0 };
+        let phase = Phase::Accept(value.clone(), Votes::new(stores));
+        Self { stores, ballot, value: Some(value), phase }
     }
 
     /// What to ask all stores now.
@@ -153,6 +164,19 @@ mod tests {
         let mut proposer = Proposer::new(3, BALLOT, Some("mine".into()));
         let next = answers(&mut proposer, vec![promise(0), promise(2)]);
         assert_eq!(next, Next::Ask(Ask::Accept(BALLOT, "mine".into())));
+    }
+
+    #[test]
+    fn the_first_attempt_asks_for_votes_at_once_and_gives_way_to_any_other() {
+        let mut proposer = Proposer::first(3, Generation(4), "mine".into());
+        let ballot = Ballot { round: 0, proposer: 4 };
+        assert_eq!(proposer.ask(), Ask::Accept(ballot, "mine".into()));
+        assert!(Ballot::default() < ballot && ballot < Ballot { round: 1, proposer: 0 });
+        let vote = |store| (store, Vote::Accepted(ballot));
+        assert_eq!(answers(&mut proposer, vec![vote(0)]), Next::Wait);
+        let outbid = Next::Lost { highest: BALLOT, outbid: true };
+        assert_eq!(answers(&mut proposer, vec![(1, Vote::Outbid(BALLOT))]), outbid);
+        assert_eq!(answers(&mut proposer, vec![vote(2)]), Next::Decided("mine".into()));
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl<E: Env> Server<E> {
 
     pub(super) async fn get(&self, file: &str) -> Result<Body, Refusal> {
         // Of what cannot be read here there is a copy elsewhere.
-        let blob = match self.files.read_sound(&format!("{BLOBS}/{file}")).await? {
+        let blob = match self.files.read_sound(&durable::join(BLOBS, file)).await? {
             Content::Bytes(bytes) => Some(bytes),
             Content::Absent | Content::Unreadable => None,
         };
@@ -68,7 +68,7 @@ impl<E: Env> Server<E> {
     }
 
     pub(super) async fn has(&self, file: &str) -> bool {
-        let (disk, path) = (self.env.disk(), format!("{BLOBS}/{file}"));
+        let (disk, path) = (self.env.disk(), durable::join(BLOBS, file));
         uninterrupted(|| disk.metadata(&path)).await.is_ok()
     }
 
@@ -101,7 +101,7 @@ impl<E: Env> Server<E> {
         // The first two dots of a file's name were slashes.
         names.retain(|file| !keep.contains(file) && floor.covers_blob(&file.replacen('.', "/", 2)));
         for file in &names {
-            self.files.remove(&format!("{BLOBS}/{file}")).await?;
+            self.files.remove(&durable::join(BLOBS, file)).await?;
         }
         if !names.is_empty() {
             self.files.sync_dir(BLOBS).await?;

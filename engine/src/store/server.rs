@@ -17,7 +17,7 @@ use super::{
 use crate::{
     config::Config,
     defect::Defect,
-    durable::Store,
+    durable::{self, Store},
     epoch::{FloorRecord, register},
     register::{Acceptor, Ask, Refused},
     rpc::Rpc,
@@ -65,6 +65,36 @@ impl<E: Env> Server<E> {
         }
     }
 
+    /// Answers what needs no disk, or gives the request back.
+    pub(super) fn at_once(&self, request: Request) -> Result<Answer, Request> {
+        let mut acceptor = self.acceptor.borrow_mut();
+        let body = match request {
+            Request::Learn { name, value } => {
+                acceptor.learn(&name, value);
+                Body::Done
+            }
+            Request::Scan { generation, prefix, after } => {
+                match acceptor.admit(self.claimed(generation)) {
+                    Ok(()) => Body::Page(acceptor.page(&prefix, &after, PAGE_BYTES)),
+                    Err(refused) => Body::Refused(refused),
+                }
+            }
+            Request::Incarnations if acceptor.is_serving() => Body::Done,
+            Request::Incarnations => Body::Refused(Refused::Abstaining),
+            Request::Vote { .. }
+            | Request::RaiseFloor { .. }
+            | Request::Collect { .. }
+            | Request::Put { .. }
+            | Request::Repair { .. }
+            | Request::Get { .. }
+            | Request::HandOver { .. }
+            | Request::Files { .. }
+            | Request::GetFile { .. } => return Err(request),
+        };
+        Ok(Answer { stamp: acceptor.stamp().clone(), body })
+    }
+
+    /// Answers what [`Server::at_once`] gave back.
     pub(super) async fn answer(self: Rc<Self>, request: Request) -> Result<Answer, Refusal> {
         let body = match self.carry_out(request).await {
             // Nothing was promised, and what is here can still be read.
@@ -76,42 +106,32 @@ impl<E: Env> Server<E> {
         Ok(Answer { stamp, body })
     }
 
+    /// What each request takes waits in a box of its own, so that no request pays for the largest.
     async fn carry_out(self: &Rc<Self>, request: Request) -> Result<Body, Refusal> {
         Ok(match request {
             Request::Vote { generation, name, ask } => {
-                self.vote(self.claimed(generation), name, ask).await?
-            }
-            Request::Learn { name, value } => {
-                self.acceptor.borrow_mut().learn(&name, value);
-                Body::Done
-            }
-            Request::Scan { generation, prefix, after } => {
-                let mut acceptor = self.acceptor.borrow_mut();
-                match acceptor.admit(self.claimed(generation)) {
-                    Ok(()) => Body::Page(acceptor.page(&prefix, &after, PAGE_BYTES)),
-                    Err(refused) => Body::Refused(refused),
-                }
+                Box::pin(self.vote(self.claimed(generation), name, ask)).await?
             }
             Request::RaiseFloor { generation, floor } => {
-                self.admitted(generation, self.raise_floor(floor)).await?
+                Box::pin(self.admitted(generation, self.raise_floor(floor))).await?
             }
             Request::Collect { generation, floor, keep } => {
-                self.admitted(generation, self.collect(floor, keep)).await?
+                Box::pin(self.admitted(generation, self.collect(floor, keep))).await?
             }
-            Request::Put { name, bytes } => self.put(name, bytes).await?,
-            Request::Repair { blob, bytes } => self.repair(blob, bytes).await?,
-            Request::Get { name } => self.get(&files::file_name(&name)).await?,
-            Request::GetFile { file } => self.get(&file).await?,
-            Request::Incarnations if self.is_serving() => Body::Done,
+            Request::Put { name, bytes } => Box::pin(self.put(name, bytes)).await?,
+            Request::Repair { blob, bytes } => Box::pin(self.repair(blob, bytes)).await?,
+            Request::Get { name } => Box::pin(self.get(&files::file_name(&name))).await?,
+            Request::GetFile { file } => Box::pin(self.get(&file)).await?,
             Request::HandOver { store, incarnation, after } if self.is_serving() => {
-                self.announced(store, incarnation).await?;
+                Box::pin(self.announced(store, incarnation)).await?;
                 Body::Page(self.acceptor.borrow().page("", &after, PAGE_BYTES))
             }
             Request::Files { after } if self.is_serving() && self.whole.get() => {
-                self.list(&after).await?
+                Box::pin(self.list(&after)).await?
             }
-            Request::Incarnations | Request::HandOver { .. } | Request::Files { .. } => {
-                Body::Refused(Refused::Abstaining)
+            Request::HandOver { .. } | Request::Files { .. } => Body::Refused(Refused::Abstaining),
+            Request::Learn { .. } | Request::Scan { .. } | Request::Incarnations => {
+                unreachable!("these are answered at once")
             }
         })
     }
@@ -192,7 +212,7 @@ impl<E: Env> Server<E> {
         let below = self.acceptor.borrow().below_floor();
         for name in &below {
             let _turn = self.turn(name).await;
-            self.files.remove(&format!("{REGISTERS}/{}", files::file_name(name))).await?;
+            self.files.remove(&durable::join(REGISTERS, &files::file_name(name))).await?;
             self.acceptor.borrow_mut().forget(name);
         }
         if !below.is_empty() {

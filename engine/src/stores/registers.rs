@@ -27,17 +27,43 @@ const BACKOFF_DOUBLINGS: u32 = 6;
 type Family = (BTreeMap<String, Slot>, Option<FloorRecord>);
 
 impl<E: Env> Shared<E> {
-    /// Has a register decided, or what is half decided of it completed.
+    /// Has a register decided, beginning with this attempt, if one is given.
+    pub(super) async fn decide(
+        &self,
+        generation: Generation,
+        name: &str,
+        value: Bytes,
+        first: Option<Proposer>,
+    ) -> Result<Bytes, StoresError> {
+        match self.attempts(generation, name, Some(value), first).await? {
+            Some(decided) => Ok(decided),
+            None => unreachable!("an attempt with a value ends with a value"),
+        }
+    }
+
+    /// Has what is half decided of a register completed.
     pub(super) async fn complete(
         &self,
         generation: Generation,
         name: &str,
+    ) -> Result<Option<Bytes>, StoresError> {
+        self.attempts(generation, name, None, None).await
+    }
+
+    /// One attempt after another, until one ends well.
+    async fn attempts(
+        &self,
+        generation: Generation,
+        name: &str,
         value: Option<Bytes>,
+        mut first: Option<Proposer>,
     ) -> Result<Option<Bytes>, StoresError> {
         let mut round = 1;
         for lost in 0.. {
-            let ballot = Ballot { round, proposer: self.env.random() };
-            let proposer = Proposer::new(self.count(), ballot, value.clone());
+            let proposer = first.take().unwrap_or_else(|| {
+                let ballot = Ballot { round, proposer: self.env.random() };
+                Proposer::new(self.count(), ballot, value.clone())
+            });
             match self.attempt(generation, name, proposer).await? {
                 Next::Decided(value) => return Ok(Some(value)),
                 Next::Undecided => return Ok(None),
@@ -90,9 +116,7 @@ impl<E: Env> Shared<E> {
     /// Lets all stores know, so that the next reader needs one round only.
     fn tell_decision(&self, name: &str, value: &Bytes) {
         let request = Request::Learn { name: name.to_owned(), value: value.clone() };
-        for store in &self.config.cluster.stores {
-            self.rpc.tell(*store, &request);
-        }
+        self.rpc.tell(&self.config.cluster.stores, &request);
     }
 
     pub(super) async fn read(
@@ -103,7 +127,7 @@ impl<E: Env> Shared<E> {
         match self.look(generation, name).await? {
             Reading::Decided(value) => Ok(Some(value)),
             Reading::Undecided => Ok(None),
-            Reading::Half => self.complete(generation, name, None).await,
+            Reading::Half => self.complete(generation, name).await,
         }
     }
 
@@ -153,7 +177,7 @@ impl<E: Env> Shared<E> {
             let value = match reading {
                 Reading::Decided(value) => Some(value),
                 Reading::Undecided => None,
-                Reading::Half => match self.complete(generation, name, None).await {
+                Reading::Half => match self.complete(generation, name).await {
                     Err(StoresError::BelowFloor(floor)) => {
                         // It rose in the meantime: the register is gone.
                         scan.floor = Some(floor);

@@ -26,6 +26,7 @@ use bytes::Bytes;
 use unplug_engine::{
     defect::Defects,
     register::{Acceptor, Ask, Ballot, Proposer, Rebuild, Slot, Stamp, Vote, rebuild::Handed},
+    tuple::Generation,
 };
 
 pub(crate) const STORES: usize = 3;
@@ -37,6 +38,8 @@ pub(crate) struct Limits {
     /// Attempts to have this value decided, by rising ballot. Of two proposers with one attempt
     /// each, one has the lower ballot, and it makes no difference which.
     pub(crate) attempts: &'static [&'static str],
+    /// So many of them, from the lowest ballot on, ask for votes at once. No more than one may.
+    pub(crate) at_once: usize,
     /// Readers, each of which reads once, after a decision; their ballots are the highest.
     pub(crate) readers: usize,
     /// Whether stores are told of decisions.
@@ -187,7 +190,9 @@ impl Client {
         };
         match (asked, &now) {
             (Asked::Now, _) => now,
-            (Asked::Before, Some(Ask::Accept(..))) => Some(Ask::Prepare(self.ballot)),
+            (Asked::Before, Some(Ask::Accept(ballot, _))) if ballot.round > 0 => {
+                Some(Ask::Prepare(self.ballot))
+            }
             (Asked::Before, _) => None,
         }
     }
@@ -217,7 +222,13 @@ impl World {
         let clients = (1..).zip(values).map(|(number, value)| {
             let ballot = Ballot { round: number, proposer: number };
             let work = if value.is_some() { Work::Attempting } else { Work::Idle };
-            Client { proposer: Proposer::new(STORES, ballot, value), ballot, work }
+            match value {
+                Some(value) if number <= limits.at_once as u64 => {
+                    let proposer = Proposer::first(STORES, Generation(number), value);
+                    Client { proposer, ballot: Ballot { round: 0, proposer: number }, work }
+                }
+                value => Client { proposer: Proposer::new(STORES, ballot, value), ballot, work },
+            }
         });
         Self {
             stores: std::array::from_fn(|_| Rc::new(store.clone())),

@@ -40,19 +40,20 @@ impl Owners {
     }
 
     fn place(&mut self, one: &Acknowledged, place: Place, objections: &mut Objections) {
-        let at = seconds(one.at_ns);
+        let at = || seconds(one.at_ns);
         if let Some(other) = self.of.insert(one.id, place)
             && other != place
         {
             let (other, place) = (offset(other), offset(place));
             let message =
-                format!("{} was acknowledged at {other} and at {place} ({at})", show(one.id));
+                format!("{} was acknowledged at {other} and at {place} ({})", show(one.id), at());
             objections.add(VerdictKind::Duplicated, message);
         }
         if let Some(other) = self.at.insert(place, one.id)
             && other != one.id
         {
             let (place, other, id) = (offset(place), show(other), show(one.id));
+            let at = at();
             let message = format!("{place} was acknowledged to {other}, and then to {id} ({at})");
             objections.add(VerdictKind::Lost, message);
         }

@@ -11,7 +11,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Disk, InodeNumber, errors::Errors, file::FileContent, media::BadSector, path};
+use super::{Disk, InodeNumber, errors::Errors, file::FileContent, media::BadSector, path::Path};
 use crate::{
     env::{DiskError, DiskResult},
     random::Stream,
@@ -211,7 +211,7 @@ impl Disk {
 
     /// A path as it is shown: from the root.
     pub(super) fn full(path: &str) -> Option<String> {
-        let path: String = path::parts(path).ok()?.flat_map(|part| ["/", part]).collect();
+        let path: String = Path::new(path).ok()?.parts().flat_map(|part| ["/", part]).collect();
         Some(if path.is_empty() { "/".to_owned() } else { path })
     }
 

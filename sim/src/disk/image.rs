@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{Disk, Fate, Inode, InodeNumber, inode::Content, path};
+use super::{Disk, Fate, Inode, InodeNumber, inode::Content, path::Path};
 use crate::env::{DiskError, DiskResult, FileKind, OpenMode};
 
 /// Everything below the root by its path, which begins with `/`; a directory has no bytes.
@@ -77,7 +77,8 @@ impl Disk {
     /// # Errors
     /// As [`Disk::create_dir`], [`Disk::open`] and [`Disk::write_at`].
     pub fn put_durable(&mut self, path: &str, bytes: &[u8]) -> DiskResult<()> {
-        let (parent, _) = path::split(path)?.ok_or(DiskError::IsADirectory)?;
+        let (parent, _) = Path::new(path)?.split().ok_or(DiskError::IsADirectory)?;
+        let parent = parent.text();
         let ends = parent.match_indices('/').map(|(at, _)| at).chain([parent.len()]);
         let mut outer = "";
         for directory in ends.map(|end| &parent[..end]).filter(|path| !path.is_empty()) {

@@ -11,7 +11,7 @@ use super::{
     Disk, InodeNumber, UnitId,
     directory::Directory,
     inode::{Content, Inode},
-    path,
+    path::Path,
 };
 use crate::env::{DiskError, DiskResult, FileKind, Metadata};
 
@@ -20,7 +20,7 @@ use crate::env::{DiskError, DiskResult, FileKind, Metadata};
 pub(super) struct Place<'a> {
     pub(super) directory: InodeNumber,
     /// The path of the directory.
-    parent: &'a str,
+    parent: Path<'a>,
     name: &'a str,
     /// What stands there.
     pub(super) inode: Option<InodeNumber>,
@@ -139,7 +139,11 @@ impl Disk {
 
     /// What is at `path`.
     pub(super) fn lookup(&self, path: &str) -> DiskResult<InodeNumber> {
-        path::parts(path)?.try_fold(InodeNumber::ROOT, |at, part| {
+        self.find(Path::new(path)?)
+    }
+
+    fn find(&self, path: Path<'_>) -> DiskResult<InodeNumber> {
+        path.parts().try_fold(InodeNumber::ROOT, |at, part| {
             let directory = self.inode(at).directory().ok_or(DiskError::NotADirectory)?;
             directory.get(part).ok_or(DiskError::NotFound)
         })
@@ -147,8 +151,8 @@ impl Disk {
 
     /// The last part of `path` and the directory it is in; `None` for the root.
     pub(super) fn place<'a>(&self, path: &'a str) -> DiskResult<Option<Place<'a>>> {
-        let Some((parent, name)) = path::split(path)? else { return Ok(None) };
-        let number = self.lookup(parent)?;
+        let Some((parent, name)) = Path::new(path)?.split() else { return Ok(None) };
+        let number = self.find(parent)?;
         let directory = self.inode(number).directory().ok_or(DiskError::NotADirectory)?;
         Ok(Some(Place { directory: number, parent, name, inode: directory.get(name) }))
     }
@@ -218,16 +222,18 @@ impl Disk {
     }
 
     /// Whether the path of a directory that exists leads through or to `number`.
-    fn passes(&self, parent: &str, number: InodeNumber) -> bool {
+    fn passes(&self, parent: Path<'_>, number: InodeNumber) -> bool {
         let mut at = InodeNumber::ROOT;
-        path::parts(parent).into_iter().flatten().any(|part| {
-            at = self
-                .inode(at)
-                .directory()
-                .and_then(|directory| directory.get(part))
-                .expect("the directory was found by this path");
-            at == number
-        })
+        // No path of a directory leads through a file.
+        self.inode(number).is_directory()
+            && parent.parts().any(|part| {
+                at = self
+                    .inode(at)
+                    .directory()
+                    .and_then(|directory| directory.get(part))
+                    .expect("the directory was found by this path");
+                at == number
+            })
     }
 
     fn unlink(&mut self, place: Place<'_>) -> DiskResult<()> {

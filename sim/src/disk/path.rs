@@ -5,36 +5,70 @@ use crate::env::{DiskError, DiskResult};
 /// The longest part of a path, in bytes, as on Linux.
 pub const NAME_BYTES_MAX: usize = 255;
 
-/// The parts of `path`, outermost first; none for the root, which is `/` or the empty path.
-///
-/// The whole path is checked before the first part is looked up, so that a path that breaks the
-/// rules fails the same way whatever is on the disk.
-pub(super) fn parts(path: &str) -> DiskResult<impl Iterator<Item = &str>> {
-    let inner = inner(path)?;
-    Ok(inner.split('/').filter(|part| !part.is_empty()))
+/// A path that keeps the rules: its parts, between slashes; none for the root.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Path<'a> {
+    inner: &'a str,
+    /// Where the last slash is.
+    slash: Option<usize>,
 }
 
-/// The path of the directory and the name in it; `None` for the root, which has neither.
-pub(super) fn split(path: &str) -> DiskResult<Option<(&str, &str)>> {
-    let inner = inner(path)?;
-    if inner.is_empty() {
-        return Ok(None);
+impl<'a> Path<'a> {
+    /// Checks a whole path, before its first part is looked up, so that one that breaks the rules
+    /// fails the same way whatever is on the disk. The root is `/` or the empty path.
+    pub(super) fn new(path: &'a str) -> DiskResult<Self> {
+        let inner = path.strip_prefix('/').unwrap_or(path);
+        let bytes = inner.as_bytes();
+        let (mut start, mut slash) = (0, None);
+        for (at, byte) in bytes.iter().enumerate() {
+            match byte {
+                b'/' if !is_name(&bytes[start..at]) => return Err(DiskError::InvalidInput),
+                b'/' => (start, slash) = (at + 1, Some(at)),
+                0 => return Err(DiskError::InvalidInput),
+                _ => {}
+            }
+        }
+        if inner.is_empty() || is_name(&bytes[start..]) {
+            Ok(Self { inner, slash })
+        } else {
+            Err(DiskError::InvalidInput)
+        }
     }
-    Ok(Some(inner.rsplit_once('/').unwrap_or(("", inner))))
-}
 
-/// The checked path without its leading `/`.
-fn inner(path: &str) -> DiskResult<&str> {
-    let inner = path.strip_prefix('/').unwrap_or(path);
-    if inner.is_empty() || inner.split('/').all(is_name) {
-        Ok(inner)
-    } else {
-        Err(DiskError::InvalidInput)
+    /// The parts, outermost first; none for the root.
+    pub(super) fn parts(self) -> impl Iterator<Item = &'a str> {
+        let mut rest = Some(self.inner).filter(|inner| !inner.is_empty());
+        std::iter::from_fn(move || {
+            let whole = rest?;
+            let (part, after) = match whole.bytes().position(|byte| byte == b'/') {
+                Some(slash) => (&whole[..slash], Some(&whole[slash + 1..])),
+                None => (whole, None),
+            };
+            rest = after;
+            Some(part)
+        })
+    }
+
+    /// The path of the directory and the name in it; `None` for the root, which has neither.
+    pub(super) fn split(self) -> Option<(Self, &'a str)> {
+        let Self { inner, slash } = self;
+        let (parent, name) = match slash {
+            Some(slash) => (&inner[..slash], &inner[slash + 1..]),
+            None if inner.is_empty() => return None,
+            None => ("", inner),
+        };
+        let slash = parent.bytes().rposition(|byte| byte == b'/');
+        Some((Self { inner: parent, slash }, name))
+    }
+
+    /// As text, without a leading slash.
+    pub(super) fn text(self) -> &'a str {
+        self.inner
     }
 }
 
-fn is_name(part: &str) -> bool {
-    !matches!(part, "" | "." | "..") && part.len() <= NAME_BYTES_MAX && !part.contains('\0')
+fn is_name(part: &[u8]) -> bool {
+    !matches!(part, b"" | b"." | b"..") && part.len() <= NAME_BYTES_MAX
 }
 
 #[cfg(test)]
@@ -42,7 +76,7 @@ mod tests {
     use super::*;
 
     fn check(path: &str, expected: DiskResult<&[&str]>) {
-        let found = parts(path).map(Iterator::collect::<Vec<_>>);
+        let found = Path::new(path).map(|path| path.parts().collect::<Vec<_>>());
         assert_eq!(found.as_deref().map_err(|error| *error), expected, "{path:?}");
     }
 
@@ -66,9 +100,12 @@ mod tests {
 
     #[test]
     fn a_path_splits_into_directory_and_name() {
+        let split = |path| Path::new(path).map(|path| path.split().map(|(of, at)| (of.text(), at)));
         assert_eq!(split("/"), Ok(None));
         assert_eq!(split("/a"), Ok(Some(("", "a"))));
         assert_eq!(split("a/b/c"), Ok(Some(("a/b", "c"))));
         assert_eq!(split("a/"), Err(DiskError::InvalidInput));
+        let outer = Path::new("/a/b/c").expect("a path").split().expect("not the root").0;
+        assert_eq!(outer.split().map(|(of, at)| (of.text(), at)), Some(("a", "b")));
     }
 }

@@ -142,7 +142,9 @@ impl Disk {
             Content::File(file) => {
                 let hardened = file.harden(covers);
                 self.pending -= hardened.changes;
-                self.stale = hardened.freed.unwrap_or_else(|| self.stale.clone());
+                if let Some(freed) = hardened.freed {
+                    self.stale = freed;
+                }
             }
             Content::Directory(directory) => {
                 let changes = directory.harden(covers, &mut released);

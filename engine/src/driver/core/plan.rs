@@ -2,7 +2,7 @@
 
 use crate::{
     epoch::{CommitRecord, OffsetsRecord, OutputRef, StateRef},
-    tuple::{Epoch, Offset, OffsetRange, Partition},
+    tuple::{Epoch, Generation, Offset, OffsetRange, Partition},
 };
 
 /// So many changes are kept beside a snapshot; the next epoch writes a new one.
@@ -97,7 +97,7 @@ pub struct Results {
 
 /// What an epoch came to, given its plan and the chosen results. The next watermark is the
 /// earliest, over the partitions that are not idle, of the latest event times less `delay_ms`, and
-/// never goes back.
+/// never goes back. Its leadership is still to be put into it.
 #[must_use]
 pub fn commit(
     offsets: &OffsetsRecord,
@@ -119,6 +119,7 @@ pub fn commit(
     let earliest = busy.map(|(_, latest_ms)| latest_ms.saturating_sub(delay_ms)).min();
     CommitRecord {
         epoch: offsets.epoch,
+        generation: Generation(0),
         outputs: results.outputs,
         base: bases(offsets, before).iter().map(|state| state.uid).collect(),
         states: results.states,

@@ -1,6 +1,7 @@
 //! Who tries which task of an epoch, and when another tries beside it.
 //!
-//! All tasks of a stage run at once, each on the present executor that has the least to do. An
+//! All tasks of a stage run at once, each on the present executor that has the least to do; but a
+//! reduce task goes where the state is that it goes on from, unless that executor has its share. An
 //! attempt that fails, whose executor is gone, or that is silent for too long is followed by
 //! another. One that takes much longer than its peers gets a second one beside it, on another
 //! executor; the first to finish is chosen, and what the other does is read by nobody. A block that
@@ -77,6 +78,8 @@ pub struct Record {
     took_ns: BTreeMap<Stage, Vec<u64>>,
     /// How often each executor kept silent since an attempt on it last ended well.
     silences: BTreeMap<NodeId, u64>,
+    /// The executor that was chosen last at a task: it may have the task's state in memory.
+    holders: BTreeMap<TaskId, NodeId>,
 }
 
 /// So many durations are remembered of each stage.
@@ -86,7 +89,13 @@ impl Record {
     /// No attempt was made yet in this leadership.
     #[must_use]
     pub fn new(generation: Generation) -> Self {
-        Self { generation, counter: 0, took_ns: BTreeMap::new(), silences: BTreeMap::new() }
+        Self {
+            generation,
+            counter: 0,
+            took_ns: BTreeMap::new(),
+            silences: BTreeMap::new(),
+            holders: BTreeMap::new(),
+        }
     }
 
     fn next_attempt(&mut self) -> Attempt {
@@ -205,6 +214,7 @@ impl Tasks {
             return None;
         }
         *place = Some(Chosen { attempt: launch.attempt, node: launch.node, done });
+        record.holders.insert(launch.task, launch.node);
         Some(speculative)
     }
 
@@ -258,8 +268,9 @@ impl Tasks {
         self.limits.speculation && now_ns >= running.since_ns + self.straggler_ns(record, stage)
     }
 
-    /// Of the present executors that kept silent least often, the one with the fewest attempts
-    /// under way, and none at this task.
+    /// Of the present executors that kept silent least often, the one that holds the task's state
+    /// and has less than its share to do; or the one with the fewest attempts under way. In any
+    /// case one with none at this task.
     fn pick(&self, record: &Record, present: &[NodeId], task: TaskId) -> Option<NodeId> {
         let busy = |node: NodeId| {
             self.running.values().flatten().filter(|running| running.node == node).count()
@@ -270,7 +281,12 @@ impl Tasks {
         let count = present.len();
         let turned = (0..count).map(|step| present[(self.turn + task.1 + step) % count]);
         let silences = |node: NodeId| record.silences.get(&node).copied().unwrap_or(0);
-        turned.filter(|node| !tries(*node)).min_by_key(|node| (silences(*node), busy(*node)))
+        let share = self.reduces.len().div_ceil(count.max(1));
+        let holder = record.holders.get(&task);
+        let elsewhere = |node: NodeId| holder != Some(&node) || busy(node) >= share;
+        turned
+            .filter(|node| !tries(*node))
+            .min_by_key(|node| (silences(*node), elsewhere(*node), busy(*node)))
     }
 
     /// Takes an attempt that ended well off the list; none if it was given up.
@@ -385,6 +401,23 @@ mod tests {
         assert_eq!(nodes, [second.node; 2]);
         record.silences.clear();
         assert_eq!(tasks.pick(&record, &NODES[..2], (Stage::Map, 0)), Some(first.node));
+    }
+
+    #[test]
+    fn a_reduce_task_follows_its_state_until_that_executor_has_its_share() {
+        let mut record = Record::new(Generation(1));
+        let mut nodes = |turn, present: &[NodeId]| {
+            let mut tasks = Tasks::new(LIMITS, turn, 0, 3);
+            let launches = tasks.launch(&mut record, present, 0);
+            for launch in &launches {
+                tasks.reduced_by((&mut record, 1), *launch, reduced());
+            }
+            launches.iter().map(|launch| launch.node.0).collect::<Vec<_>>()
+        };
+        assert_eq!(nodes(0, &NODES), [3, 4, 5]);
+        assert_eq!(nodes(1, &NODES), [3, 4, 5]);
+        assert_eq!(nodes(2, &NODES[..1]), [3, 3, 3]);
+        assert_eq!(nodes(0, &NODES), [3, 4, 5], "spread again");
     }
 
     #[test]
