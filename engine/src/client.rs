@@ -7,13 +7,19 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use unplug_sim::env::{Env, NodeId, Refusal};
 
 use crate::{
     broker::{self, PRODUCE_BYTES_MAX},
     codec::{self, CodecError, Kind},
     rpc::{Rpc, Unanswered},
-    sink::{self, Batch},
+    defect::{Defect, Defects},
+    pipeline::Row,
+    sink::{
+        self, Batch,
+        files::{self, Manifest},
+    },
     tuple::{Offset, Partition, Tuple},
 };
 
@@ -23,11 +29,15 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a producer waits for room on the broker's disk.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// How many bytes of files are read for one page, about.
+const FILES_BYTES: u64 = 512 * 1024;
+
 /// A client's end.
 #[derive(Clone, Debug)]
 pub struct Client<E: Env> {
     env: E,
     rpc: Rpc<E>,
+    defects: Defects,
 }
 
 /// What a reader got.
@@ -51,7 +61,7 @@ impl<E: Env> Client<E> {
             // Only a handler can end it, and there is none.
             drop(answers.serve(async |(): ()| Ok::<_, Refusal>(())).await);
         });
-        Ok(Self { env: env.clone(), rpc })
+        Ok(Self { env: env.clone(), rpc, defects: Defects::default() })
     }
 
     /// Sends tuples of one producer to a partition until they are acknowledged, which may take
@@ -82,6 +92,12 @@ impl<E: Env> Client<E> {
         }
     }
 
+    /// The same, with bugs planted.
+    #[must_use]
+    pub fn with_defects(self, defects: Defects) -> Self {
+        Self { defects, ..self }
+    }
+
     /// Reads the sink from a position on; none if it did not answer in time.
     ///
     /// # Errors
@@ -89,8 +105,88 @@ impl<E: Env> Client<E> {
     pub async fn read(&self, sink: NodeId, from: u64) -> Result<Option<Page>, CodecError> {
         let answer: Result<sink::Answer, Unanswered> =
             self.rpc.call(sink, &sink::Request::Read { from }, PATIENCE).await;
-        let Ok(sink::Answer::Batches { end, batches }) = answer else { return Ok(None) };
-        let decoded = batches.iter().map(|bytes| codec::decode(Kind::Table, bytes));
-        Ok(Some(Page { end, batches: decoded.collect::<Result<_, _>>()? }))
+        match answer {
+            Ok(sink::Answer::Batches { end, batches }) => {
+                let decoded = batches.iter().map(|bytes| codec::decode(Kind::Table, bytes));
+                Ok(Some(Page { end, batches: decoded.collect::<Result<_, _>>()? }))
+            }
+            Ok(sink::Answer::Manifests { end, manifests }) => {
+                self.read_files(sink, end, &manifests).await
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The batches of manifests, as many as came in time; none if the first did not.
+    async fn read_files(
+        &self,
+        sink: NodeId,
+        end: u64,
+        manifests: &[Bytes],
+    ) -> Result<Option<Page>, CodecError> {
+        let (mut batches, mut bytes) = (Vec::new(), 0);
+        for manifest in manifests {
+            let manifest = Manifest::decode(manifest)?;
+            bytes += manifest.files.iter().map(|file| file.bytes).sum::<u64>();
+            if bytes > FILES_BYTES && !batches.is_empty() {
+                break;
+            }
+            let Some(rows) = self.rows(sink, &manifest).await? else { break };
+            batches.push(Batch { epoch: manifest.epoch, cut: manifest.cut, rows });
+        }
+        let none = batches.is_empty() && !manifests.is_empty();
+        Ok((!none).then_some(Page { end, batches }))
+    }
+
+    /// The rows of the files that a manifest names; none if one did not come in time.
+    async fn rows(&self, sink: NodeId, manifest: &Manifest) -> Result<Option<Vec<Row>>, CodecError> {
+        if self.defects.has(Defect::ManifestIgnoredByReader) {
+            return self.rows_found(sink, manifest).await;
+        }
+        let mut rows = Vec::new();
+        for file in &manifest.files {
+            let Some(bytes) = self.read_file(sink, &file.name).await else { return Ok(None) };
+            if !file.is_of(&bytes) {
+                return Err(CodecError::Damaged);
+            }
+            rows.extend(files::rows(&bytes)?);
+        }
+        Ok(Some(rows))
+    }
+
+    /// The same of the files that are found: a planted bug.
+    async fn rows_found(
+        &self,
+        sink: NodeId,
+        manifest: &Manifest,
+    ) -> Result<Option<Vec<Row>>, CodecError> {
+        let request = sink::Request::Listing { epoch: manifest.epoch };
+        let Ok(sink::Answer::Listing(names)) = self.rpc.call(sink, &request, PATIENCE).await else {
+            return Ok(None);
+        };
+        let mut rows = Vec::new();
+        for name in names {
+            let Some(bytes) = self.read_file(sink, &name).await else { return Ok(None) };
+            rows.extend(files::rows(&bytes)?);
+        }
+        Ok(Some(rows))
+    }
+
+    /// A whole file; none if it did not come in time, or is not there.
+    async fn read_file(&self, sink: NodeId, name: &str) -> Option<Vec<u8>> {
+        let mut whole = Vec::new();
+        loop {
+            let from = whole.len() as u64;
+            let request = sink::Request::File { name: name.to_owned(), from };
+            match self.rpc.call(sink, &request, PATIENCE).await {
+                Ok(sink::Answer::File { bytes, len }) => {
+                    whole.extend_from_slice(&bytes);
+                    if whole.len() as u64 >= len || bytes.is_empty() {
+                        return Some(whole);
+                    }
+                }
+                _ => return None,
+            }
+        }
     }
 }

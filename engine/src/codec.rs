@@ -39,6 +39,8 @@ pub enum Kind {
     Checkpoint = 9,
     /// The lowest epoch that a store keeps.
     Floor = 10,
+    /// A transaction of an external system.
+    Transaction = 11,
 }
 
 /// Why bytes were not taken.

@@ -51,6 +51,10 @@ pub enum Role {
 pub enum SinkKind {
     /// Rows and epoch in one atomic write: exactly once.
     Table,
+    /// Immutable files, and manifests that readers follow: exactly once.
+    Files,
+    /// An external system with transactions, which may forget what was prepared: exactly once.
+    Transactional,
     /// Rows appended as they come: at least once, a negative control.
     Append,
 }
@@ -132,6 +136,14 @@ impl Config {
             Role::Store => store::format(index, self.cluster.stores.len()),
             Role::Sink => match self.sink {
                 SinkKind::Table => vec![directory(sink::TABLE), identity::file("sink")],
+                SinkKind::Files => {
+                    let directories = [sink::files::FILES, sink::files::MANIFESTS].map(directory);
+                    directories.into_iter().chain([identity::file("sink")]).collect()
+                }
+                SinkKind::Transactional => {
+                    let directories = sink::external::DIRECTORIES.map(directory);
+                    directories.into_iter().chain([identity::file("sink")]).collect()
+                }
                 SinkKind::Append => {
                     vec![(sink::APPEND.to_owned(), Bytes::new()), identity::file("sink")]
                 }

@@ -40,6 +40,11 @@ pub enum Defect {
     FramesShareSectors,
     /// Tuples that did not fit on the disk are remembered as taken in.
     RefusedTuplesRemembered,
+    /// A reader takes the files that it finds, not those that the manifest names.
+    ManifestIgnoredByReader,
+    /// Of an epoch, all that is found prepared is committed, what an earlier attempt left, too (as
+    /// a recovery that commits what it finds).
+    PreparedTwinCommitted,
     /// A task of an executor goes round for ever, without an effect.
     TaskSpins,
     /// A task of an executor wakes itself for ever.
@@ -58,7 +63,7 @@ pub enum Defect {
 
 impl Defect {
     /// All that break the promise of exactly once.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::AckBeforeSync,
         Self::SkipDirSync,
         Self::SinkNotIdempotent,
@@ -73,6 +78,8 @@ impl Defect {
         Self::SyncRetried,
         Self::FramesShareSectors,
         Self::RefusedTuplesRemembered,
+        Self::ManifestIgnoredByReader,
+        Self::PreparedTwinCommitted,
     ];
 
     /// Those that break no promise to anyone's tuples, but what runs the run: a run that has one
@@ -110,6 +117,8 @@ impl Defect {
             Self::SyncRetried => "sync-retried",
             Self::FramesShareSectors => "frames-share-sectors",
             Self::RefusedTuplesRemembered => "refused-tuples-remembered",
+            Self::ManifestIgnoredByReader => "manifest-ignored-by-reader",
+            Self::PreparedTwinCommitted => "prepared-twin-committed",
             Self::TaskSpins => "task-spins",
             Self::TaskWakesItself => "task-wakes-itself",
             Self::TaskPanics => "task-panics",
@@ -147,6 +156,12 @@ impl Defect {
             }
             Self::RefusedTuplesRemembered => {
                 "the broker takes tuples for known that it refused because its disk was full"
+            }
+            Self::ManifestIgnoredByReader => {
+                "a reader takes the files that it finds, not those that the manifest names"
+            }
+            Self::PreparedTwinCommitted => {
+                "of an epoch all that is found prepared is committed, not only the decided attempt"
             }
             Self::TaskSpins => "a task goes round for ever",
             Self::TaskWakesItself => "a task wakes itself for ever",

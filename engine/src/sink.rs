@@ -2,8 +2,14 @@
 //!
 //! - `table`: the rows of an epoch and its cut in one file, put durably under the epoch's number.
 //!   An epoch that is there is not applied again, and none before its predecessor: exactly once.
+//! - `files` ([`files`]): the rows in immutable files, and a manifest that names those that count.
+//! - `transactional` ([`external`]): a system of its own, with transactions that a driver prepares
+//!   before it has their epoch decided, and commits after that.
 //! - `append`: what comes is appended. After a crash, what is applied again is there twice: at
 //!   least once. It is kept to show that the oracle objects to it.
+
+pub mod external;
+pub mod files;
 
 use std::{
     cell::{Cell, RefCell},
@@ -17,8 +23,9 @@ use serde::{Deserialize, Serialize};
 use tracing::info;
 use unplug_sim::env::{Env, Exit, Refusal, Remedy};
 
+use self::files::{Files, Writing};
 use crate::{
-    codec::{self, Kind},
+    codec::{self, CodecError, Kind},
     config::{Config, SinkKind},
     defect::Defect,
     durable::{Put, Store},
@@ -61,6 +68,20 @@ pub enum Request {
         /// The number of batches to pass over.
         from: u64,
     },
+    /// A part of a file, of a sink that has files.
+    File {
+        /// Its name, as a manifest has it.
+        name: String,
+        /// From which byte on.
+        from: u64,
+    },
+    /// The names of all files of an epoch, whether they count or not: no reader needs to know.
+    Listing {
+        /// The epoch.
+        epoch: Epoch,
+    },
+    /// What drivers ask an external system.
+    Transaction(external::Request),
 }
 
 /// What a sink answers.
@@ -79,6 +100,28 @@ pub enum Answer {
         /// Those from the asked position on that fit; each is a [`Batch`] in the codec's form.
         batches: Vec<Bytes>,
     },
+    /// The manifests of batches.
+    Manifests {
+        /// How many there are in all.
+        end: u64,
+        /// Those from the asked position on that fit; each is a [`files::Manifest`], encoded.
+        manifests: Vec<Bytes>,
+    },
+    /// A part of a file.
+    File {
+        /// The bytes from the asked place on, as many as fit.
+        bytes: Bytes,
+        /// How many the file has in all.
+        len: u64,
+    },
+    /// There is no such file.
+    NoFile,
+    /// The names of files.
+    Listing(Vec<String>),
+    /// What an external system answers.
+    Transaction(external::Answer),
+    /// This sink is of another kind.
+    NotHere,
 }
 
 /// What a sink publishes in one step: the content of an epoch.
@@ -103,6 +146,7 @@ struct Shown {
 enum Keeper<E: Env> {
     Table(Store<E>),
     Append(Log<E>),
+    Files(Rc<Files<E>>),
 }
 
 struct State<E: Env> {
@@ -115,6 +159,8 @@ struct State<E: Env> {
     shown: RefCell<Shown>,
     /// One epoch is applied at a time, whoever asks.
     keeper: Mutex<Keeper<E>>,
+    /// For readers, who wait for nobody.
+    files: Option<Rc<Files<E>>>,
 }
 
 /// Runs a sink.
@@ -129,14 +175,19 @@ pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
     identity::check(&files, "sink").await?;
     let (keeper, shown) = match config.sink {
         SinkKind::Table => {
-            let shown = open_table(&files, &config).await?;
+            let shown = open(&files, TABLE, &config).await?;
             (Keeper::Table(files), shown)
         }
+        SinkKind::Files => {
+            let shown = open(&files, files::MANIFESTS, &config).await?;
+            (Keeper::Files(Rc::new(Files::new(&env, config.defects))), shown)
+        }
+        SinkKind::Transactional => return external::run(env, files).await,
         SinkKind::Append => {
             let (log, frames) = Log::open(&env, APPEND, config.defects).await?;
             let mut shown = Shown::default();
             for (_, bytes) in frames {
-                shown.show(bytes, APPEND)?;
+                shown.show(bytes, APPEND, batch_epoch)?;
             }
             (Keeper::Append(log), shown)
         }
@@ -144,7 +195,12 @@ pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
     let rpc = Rpc::open(&env)?;
     let mut sinks = (0..).zip(&config.cluster.sinks);
     let number = sinks.find(|(_, node)| **node == env.node()).map(|(number, _)| number);
+    let shared = match &keeper {
+        Keeper::Files(files) => Some(Rc::clone(files)),
+        Keeper::Table(_) | Keeper::Append(_) => None,
+    };
     let state = Rc::new(State {
+        files: shared,
         stores: Stores::new(&env, rpc.clone(), Rc::clone(&config)),
         number: number.expect("a sink stands in the cluster's list of sinks"),
         env,
@@ -156,12 +212,14 @@ pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
     rpc.serve(move |request| answer(Rc::clone(&state), request)).await
 }
 
-async fn open_table<E: Env>(files: &Store<E>, config: &Config) -> Result<Shown, Refusal> {
+/// What is published by files with an epoch each.
+async fn open<E: Env>(files: &Store<E>, dir: &str, config: &Config) -> Result<Shown, Refusal> {
+    let epoch_of = if dir == TABLE { batch_epoch } else { manifest_epoch };
     let mut shown = Shown::default();
-    for file in files.settle(TABLE).await? {
-        let path = format!("{TABLE}/{file}");
+    for file in files.settle(dir).await? {
+        let path = format!("{dir}/{file}");
         let before = shown.published;
-        shown.show(files.read(&path).await?, &path)?;
+        shown.show(files.read(&path).await?, &path, epoch_of)?;
         let again = config.defects.has(Defect::SinkNotIdempotent) && shown.published <= before;
         if shown.published != before.next() && !again {
             return Err(Refusal::new(format!(
@@ -174,12 +232,39 @@ async fn open_table<E: Env>(files: &Store<E>, config: &Config) -> Result<Shown, 
     Ok(shown)
 }
 
+fn batch_epoch(bytes: &[u8]) -> Result<Epoch, CodecError> {
+    codec::decode(Kind::Table, bytes).map(|batch: Batch| batch.epoch)
+}
+
+fn manifest_epoch(bytes: &[u8]) -> Result<Epoch, CodecError> {
+    files::Manifest::decode(bytes).map(|manifest| manifest.epoch)
+}
+
+/// A page of batches or manifests, as many as fit, but one at least if there is one; and how many
+/// there are in all.
+fn page(all: &[Bytes], from: u64) -> (u64, Vec<Bytes>) {
+    let end = all.len() as u64;
+    let first = usize::try_from(from.min(end)).expect("at most a length");
+    let mut bytes = 0;
+    let page = all[first..].iter().take_while(|batch| {
+        let fits = bytes == 0 || bytes + batch.len() <= PAGE_BYTES;
+        bytes += batch.len();
+        fits
+    });
+    (end, page.cloned().collect())
+}
+
 impl Shown {
-    fn show(&mut self, bytes: Bytes, place: &str) -> Result<(), Refusal> {
-        let batch: Batch = codec::decode(Kind::Table, &bytes).map_err(|error| {
+    fn show(
+        &mut self,
+        bytes: Bytes,
+        place: &str,
+        epoch_of: fn(&[u8]) -> Result<Epoch, CodecError>,
+    ) -> Result<(), Refusal> {
+        let epoch = epoch_of(&bytes).map_err(|error| {
             Refusal::new(format!("{place}: {error}; restore it from a copy, nothing was changed"))
         })?;
-        self.push(batch.epoch, bytes);
+        self.push(epoch, bytes);
         Ok(())
     }
 
@@ -201,6 +286,18 @@ async fn answer<E: Env>(state: Rc<State<E>>, request: Request) -> Result<Answer,
             state.apply(commit, cut).await
         }
         Request::Read { from } => Ok(state.read(from)),
+        Request::File { name, from } => {
+            let Some(files) = &state.files else { return Ok(Answer::NotHere) };
+            Ok(match files.read(&name, from).await? {
+                Some((bytes, len)) => Answer::File { bytes, len },
+                None => Answer::NoFile,
+            })
+        }
+        Request::Listing { epoch } => {
+            let Some(files) = &state.files else { return Ok(Answer::NotHere) };
+            Ok(Answer::Listing(files.list(epoch).await?))
+        }
+        Request::Transaction(_) => Ok(Answer::NotHere),
     }
 }
 
@@ -212,13 +309,17 @@ impl<E: Env> State<E> {
         let again = epoch <= published;
         let _step = Step::Apply.enter(&self.env);
         match &*keeper {
+            Keeper::Files(_) if again => return Ok(Answer::Published(published)),
             Keeper::Table(_) if again && !self.config.defects.has(Defect::SinkNotIdempotent) => {
                 return Ok(Answer::Published(published));
             }
             _ if epoch > published.next() => {
                 return Ok(Answer::Failed(format!("epoch {epoch} before {}", published.next())));
             }
-            Keeper::Table(_) | Keeper::Append(_) => {}
+            Keeper::Table(_) | Keeper::Append(_) | Keeper::Files(_) => {}
+        }
+        if let Keeper::Files(files) = &*keeper {
+            return self.apply_files(files, commit, cut).await;
         }
         let mut rows = Vec::new();
         for output in commit.outputs.iter().filter(|output| output.sink == self.number) {
@@ -254,15 +355,56 @@ impl<E: Env> State<E> {
                     )));
                 }
             }
+            Keeper::Files(_) => unreachable!("applied above"),
             Keeper::Append(log) => {
                 log.append(bytes.clone()).await?;
                 log.sync().await?;
             }
         }
+        Ok(self.published(epoch, bytes))
+    }
+
+    fn published(&self, epoch: Epoch, bytes: Bytes) -> Answer {
         self.shown.borrow_mut().push(epoch, bytes);
         self.env.mark("sink.published");
         info!(epoch = epoch.0, "published");
-        Ok(Answer::Published(self.shown.borrow().published))
+        Answer::Published(self.shown.borrow().published)
+    }
+
+    /// One output after another, so that no more than one is in memory.
+    async fn apply_files(
+        &self,
+        files: &Files<E>,
+        commit: CommitRecord,
+        cut: Cut,
+    ) -> Result<Answer, Refusal> {
+        let epoch = commit.epoch;
+        let mut writing = Writing::new(epoch);
+        for output in commit.outputs.iter().filter(|output| output.sink == self.number) {
+            let failed = match self.fetch(epoch, output).await {
+                Ok(output) => match files.write(&mut writing, output).await {
+                    Err(refusal) if files::is_full(&refusal) => refusal.reason,
+                    done => {
+                        done?;
+                        continue;
+                    }
+                },
+                Err(reason) => reason,
+            };
+            files.give_up(&writing).await?;
+            return Ok(Answer::Failed(failed));
+        }
+        let manifest = match files.publish(&writing, cut).await {
+            // The files stay: nobody knows for sure that no manifest names them.
+            Err(refusal) if files::is_full(&refusal) => return Ok(Answer::Failed(refusal.reason)),
+            done => done?,
+        };
+        let answer = self.published(epoch, manifest);
+        if epoch.0.is_multiple_of(self.config.collect_every) {
+            let manifests = self.shown.borrow().batches.clone();
+            files.clean(&manifests).await?;
+        }
+        Ok(answer)
     }
 
     /// An output as its commit names it; nothing else will do.
@@ -277,15 +419,11 @@ impl<E: Env> State<E> {
     }
 
     fn read(&self, from: u64) -> Answer {
-        let shown = self.shown.borrow();
-        let end = shown.batches.len() as u64;
-        let first = usize::try_from(from.min(end)).expect("at most a length");
-        let mut bytes = 0;
-        let page = shown.batches[first..].iter().take_while(|batch| {
-            let fits = bytes == 0 || bytes + batch.len() <= PAGE_BYTES;
-            bytes += batch.len();
-            fits
-        });
-        Answer::Batches { end, batches: page.cloned().collect() }
+        let (end, page) = page(&self.shown.borrow().batches, from);
+        if self.files.is_some() {
+            Answer::Manifests { end, manifests: page }
+        } else {
+            Answer::Batches { end, batches: page }
+        }
     }
 }

@@ -84,7 +84,7 @@ impl Step {
 }
 
 /// The marks beside those of the steps.
-pub const MARKS: [&str; 14] = [
+pub const MARKS: [&str; 20] = [
     "leader.elected",
     "offsets.decided",
     "commit.decided",
@@ -99,6 +99,12 @@ pub const MARKS: [&str; 14] = [
     "late.routed",
     "idle.passed",
     "register.contended",
+    "files.written",
+    "files.cleaned",
+    "transaction.prepared",
+    "transaction.dropped",
+    "transaction.rewritten",
+    "transaction.aborted",
 ];
 
 /// A step that a node is in.

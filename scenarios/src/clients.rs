@@ -10,6 +10,7 @@ use std::{
 
 use unplug_engine::{
     client::{Client, Page},
+    defect::Defects,
     pipeline::Value,
     tuple::{Partition, Tuple},
 };
@@ -45,6 +46,8 @@ pub struct Clients {
     pub broker: NodeId,
     /// Who is read, in the pipeline's order.
     pub sinks: Vec<NodeId>,
+    /// Bugs planted in readers.
+    pub defects: Defects,
     /// What was seen.
     pub history: RefCell<History>,
     progress: RefCell<Progress>,
@@ -91,6 +94,7 @@ impl Clients {
             partitions,
             broker,
             sinks,
+            defects: Defects::default(),
             history: RefCell::default(),
             progress: RefCell::new(progress),
             begin: Vec::new(),
@@ -242,7 +246,7 @@ async fn send(
 /// # Errors
 /// Never, but for a port that is taken.
 pub async fn reader(env: SimEnv, number: u16, clients: Rc<Clients>) -> Exit {
-    let client = Client::new(&env)?;
+    let client = Client::new(&env)?.with_defects(clients.defects);
     // Readers take turns.
     env.sleep(POLL_EVERY * u32::from(number) / 2).await;
     let mut seen = vec![0; clients.sinks.len()];

@@ -80,7 +80,7 @@ pub fn build(
 ) -> Result<(World, Rc<Clients>), Invalid> {
     let config = Rc::new(config(scenario, seed)?);
     let (inputs, watermark_ms) = inputs(scenario, seed, workload)?;
-    let clients = Rc::new(clients(&config.cluster, inputs, watermark_ms));
+    let clients = Rc::new(clients(&config, inputs, watermark_ms));
     let mut world = World::new(WorldConfig {
         network: scenario.network,
         clocks: scenario.clocks,
@@ -148,7 +148,7 @@ pub(crate) fn resume(
     for input in inputs.iter_mut().flatten() {
         input.due_ns = input.due_ns.min(now_ns);
     }
-    let clients = clients(&engine.cluster, inputs, *watermark_ms).having_seen(history);
+    let clients = clients(engine, inputs, *watermark_ms).having_seen(history);
     let (clients, engine) = (Rc::new(clients), Rc::new(engine.clone()));
     let mut world = World::starting_at(now_ns, config);
     for (node, disk) in engine_nodes(scenario).zip(disks) {
@@ -202,9 +202,11 @@ fn partitions(scenario: &Scenario) -> u16 {
 }
 
 /// The clients of a run, with all that they will send.
-fn clients(cluster: &Cluster, inputs: Vec<Vec<Input>>, watermark_ms: u64) -> Clients {
-    let Cluster { partitions, broker, .. } = *cluster;
-    Clients::new(inputs, partitions, watermark_ms, broker, cluster.sinks.clone())
+fn clients(config: &Config, inputs: Vec<Vec<Input>>, watermark_ms: u64) -> Clients {
+    let Cluster { partitions, broker, ref sinks, .. } = config.cluster;
+    let mut clients = Clients::new(inputs, partitions, watermark_ms, broker, sinks.clone());
+    clients.defects = config.defects;
+    clients
 }
 
 /// The nodes in the data centre, in the order of their numbers.
@@ -253,6 +255,8 @@ fn config(scenario: &Scenario, seed: u64) -> Result<Config, Invalid> {
     Ok(Config {
         sink: match scenario.sink {
             Sink::Table => SinkKind::Table,
+            Sink::Files => SinkKind::Files,
+            Sink::Transactional => SinkKind::Transactional,
             Sink::Append => SinkKind::Append,
         },
         epoch_interval: Duration::from_nanos(scenario.epoch_interval_ns),

@@ -15,15 +15,15 @@ use unplug_sim::{Crash, Event, Fired, Recorder, Watcher, World, env::FileKind, f
 use crate::{
     clients::Clients,
     cluster, endings, generate,
-    history::{Cell, TupleId},
+    history::{Cell, Read, TupleId},
     input::Invalid,
     model::Model,
     oracle::{
-        self, Sent, Setting,
+        self, Sent, Setting, files,
         leaks::{self, Bounds, DiskFile},
     },
     outcome::{Digest, Outcome, Verdict, VerdictKind},
-    scenario::Scenario,
+    scenario::{Scenario, Sink},
     timing,
     workload::{Input, Workload},
 };
@@ -167,6 +167,7 @@ impl<'a> Case<'a> {
         let mut verdicts = drive_until((&mut world, &clients), run, None, &mut digests, out);
         // A run that was broken off had no time to deliver all.
         let broken_off = !verdicts.is_empty();
+        read_files(&mut world, &clients, scenario);
         match self.judged(&clients) {
             Ok(judged) => verdicts.extend(
                 judged.into_iter().filter(|one| !broken_off || one.kind != VerdictKind::Stuck),
@@ -378,6 +379,34 @@ impl Patience {
         let healed_ns = world.fired().iter().map(|fired| fired.back_ns).max().unwrap_or(0);
         self.calm = now_ns >= healed_ns;
         now_ns > healed_ns.max(self.last_due_ns) + self.stuck_after_ns
+    }
+}
+
+/// Reads the disks of sinks that have files, beside all readers and as one more of them.
+pub(crate) fn read_files(world: &mut World, clients: &Clients, scenario: &Scenario) {
+    if scenario.sink != Sink::Files {
+        return;
+    }
+    let now_ns = world.now_ns();
+    let reader = u16::try_from(scenario.cluster.readers).expect("checked: at most 16");
+    for (number, sink) in (0..).zip(&clients.sinks) {
+        let left = world.disk(*sink, |disk| disk.durable_tree());
+        let mut history = clients.history.borrow_mut();
+        match files::batches(&left, number) {
+            Ok(batches) => history.reads.push(Read {
+                asked_ns: now_ns,
+                at_ns: now_ns,
+                reader,
+                sink: number,
+                from: 0,
+                end: batches.len() as u64,
+                batches,
+            }),
+            Err(error) => {
+                let name = world.name(*sink);
+                history.undecodable.push((now_ns, format!("the disk of {name}: {error}")));
+            }
+        }
     }
 }
 

@@ -130,6 +130,11 @@ pub enum Sink {
     /// Rows and epoch in one atomic write; idempotent.
     #[default]
     Table,
+    /// Rows in immutable files of JSON lines, and manifests that readers follow; exactly once.
+    Files,
+    /// An external system with transactions: prepared, then committed or aborted; exactly once,
+    /// although it may drop what was prepared, and its answers may be lost.
+    Transactional,
     /// Rows appended as they come; at least once, so a negative control.
     Append,
 }

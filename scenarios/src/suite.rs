@@ -14,7 +14,7 @@ use crate::{
 /// The name of the suite that runs if none is named.
 pub const DEFAULT: &str = "default";
 
-const EMBEDDED: [(&str, &str); 18] = [
+const EMBEDDED: [(&str, &str); 20] = [
     ("power-loss", include_str!("../suite/power-loss.json")),
     ("node-crash", include_str!("../suite/node-crash.json")),
     ("zombie", include_str!("../suite/zombie.json")),
@@ -33,12 +33,20 @@ const EMBEDDED: [(&str, &str); 18] = [
     ("torture-timing", include_str!("../suite/torture-timing.json")),
     ("torture-cluster", include_str!("../suite/torture-cluster.json")),
     ("torture-everything", include_str!("../suite/torture-everything.json")),
+    ("files-sink", include_str!("../suite/files-sink.json")),
+    ("transactional-sink", include_str!("../suite/transactional-sink.json")),
 ];
-/// So many of them are of the default suite; those after them only torture.
+/// So many of them are of the default suite…
 const OF_DEFAULT: usize = 13;
+/// …and those from there up to here torture. What is behind them is of the suite of the engine.
+const OF_TORTURE: usize = 18;
 
 /// Those that are in no suite.
-const BESIDE: [(&str, &str); 1] = [("sweep", include_str!("../suite/sweep.json"))];
+const BESIDE: [(&str, &str); 3] = [
+    ("sweep", include_str!("../suite/sweep.json")),
+    ("sweep-files", include_str!("../suite/sweep-files.json")),
+    ("sweep-transactional", include_str!("../suite/sweep-transactional.json")),
+];
 
 /// What a campaign over a whole suite must reach.
 const SOMETIMES: [&str; 9] = [
@@ -74,10 +82,11 @@ enum Members {
     Default,
     All,
     Torture,
+    Engine,
 }
 
 /// All suites.
-pub const SUITES: [Suite; 4] = [
+pub const SUITES: [Suite; 5] = [
     Suite {
         name: "smoke",
         about: "seconds, to see that nothing is broken outright",
@@ -107,6 +116,12 @@ pub const SUITES: [Suite; 4] = [
         about: "everything at once, more of it, on larger clusters and worse disks, networks and clocks",
         seeds: (0, 200),
         scenarios: Members::Torture,
+    },
+    Suite {
+        name: "engine",
+        about: "what the engine can do: every kind of sink, under all kinds of faults",
+        seeds: (0, 500),
+        scenarios: Members::Engine,
     },
 ];
 
@@ -139,7 +154,8 @@ impl Suite {
             Members::Named(names) => names.to_vec(),
             Members::Default => of(&EMBEDDED[..OF_DEFAULT]),
             Members::All => of(&EMBEDDED),
-            Members::Torture => of(&EMBEDDED[OF_DEFAULT..]),
+            Members::Engine => of(&EMBEDDED[OF_TORTURE..]),
+            Members::Torture => of(&EMBEDDED[OF_DEFAULT..OF_TORTURE]),
         }
     }
 
@@ -155,7 +171,7 @@ impl Suite {
         match self.scenarios {
             // So few runs reach what they reach.
             Members::Named(_) => Reach::default(),
-            Members::Default | Members::All | Members::Torture => Reach {
+            Members::Default | Members::All | Members::Torture | Members::Engine => Reach {
                 sometimes: SOMETIMES.map(str::to_owned).to_vec(),
                 interrupted_min: Step::ALL
                     .map(|step| (step.name().to_owned(), INTERRUPTED_MIN))
@@ -238,7 +254,7 @@ mod tests {
     fn every_suite_is_sound_and_torture_is_only_torture() {
         for Suite { name, .. } in SUITES {
             let scenarios = suite(name).expect("sound");
-            assert!(scenarios.len() >= 5, "{name}");
+            assert!(scenarios.len() >= if name == "engine" { 2 } else { 5 }, "{name}");
             let torture = scenarios.iter().filter(|one| one.name.starts_with("torture-")).count();
             let want = match name {
                 "torture" => scenarios.len(),

@@ -6,7 +6,7 @@ use unplug::{
     campaign,
     outcome::VerdictKind,
     run::Case,
-    scenario::Scenario,
+    scenario::{Scenario, Sink},
     sweep::{Base, Counts, GoOn, Sweep, Violation, images::Tears, nodes},
     workload::Workload,
 };
@@ -139,4 +139,25 @@ fn no_power_cut_of_a_single_node_beside_some_of_its_effects_violates_anything() 
         std::ops::ControlFlow::Continue(())
     });
     assert_eq!(runs, 2 * effects.len());
+}
+
+#[test]
+fn no_power_cut_violates_anything_whatever_the_sink_is_and_their_defects_are_found() {
+    let workload = workload();
+    for (sink, defect) in [
+        (Sink::Files, "manifest-ignored-by-reader"),
+        (Sink::Transactional, "prepared-twin-committed"),
+    ] {
+        let scenario = Scenario { sink, ..tiny(&[]) };
+        let (violations, counts) = sweep(&scenario, (Tears::None, 1, 2), ALL);
+        assert!(violations.is_empty(), "{violations:?}");
+        assert!(counts[0].boots > 300, "{counts:?}");
+        let scenario = Scenario { sink, ..tiny(&[defect]) };
+        let (violations, _) = sweep(&scenario, (Tears::None, 1, 2), ALL);
+        let [violation] = &violations[..] else { panic!("{defect}: {violations:?}") };
+        let kinds: Vec<_> = violation.verdicts.iter().map(|verdict| verdict.kind).collect();
+        assert!(kinds.contains(&VerdictKind::Duplicated), "{defect}: {violation:?}");
+        let again = replayed(&scenario, &workload, violation);
+        assert!(again.contains(&VerdictKind::Duplicated), "{defect}: {again:?}");
+    }
 }

@@ -19,7 +19,9 @@ use super::{
         recovery,
         tasks::Record,
     },
-    decoded, unexpected,
+    decoded,
+    transactions::Content,
+    unexpected,
 };
 use crate::{
     broker,
@@ -207,7 +209,7 @@ impl<E: Env> Leader<E> {
 
     /// Between two epochs a leader that heard of a later one gives way by itself. In the midst of
     /// one it goes on until it is refused: nothing depends on what it hears.
-    fn check_succession(&self) -> Result<(), End> {
+    pub(super) fn check_succession(&self) -> Result<(), End> {
         let fenced = !self.node.config.defects.has(Defect::ZombieNotFenced);
         let later = fenced && self.node.election.borrow().generation() > self.generation;
         if later { Err(End::Succeeded) } else { Ok(()) }
@@ -236,6 +238,9 @@ impl<E: Env> Leader<E> {
         };
         if plan::passes_over_idle(offsets, &commit) {
             env.mark("idle.passed");
+        }
+        if self.has_transactions() {
+            self.prepare(Content { commit: &commit, cut: &offsets.cut() }).await?;
         }
         let watermark_ms = commit.next_watermark_ms;
         if config.defects.has(Defect::WatermarkNotCommitted) {

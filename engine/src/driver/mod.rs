@@ -7,12 +7,14 @@
 //! - this file: standing by, standing for leadership, beating;
 //! - `leader`: the epochs of a leadership;
 //! - `stages`: the tasks of an epoch;
-//! - `publish`: the sinks, and what is collected behind them.
+//! - `publish`: the sinks, and what is collected behind them;
+//! - `transactions`: sinks that are external systems.
 
 pub mod core;
 mod leader;
 mod publish;
 mod stages;
+mod transactions;
 
 use std::{cell::RefCell, convert::Infallible, rc::Rc, time::Duration};
 

@@ -8,7 +8,7 @@
 use futures_util::future::try_join_all;
 use unplug_sim::env::{Env, NodeId, Refusal};
 
-use super::{End, PAUSE, core::plan::Before, leader::Leader, unexpected};
+use super::{End, PAUSE, core::plan::Before, leader::Leader, transactions::Content, unexpected};
 use crate::{
     broker,
     epoch::{CommitRecord, FloorRecord, OffsetsRecord, register},
@@ -27,6 +27,9 @@ impl<E: Env> Leader<E> {
         offsets: &OffsetsRecord,
         commit: &CommitRecord,
     ) -> Result<(), End> {
+        if self.has_transactions() {
+            return self.settle(Content { commit, cut: &offsets.cut() }).await;
+        }
         let request = sink::Request::Apply {
             generation: self.generation,
             commit: commit.clone(),

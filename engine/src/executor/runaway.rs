@@ -55,7 +55,9 @@ async fn run<E: Env>(env: &E, defect: Defect) {
         | Defect::SyncErrorIgnored
         | Defect::SyncRetried
         | Defect::FramesShareSectors
-        | Defect::RefusedTuplesRemembered => {}
+        | Defect::RefusedTuplesRemembered
+        | Defect::ManifestIgnoredByReader
+        | Defect::PreparedTwinCommitted => {}
     }
 }
 

@@ -15,6 +15,8 @@
 //! - **reordered**: the rows of one key come in the order of their offsets.
 //! - **stuck**: when the run ended, all input was acknowledged and covered by the last cut of every
 //!   sink, no window was open, and every sink had those that any sink's epochs closed.
+//! - a sink of files is read once more at the end, as a power cut would leave its disk, and by its
+//!   manifests alone ([`files`]): that read is judged as all others;
 //! - **leaked** ([`leaks`]): what is not needed any more does not stay on disks.
 //!
 //! What it does not verify:
@@ -31,6 +33,7 @@
 mod course;
 mod cuts;
 mod delivery;
+pub mod files;
 pub mod leaks;
 mod objections;
 mod owners;

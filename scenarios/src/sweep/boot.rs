@@ -105,6 +105,7 @@ pub(super) fn boot(
     });
     let mut verdicts = drive(&mut world, &clients, case);
     let broken_off = !verdicts.is_empty();
+    run::read_files(&mut world, &clients, scenario);
     let judged = case.judged(&clients)?.into_iter();
     verdicts.extend(judged.filter(|one| !broken_off || one.kind != VerdictKind::Stuck));
     if verdicts.is_empty() {

@@ -167,6 +167,7 @@ impl<'a> Sweep<'a> {
         let (mut world, clients) = cluster::build(scenario, self.seed, workload)?;
         let recorder = Recorder::new(&mut world, self.names.len(), &clients);
         let mut verdicts = run::drive(&mut world, &clients, scenario, &Plan::default(), None);
+        run::read_files(&mut world, &clients, scenario);
         verdicts.extend(self.case.judged(&clients)?);
         let network = scenario.network;
         let quickest_ns = network.latency_ns.0.min(network.tail_ns.0);

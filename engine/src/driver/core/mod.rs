@@ -4,8 +4,10 @@
 //! - [`recovery`]: where a new leader goes on.
 //! - [`plan`]: what an epoch reads, and what it came to.
 //! - [`tasks`]: who tries which task, and when another tries beside it.
+//! - [`transactions`]: which transaction of an external system is an epoch's.
 
 pub mod election;
 pub mod plan;
 pub mod recovery;
 pub mod tasks;
+pub mod transactions;
