@@ -40,6 +40,16 @@ pub enum Defect {
     FramesShareSectors,
     /// Tuples that did not fit on the disk are remembered as taken in.
     RefusedTuplesRemembered,
+    /// A sliding window is closed a slide after its start.
+    SlidingExpiresEarly,
+    /// Of two sessions that a row joins, one is forgotten.
+    SessionMergeLosesOne,
+    /// That a row of an outer join has found a partner is not kept with it (as KAFKA-10847).
+    JoinNoMatchedFlag,
+    /// A state that is loaded knows nothing of the rows that passed.
+    DedupForgetsOnRestore,
+    /// What follows an operator with state is late by the watermark that closed it, not by the one before (as SPARK-40925).
+    LateByNewWatermark,
     /// A task of an executor goes round for ever, without an effect.
     TaskSpins,
     /// A task of an executor wakes itself for ever.
@@ -58,7 +68,7 @@ pub enum Defect {
 
 impl Defect {
     /// All that break the promise of exactly once.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 19] = [
         Self::AckBeforeSync,
         Self::SkipDirSync,
         Self::SinkNotIdempotent,
@@ -73,6 +83,11 @@ impl Defect {
         Self::SyncRetried,
         Self::FramesShareSectors,
         Self::RefusedTuplesRemembered,
+        Self::SlidingExpiresEarly,
+        Self::SessionMergeLosesOne,
+        Self::JoinNoMatchedFlag,
+        Self::DedupForgetsOnRestore,
+        Self::LateByNewWatermark,
     ];
 
     /// Those that break no promise to anyone's tuples, but what runs the run: a run that has one
@@ -110,6 +125,11 @@ impl Defect {
             Self::SyncRetried => "sync-retried",
             Self::FramesShareSectors => "frames-share-sectors",
             Self::RefusedTuplesRemembered => "refused-tuples-remembered",
+            Self::SlidingExpiresEarly => "sliding-expires-early",
+            Self::SessionMergeLosesOne => "session-merge-loses-one",
+            Self::JoinNoMatchedFlag => "join-no-matched-flag",
+            Self::DedupForgetsOnRestore => "dedup-forgets-on-restore",
+            Self::LateByNewWatermark => "late-by-new-watermark",
             Self::TaskSpins => "task-spins",
             Self::TaskWakesItself => "task-wakes-itself",
             Self::TaskPanics => "task-panics",
@@ -147,6 +167,15 @@ impl Defect {
             }
             Self::RefusedTuplesRemembered => {
                 "the broker takes tuples for known that it refused because its disk was full"
+            }
+            Self::SlidingExpiresEarly => "a sliding window is closed a slide after its start",
+            Self::SessionMergeLosesOne => "of two sessions that a row joins, one is forgotten",
+            Self::JoinNoMatchedFlag => {
+                "a row of an outer join that found its partner later goes out alone, too"
+            }
+            Self::DedupForgetsOnRestore => "a state that is loaded does not know which rows have passed",
+            Self::LateByNewWatermark => {
+                "what a window gives is held against the watermark that closed it"
             }
             Self::TaskSpins => "a task goes round for ever",
             Self::TaskWakesItself => "a task wakes itself for ever",

@@ -1,8 +1,8 @@
 //! The pipelines that have names.
 
 use super::spec::{
-    Aggregate, Column, ColumnType, Comparison, Condition, Constant, Function, Node, Op, Spec,
-    Window,
+    Aggregate, Column, ColumnType, Comparison, Condition, Constant, Function, Mode, Node, Op,
+    Spec, Window,
 };
 
 impl Spec {
@@ -61,7 +61,9 @@ impl Spec {
         let window = Window {
             key: vec!["origin".to_owned()],
             size_ms: 3_600_000,
+            slide_ms: None,
             delay_ms: 1_800_000,
+            mode: Mode::Append,
             aggregates: every_aggregate("delay"),
         };
         windowed(("flights", "hourly"), columns, window)
@@ -75,7 +77,9 @@ impl Spec {
         let window = Window {
             key: vec!["key".to_owned()],
             size_ms: 5_000,
+            slide_ms: None,
             delay_ms: 2_000,
+            mode: Mode::Append,
             aggregates: every_aggregate("amount"),
         };
         windowed(("events", "totals"), columns, window)
@@ -136,7 +140,7 @@ mod tests {
         assert_eq!(hourly.columns(1), ["origin", "delay", "tail", "carrier"]);
         assert_eq!(keyed.columns(0), [&["key"], &aggregates[..]].concat());
         assert_eq!(keyed.columns(1), ["key", "amount"]);
-        assert!(flights.window().is_none() && hourly.window().is_some());
+        assert_eq!([flights, hourly, keyed].map(Pipeline::stages), [0, 1, 1]);
         let fingerprints = pipelines.map(|pipeline| pipeline.fingerprint());
         assert_eq!(std::collections::BTreeSet::from(fingerprints).len(), Spec::NAMES.len());
         assert_eq!(Spec::named("table"), None);
