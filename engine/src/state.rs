@@ -153,7 +153,7 @@ impl State {
     }
 
     /// Forgets which rows were there: only for a planted bug.
-    pub(crate) fn forget_seen(&mut self) {
+    pub fn forget_seen(&mut self) {
         let seen = self.entries.iter().filter(|(_, entry)| entry.held == Held::Seen);
         for key in seen.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
             self.remove(&key);

@@ -175,6 +175,8 @@ pub struct Generated {
     pub late_ms: u64,
     /// The share of the partitions whose keys stop in the middle third of the run.
     pub idle: (u32, u32),
+    /// How many sources they are dealt to in turn; as many as the pipeline has.
+    pub sources: u16,
 }
 
 /// What a run may take at most.
@@ -289,6 +291,7 @@ impl Default for Generated {
             late: (1, 50),
             late_ms: 20_000,
             idle: (1, 4),
+            sources: 1,
         }
     }
 }

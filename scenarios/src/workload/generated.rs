@@ -30,12 +30,15 @@ pub(super) fn inputs(seed: u64, made: &Generated, pace: Pace, partitions: u16) -
         let key = keys.draw(made, &mut stream);
         let late = stream.chance(made.late.0.into(), made.late.1.into());
         let behind_ms = stream.between(0, if late { made.late_ms } else { made.disorder_ms });
+        let sources = made.sources.max(1);
+        let source = (u16::try_from(index % u32::from(sources)).expect("below 16 bits"), sources);
         let null = stream.chance(1, NULL_IN);
         let amount = if null { "null".to_owned() } else { stream.below(AMOUNT_END).to_string() };
         move |due_ns| {
             let arrival_ms = (WALL_START_NS + due_ns) / 1_000_000;
             Input {
                 line: None,
+                source,
                 closing: false,
                 due_ns,
                 arrival_ms,
