@@ -37,6 +37,29 @@ const EMBEDDED: [(&str, &str); 18] = [
 /// So many of them are of the default suite; those after them only torture.
 const OF_DEFAULT: usize = 13;
 
+/// A scenario for each pipeline.
+const ENGINE: [(&str, &str); 19] = [
+    ("engine-sliding", include_str!("../suite/engine-sliding.json")),
+    ("engine-sessions", include_str!("../suite/engine-sessions.json")),
+    ("engine-distinct", include_str!("../suite/engine-distinct.json")),
+    ("engine-growing", include_str!("../suite/engine-growing.json")),
+    ("engine-nested", include_str!("../suite/engine-nested.json")),
+    ("engine-paired", include_str!("../suite/engine-paired.json")),
+    ("engine-mixed", include_str!("../suite/engine-mixed.json")),
+    ("engine-q0", include_str!("../suite/engine-q0.json")),
+    ("engine-q1", include_str!("../suite/engine-q1.json")),
+    ("engine-q2", include_str!("../suite/engine-q2.json")),
+    ("engine-q3", include_str!("../suite/engine-q3.json")),
+    ("engine-q4", include_str!("../suite/engine-q4.json")),
+    ("engine-q5", include_str!("../suite/engine-q5.json")),
+    ("engine-q7", include_str!("../suite/engine-q7.json")),
+    ("engine-q8", include_str!("../suite/engine-q8.json")),
+    ("engine-q11", include_str!("../suite/engine-q11.json")),
+    ("engine-channels", include_str!("../suite/engine-channels.json")),
+    ("engine-aircraft", include_str!("../suite/engine-aircraft.json")),
+    ("engine-routes", include_str!("../suite/engine-routes.json")),
+];
+
 /// Those that are in no suite.
 const BESIDE: [(&str, &str); 1] = [("sweep", include_str!("../suite/sweep.json"))];
 
@@ -74,10 +97,11 @@ enum Members {
     Default,
     All,
     Torture,
+    Engine,
 }
 
 /// All suites.
-pub const SUITES: [Suite; 4] = [
+pub const SUITES: [Suite; 5] = [
     Suite {
         name: "smoke",
         about: "seconds, to see that nothing is broken outright",
@@ -108,6 +132,12 @@ pub const SUITES: [Suite; 4] = [
         seeds: (0, 200),
         scenarios: Members::Torture,
     },
+    Suite {
+        name: "engine",
+        about: "every operator and several of them together, under all kinds of faults",
+        seeds: (0, 500),
+        scenarios: Members::Engine,
+    },
 ];
 
 /// The names of the scenarios that are part of the program.
@@ -117,7 +147,7 @@ pub fn names() -> Vec<&'static str> {
 }
 
 fn embedded() -> impl Iterator<Item = (&'static str, &'static str)> {
-    EMBEDDED.into_iter().chain(BESIDE)
+    EMBEDDED.into_iter().chain(ENGINE).chain(BESIDE)
 }
 
 /// The suite of that name.
@@ -140,6 +170,7 @@ impl Suite {
             Members::Default => of(&EMBEDDED[..OF_DEFAULT]),
             Members::All => of(&EMBEDDED),
             Members::Torture => of(&EMBEDDED[OF_DEFAULT..]),
+            Members::Engine => of(&ENGINE),
         }
     }
 
@@ -155,7 +186,7 @@ impl Suite {
         match self.scenarios {
             // So few runs reach what they reach.
             Members::Named(_) => Reach::default(),
-            Members::Default | Members::All | Members::Torture => Reach {
+            Members::Default | Members::All | Members::Torture | Members::Engine => Reach {
                 sometimes: SOMETIMES.map(str::to_owned).to_vec(),
                 interrupted_min: Step::ALL
                     .map(|step| (step.name().to_owned(), INTERRUPTED_MIN))
@@ -214,7 +245,9 @@ mod tests {
     #[test]
     fn embedded_scenarios_are_sound_and_named_as_their_files() {
         let all = suite("ci").expect("sound");
-        let of_all = |name: &&&str| BESIDE.iter().all(|(beside, _)| beside != *name);
+        let of_all = |name: &&&str| {
+            BESIDE.iter().chain(&ENGINE).all(|(beside, _)| beside != *name)
+        };
         let names = names();
         let names: Vec<_> = names.iter().filter(of_all).copied().collect();
         assert_eq!(all.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), names);

@@ -45,6 +45,12 @@ impl Builder {
         self.add(name, &[], Op::Source)
     }
 
+    /// What a node that is there already gives.
+    #[must_use]
+    pub fn stream(&self, name: &str) -> Stream<'_> {
+        Stream { builder: self, name: name.to_owned() }
+    }
+
     /// The pipeline. Whether it is sound is seen when it is compiled.
     #[must_use]
     pub fn spec(&self) -> Spec {

@@ -122,7 +122,16 @@ impl Pipeline {
         let sinks: Vec<_> = by_number.into_iter().map(|(place, _)| place).collect();
         let mut columns = Vec::new();
         for place in &sinks {
-            let names = flows[*place].columns(&spec.nodes[*place].name)?;
+            let node = &spec.nodes[*place];
+            let of = |input: &String| spec.nodes.iter().position(|one| one.name == *input);
+            let from = match &node.op {
+                // What is late is as it came to the operator.
+                Op::LateSink => of(&node.inputs[0])
+                    .and_then(|operator| of(spec.nodes[operator].inputs.first()?))
+                    .unwrap_or(*place),
+                _ => *place,
+            };
+            let names = flows[from].columns(&node.name)?;
             columns.push(names.iter().map(|column| column.name.clone()).collect());
         }
         let of_source = |place: &usize| spec.nodes[*place].op == Op::Source;

@@ -147,3 +147,6 @@ fn gathered(view: &View<'_>, key: &Key) -> Option<Gathered> {
         Held::Seen | Held::Rows(_) => panic!("state of another pipeline"),
     }
 }
+
+#[cfg(test)]
+mod tests;

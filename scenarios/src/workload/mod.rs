@@ -2,6 +2,7 @@
 //! which are part of the program, so that it runs from any folder; or tuples made up from the seed
 //! ([`generated`]). Where windows must close, closing tuples come last ([`closing`]).
 
+mod auctions;
 pub mod closing;
 pub mod generated;
 
