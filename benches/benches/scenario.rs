@@ -57,7 +57,13 @@ fn judging(criterion: &mut Criterion<CpuTime>) {
         let (producer, seq) = (usize::from(id.producer), usize::try_from(id.seq).ok()?);
         let input = clients.inputs.get(producer)?.get(seq)?;
         let row = rows[producer][seq].as_deref();
-        Some(Sent { time_ms: input.event_ms, key: &input.key, row, closing: input.closing })
+        Some(Sent {
+            time_ms: input.event_ms,
+            key: &input.key,
+            row,
+            line: &input.value,
+            closing: input.closing,
+        })
     };
     let setting = Setting {
         sent: &sent,
@@ -65,6 +71,7 @@ fn judging(criterion: &mut Criterion<CpuTime>) {
         partitions: usize::from(clients.partitions),
         sinks: model.sinks(),
         window: model.window(),
+        graph: model.graph(),
     };
     group.bench_function("judge", |bencher| {
         bencher.iter(|| {

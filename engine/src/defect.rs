@@ -45,6 +45,16 @@ pub enum Defect {
     /// Of an epoch, all that is found prepared is committed, what an earlier attempt left, too (as
     /// a recovery that commits what it finds).
     PreparedTwinCommitted,
+    /// A sliding window is closed a slide after its start.
+    SlidingExpiresEarly,
+    /// Of two sessions that a row joins, one is forgotten.
+    SessionMergeLosesOne,
+    /// That a row of an outer join has found a partner is not kept with it (as KAFKA-10847).
+    JoinNoMatchedFlag,
+    /// A state that is loaded knows nothing of the rows that passed.
+    DedupForgetsOnRestore,
+    /// What follows an operator with state is late by the watermark that closed it, not by the one before (as SPARK-40925).
+    LateByNewWatermark,
     /// A task of an executor goes round for ever, without an effect.
     TaskSpins,
     /// A task of an executor wakes itself for ever.
@@ -63,7 +73,7 @@ pub enum Defect {
 
 impl Defect {
     /// All that break the promise of exactly once.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 21] = [
         Self::AckBeforeSync,
         Self::SkipDirSync,
         Self::SinkNotIdempotent,
@@ -80,6 +90,11 @@ impl Defect {
         Self::RefusedTuplesRemembered,
         Self::ManifestIgnoredByReader,
         Self::PreparedTwinCommitted,
+        Self::SlidingExpiresEarly,
+        Self::SessionMergeLosesOne,
+        Self::JoinNoMatchedFlag,
+        Self::DedupForgetsOnRestore,
+        Self::LateByNewWatermark,
     ];
 
     /// Those that break no promise to anyone's tuples, but what runs the run: a run that has one
@@ -119,6 +134,11 @@ impl Defect {
             Self::RefusedTuplesRemembered => "refused-tuples-remembered",
             Self::ManifestIgnoredByReader => "manifest-ignored-by-reader",
             Self::PreparedTwinCommitted => "prepared-twin-committed",
+            Self::SlidingExpiresEarly => "sliding-expires-early",
+            Self::SessionMergeLosesOne => "session-merge-loses-one",
+            Self::JoinNoMatchedFlag => "join-no-matched-flag",
+            Self::DedupForgetsOnRestore => "dedup-forgets-on-restore",
+            Self::LateByNewWatermark => "late-by-new-watermark",
             Self::TaskSpins => "task-spins",
             Self::TaskWakesItself => "task-wakes-itself",
             Self::TaskPanics => "task-panics",
@@ -162,6 +182,17 @@ impl Defect {
             }
             Self::PreparedTwinCommitted => {
                 "of an epoch all that is found prepared is committed, not only the decided attempt"
+            }
+            Self::SlidingExpiresEarly => "a sliding window is closed a slide after its start",
+            Self::SessionMergeLosesOne => "of two sessions that a row joins, one is forgotten",
+            Self::JoinNoMatchedFlag => {
+                "a row of an outer join that found its partner later goes out alone, too"
+            }
+            Self::DedupForgetsOnRestore => {
+                "a state that is loaded does not know which rows have passed"
+            }
+            Self::LateByNewWatermark => {
+                "what a window gives is held against the watermark that closed it"
             }
             Self::TaskSpins => "a task goes round for ever",
             Self::TaskWakesItself => "a task wakes itself for ever",

@@ -49,10 +49,10 @@ pub struct CommitRecord {
     pub generation: Generation,
     /// The chosen outputs, by sink and partition.
     pub outputs: Vec<OutputRef>,
-    /// The state versions that it was computed from, by state partition; none in a pipeline
-    /// without state.
+    /// The state versions that it was computed from, by stage and state partition; none in a
+    /// pipeline without state.
     pub base: Vec<u64>,
-    /// The state versions that it left, by state partition.
+    /// The state versions that it left, by stage and state partition.
     pub states: Vec<StateRef>,
     /// The latest event time seen of each partition so far, in milliseconds since 1970; 0 for none.
     pub latest_ms: Vec<u64>,

@@ -21,7 +21,7 @@
 //! | [`broker`], [`store`], [`driver`], [`executor`], [`sink`] | the roles |
 //! | [`driver::core`] | the driver's decisions, pure |
 //! | [`pipeline`] | operators, their graph, its check; windows |
-//! | [`state`] | what windows keep from one epoch to the next |
+//! | [`state`], [`accumulator`] | what operators keep from one epoch to the next |
 //! | [`client`] | producers and readers |
 //! | [`register`] | what a store votes on, and how a register is decided, pure |
 //! | [`stores`] | registers and blobs as those use them who need them |
@@ -29,6 +29,7 @@
 //! | [`steps`] | the marks of the seven steps |
 //! | [`defect`] | bugs planted on purpose, behind a feature |
 
+pub mod accumulator;
 pub mod broker;
 pub mod client;
 pub mod codec;

@@ -1,10 +1,10 @@
 //! Tasks of an epoch as they travel between driver and executors.
 //!
-//! An epoch has one stage or two. A *map* task reads a range of one source partition and transforms
-//! its tuples. Without a window in the pipeline its rows are the epoch's output. With one, it keeps
-//! them as one block for each state partition, in memory, under the attempt that made them; a
-//! *reduce* task fetches its block from the attempt at each map task that the driver chose, and
-//! takes them into its part of the state.
+//! An epoch has as many stages as the pipeline has shuffles, and one. A task of the first stage reads
+//! a range of one source partition and transforms its tuples; one of a later stage takes rows into
+//! its part of the state. What goes to a sink is kept as blobs. What goes to a later stage is kept as
+//! blocks, one for each exchange and state partition, in memory, under the attempt that made them;
+//! a later task fetches its blocks from the attempts that the driver chose.
 
 use serde::{Deserialize, Serialize};
 use unplug_sim::env::NodeId;
@@ -18,26 +18,26 @@ use crate::{
 /// What is asked of an executor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
-    /// Make an attempt at a map task.
+    /// Make an attempt at a task of the first stage.
     Map(MapTask),
-    /// Make an attempt at a reduce task.
+    /// Make an attempt at a task of a later stage.
     Reduce(ReduceTask),
     /// Give the rows of a shuffle block.
     Fetch {
         /// The epoch.
         epoch: Epoch,
-        /// The source partition that was mapped.
+        /// The partition of the task that made it: of the source, or of the state.
         partition: Partition,
         /// The attempt whose block is wanted, and no other's.
         attempt: Attempt,
-        /// For which state partition.
-        state: u16,
+        /// Which of its blocks.
+        block: u32,
         /// From which row on.
         from: u64,
     },
 }
 
-/// An attempt at a map task.
+/// An attempt at a task of the first stage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MapTask {
     /// The epoch.
@@ -48,24 +48,30 @@ pub struct MapTask {
     pub range: OffsetRange,
     /// Which try.
     pub attempt: Attempt,
-    /// Into how many blocks to split the rows; 0 in a pipeline without a window.
+    /// Into how many blocks to split what goes to an exchange; 0 in a pipeline without state.
     pub state_partitions: u16,
 }
 
-/// An attempt at a reduce task.
+/// An attempt at a task of a later stage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReduceTask {
     /// The epoch.
     pub epoch: Epoch,
+    /// The stage, from 1.
+    pub stage: u16,
     /// The state partition.
     pub state: u16,
+    /// Out of how many.
+    pub state_partitions: u16,
     /// Which try.
     pub attempt: Attempt,
     /// The epoch's watermark, in milliseconds since 1970.
     pub watermark_ms: u64,
+    /// The one of the epoch before, in milliseconds since 1970.
+    pub watermark_before_ms: u64,
     /// The state that it goes on from.
     pub base: StateRef,
-    /// The chosen attempts at the map tasks that have rows for it, by partition.
+    /// The blocks that have rows for it, by exchange, stage and partition.
     pub blocks: Vec<BlockRef>,
     /// Whether to write the whole state rather than what changed.
     pub snapshot: bool,
@@ -74,7 +80,11 @@ pub struct ReduceTask {
 /// Where a shuffle block is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockRef {
-    /// The source partition that was mapped.
+    /// The exchange that it goes to.
+    pub exchange: u16,
+    /// The stage of the task that made it, from 0.
+    pub stage: u16,
+    /// The partition of that task: of the source, or of the state.
     pub partition: Partition,
     /// The attempt that the driver chose.
     pub attempt: Attempt,
@@ -87,17 +97,17 @@ pub struct BlockRef {
 /// What an executor answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
-    /// The map task is done.
-    Mapped(Mapped),
-    /// The reduce task is done: its output and its state are durable.
-    Reduced(Reduced),
+    /// The task is done: its outputs and its state are durable.
+    Done(Done),
     /// A part of a shuffle block: at least one row, if there are any left.
     Block(Vec<Row>),
     /// There is no such block here (any more).
     NoBlock,
-    /// A block could not be fetched: its map task is to be run again.
+    /// A block could not be fetched: the task that made it is to be run again.
     FetchFailed {
-        /// The source partition that was mapped.
+        /// The stage of that task.
+        stage: u16,
+        /// The partition of that task.
         partition: Partition,
         /// The attempt whose block is lost.
         attempt: Attempt,
@@ -110,22 +120,16 @@ pub enum Answer {
     Fenced(Generation),
 }
 
-/// What a map task came to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mapped {
+/// What a task came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
     /// The latest event time read, in milliseconds since 1970; 0 for none.
     pub latest_ms: u64,
-    /// How many rows each block has; none in a pipeline without a window.
+    /// How many rows each block has, by exchange and state partition; none in a pipeline without
+    /// state.
     pub blocks: Vec<u64>,
-    /// The durable output, in a pipeline without a window.
-    pub output: Vec<OutputRef>,
-}
-
-/// What a reduce task came to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reduced {
     /// The durable outputs; none for a sink that gets nothing.
     pub outputs: Vec<OutputRef>,
-    /// The state that it left.
-    pub state: StateRef,
+    /// The state that it left, if it keeps any.
+    pub state: Option<StateRef>,
 }

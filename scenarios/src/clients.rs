@@ -11,7 +11,7 @@ use std::{
 use unplug_engine::{
     client::{Client, Page},
     defect::Defects,
-    pipeline::Value,
+    pipeline::{Origin, Value},
     tuple::{Partition, Tuple},
 };
 use unplug_sim::{
@@ -119,6 +119,11 @@ impl Clients {
         self
     }
 
+    /// The partition that a tuple goes to: of its source, by its key.
+    fn partition(&self, input: &Input) -> Partition {
+        Partition::of_source(&input.key, input.source, self.partitions)
+    }
+
     /// How many tuples there are to send.
     #[must_use]
     pub fn total(&self) -> usize {
@@ -219,7 +224,7 @@ async fn send(
     let mut batches = vec![Vec::new(); usize::from(clients.partitions)];
     for seq in part {
         let Input { event_ms, key, value, .. } = &clients.inputs[usize::from(producer)][seq];
-        let partition = Partition::of_key(key, clients.partitions);
+        let partition = clients.partition(&clients.inputs[usize::from(producer)][seq]);
         let (key, value) = (key.clone(), value.clone());
         let tuple = Tuple { producer, seq: seq as u64, time_ms: *event_ms, key, value };
         batches[usize::from(partition.0)].push(tuple);
@@ -319,7 +324,14 @@ fn converted(sink: u16, batch: unplug_engine::sink::Batch) -> Batch {
         Value::Text(value) => Cell::Text(value),
     };
     let rows = batch.rows.into_iter().map(|row| Row {
-        id: row.origin.map(|origin| TupleId { producer: origin.producer, seq: origin.seq }),
+        id: match row.origin {
+            Origin::Tuple { producer, seq, .. } => Some(TupleId { producer, seq }),
+            Origin::Many { .. } => None,
+        },
+        print: match row.origin {
+            Origin::Tuple { .. } => 0,
+            Origin::Many { print, .. } => print,
+        },
         cells: row.values.into_iter().map(cell).collect(),
     });
     let cut = Cut {

@@ -51,7 +51,8 @@ pub fn pipeline(scenario: &Scenario) -> Result<Pipeline, Invalid> {
 pub fn sinks(pipeline: &Pipeline) -> (usize, &'static str) {
     match pipeline.sinks() {
         1 => (1, "one for its rows"),
-        more => (more, "one for its rows and one for those that come late"),
+        2 => (2, "one for its rows and one for those that come late, or two for its rows"),
+        more => (more, "one for each that it names"),
     }
 }
 
@@ -190,9 +191,10 @@ fn inputs(
     let mut inputs =
         workload.inputs(seed, &scenario.workload, scenario.cluster.producers, partitions);
     let mut watermark_ms = 0;
-    if let Some(window) = model(scenario)?.window() {
-        closing::add(&mut inputs, window, partitions);
-        watermark_ms = closing::watermark_ms(&inputs, window);
+    let model = model(scenario)?;
+    if model.span_ms().is_some() {
+        closing::add(&mut inputs, &model, partitions);
+        watermark_ms = closing::watermark_ms(&inputs, &model);
     }
     Ok((inputs, watermark_ms))
 }

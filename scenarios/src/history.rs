@@ -44,8 +44,10 @@ pub enum Cell {
 /// A row of the sink, as a reader got it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// The tuple that it comes from; none for the row of a window, which comes from many.
+    /// The tuple that it comes from; none if it comes from many.
     pub id: Option<TupleId>,
+    /// The wrapping sum of the hashes of the many that it comes from; 0 for one.
+    pub print: u128,
     /// Its columns, in the pipeline's order.
     pub cells: Vec<Cell>,
 }

@@ -198,6 +198,7 @@ impl<'a> Case<'a> {
                 time_ms: input.event_ms,
                 key: &input.key,
                 row: (*rows[producer][seq]).as_deref(),
+                line: &input.value,
                 closing: input.closing,
             })
         };
@@ -207,6 +208,7 @@ impl<'a> Case<'a> {
             partitions: usize::from(clients.partitions),
             sinks: self.model.sinks(),
             window: self.model.window(),
+            graph: self.model.graph(),
         };
         Ok(oracle::judge(&clients.history.borrow(), &setting))
     }
@@ -214,6 +216,8 @@ impl<'a> Case<'a> {
     /// What the model makes of an input.
     fn row(&self, input: &Input) -> Result<Cow<'_, Option<Vec<Cell>>>, Invalid> {
         match input.line {
+            // The whole pipeline's model reads lines by itself.
+            _ if self.model.graph().is_some() => Ok(Cow::Owned(Some(Vec::new()))),
             Some(line) => {
                 let row = self.rows[line].get_or_init(|| self.model.row(&input.value));
                 row.as_ref().map(Cow::Borrowed).map_err(Clone::clone)
@@ -423,8 +427,9 @@ pub(crate) fn leaked(world: &mut World, clients: &Clients, scenario: &Scenario) 
             bytes: content.len() as u64,
         }));
     }
-    let (source, state) = (clients.partitions.into(), scenario.state_partitions.into());
-    leaks::leaks(&files, &Bounds::of(source, state))
+    let stages = cluster::pipeline(scenario).map_or(1, |pipeline| pipeline.stages().max(1));
+    let state = usize::from(scenario.state_partitions) * stages;
+    leaks::leaks(&files, &Bounds::of(clients.partitions.into(), state))
 }
 
 fn outcome(

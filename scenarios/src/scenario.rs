@@ -159,8 +159,7 @@ pub struct Flights {
     pub per_second: u32,
 }
 
-/// Made-up tuples: lines such as `{"key": "k17", "amount": 42}`, of which one amount in twenty is
-/// null.
+/// Made-up tuples; of the lines with amounts, one amount in twenty is null.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Generated {
@@ -180,6 +179,21 @@ pub struct Generated {
     pub late_ms: u64,
     /// The share of the partitions whose keys stop in the middle third of the run.
     pub idle: (u32, u32),
+    /// How many sources they are dealt to in turn; as many as the pipeline has.
+    pub sources: u16,
+    /// What the lines are.
+    pub lines: Lines,
+}
+
+/// What made-up lines are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Lines {
+    /// A key and an amount: `{"key": "k17", "amount": 42}`.
+    #[default]
+    Amounts,
+    /// People, auctions and bids, as the benchmark Nexmark has them.
+    Auctions,
 }
 
 /// What a run may take at most.
@@ -294,6 +308,8 @@ impl Default for Generated {
             late: (1, 50),
             late_ms: 20_000,
             idle: (1, 4),
+            sources: 1,
+            lines: Lines::Amounts,
         }
     }
 }

@@ -41,6 +41,29 @@ const OF_DEFAULT: usize = 13;
 /// …and those from there up to here torture. What is behind them is of the suite of the engine.
 const OF_TORTURE: usize = 18;
 
+/// A scenario for each pipeline.
+const ENGINE: [(&str, &str); 19] = [
+    ("engine-sliding", include_str!("../suite/engine-sliding.json")),
+    ("engine-sessions", include_str!("../suite/engine-sessions.json")),
+    ("engine-distinct", include_str!("../suite/engine-distinct.json")),
+    ("engine-growing", include_str!("../suite/engine-growing.json")),
+    ("engine-nested", include_str!("../suite/engine-nested.json")),
+    ("engine-paired", include_str!("../suite/engine-paired.json")),
+    ("engine-mixed", include_str!("../suite/engine-mixed.json")),
+    ("engine-q0", include_str!("../suite/engine-q0.json")),
+    ("engine-q1", include_str!("../suite/engine-q1.json")),
+    ("engine-q2", include_str!("../suite/engine-q2.json")),
+    ("engine-q3", include_str!("../suite/engine-q3.json")),
+    ("engine-q4", include_str!("../suite/engine-q4.json")),
+    ("engine-q5", include_str!("../suite/engine-q5.json")),
+    ("engine-q7", include_str!("../suite/engine-q7.json")),
+    ("engine-q8", include_str!("../suite/engine-q8.json")),
+    ("engine-q11", include_str!("../suite/engine-q11.json")),
+    ("engine-channels", include_str!("../suite/engine-channels.json")),
+    ("engine-aircraft", include_str!("../suite/engine-aircraft.json")),
+    ("engine-routes", include_str!("../suite/engine-routes.json")),
+];
+
 /// Those that are in no suite.
 const BESIDE: [(&str, &str); 3] = [
     ("sweep", include_str!("../suite/sweep.json")),
@@ -119,7 +142,7 @@ pub const SUITES: [Suite; 5] = [
     },
     Suite {
         name: "engine",
-        about: "what the engine can do: every kind of sink, under all kinds of faults",
+        about: "every operator, every kind of sink, and several of them together, under all kinds of faults",
         seeds: (0, 500),
         scenarios: Members::Engine,
     },
@@ -132,7 +155,7 @@ pub fn names() -> Vec<&'static str> {
 }
 
 fn embedded() -> impl Iterator<Item = (&'static str, &'static str)> {
-    EMBEDDED.into_iter().chain(BESIDE)
+    EMBEDDED.into_iter().chain(ENGINE).chain(BESIDE)
 }
 
 /// The suite of that name.
@@ -154,7 +177,7 @@ impl Suite {
             Members::Named(names) => names.to_vec(),
             Members::Default => of(&EMBEDDED[..OF_DEFAULT]),
             Members::All => of(&EMBEDDED),
-            Members::Engine => of(&EMBEDDED[OF_TORTURE..]),
+            Members::Engine => of(&EMBEDDED[OF_TORTURE..]).into_iter().chain(of(&ENGINE)).collect(),
             Members::Torture => of(&EMBEDDED[OF_DEFAULT..OF_TORTURE]),
         }
     }
@@ -230,7 +253,7 @@ mod tests {
     #[test]
     fn embedded_scenarios_are_sound_and_named_as_their_files() {
         let all = suite("ci").expect("sound");
-        let of_all = |name: &&&str| BESIDE.iter().all(|(beside, _)| beside != *name);
+        let of_all = |name: &&&str| BESIDE.iter().chain(&ENGINE).all(|(beside, _)| beside != *name);
         let names = names();
         let names: Vec<_> = names.iter().filter(of_all).copied().collect();
         assert_eq!(all.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), names);

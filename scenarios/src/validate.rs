@@ -14,7 +14,7 @@ pub(crate) use self::plan::check as plan;
 use crate::{
     cluster, defects,
     input::{Invalid, unknown},
-    scenario::{Expect, Faults, Scenario},
+    scenario::{Expect, Faults, Scenario, Source},
     topology::Cluster,
 };
 
@@ -63,6 +63,7 @@ pub(crate) fn scenario(scenario: &Scenario) -> Result<(), Invalid> {
     }
     reach(scenario)?;
     time(scenario)?;
+    sources(scenario)?;
     sinks(scenario)
 }
 
@@ -91,6 +92,25 @@ fn reach(scenario: &Scenario) -> Result<(), Invalid> {
             return Err(Invalid::at("interrupted_min", unknown("step", step, steps)));
         }
         within(&format!("interrupted_min.{step}"), *least, 1..=u64::MAX)?;
+    }
+    Ok(())
+}
+
+/// Checks that there are as many sources as the pipeline has, and partitions for each.
+fn sources(scenario: &Scenario) -> Result<(), Invalid> {
+    let wanted = cluster::pipeline(scenario)?.sources();
+    let (place, got) = match scenario.workload {
+        Source::Flights(_) => ("workload.flights", 1),
+        Source::Generated(made) => ("workload.generated.sources", usize::from(made.sources)),
+    };
+    if got != wanted {
+        let what = format!("has {got} source, and the pipeline has {wanted}");
+        return Err(Invalid::at(place, what.replace("1 source,", "one source,")));
+    }
+    let partitions = scenario.cluster.partitions;
+    if usize::try_from(partitions).is_ok_and(|partitions| partitions < wanted) {
+        let what = format!("is {partitions}, and each of the {wanted} sources needs one");
+        return Err(Invalid::at("cluster.partitions", what));
     }
     Ok(())
 }

@@ -185,7 +185,7 @@ impl<E: Env> Leader<E> {
     async fn plan(&self, before: Option<&Before>) -> Result<OffsetsRecord, End> {
         let Node { env, config, .. } = &*self.node;
         let state_partitions =
-            if config.pipeline.window().is_some() { config.state_partitions } else { 0 };
+            if config.pipeline.stages() > 0 { config.state_partitions } else { 0 };
         loop {
             let limits = Limits {
                 tuples_max: config.epoch_tuples_max,

@@ -14,12 +14,13 @@ use super::{
     End, PAUSE,
     core::{
         plan::{self, Before, Results},
-        tasks::{Launch, Limits, Stage, Tasks},
+        tasks::{Chosen, Launch, Limits, Tasks},
     },
     leader::Leader,
 };
 use crate::{
     epoch::OffsetsRecord,
+    pipeline::Pipeline,
     rpc::Unanswered,
     task::{Answer, BlockRef, MapTask, ReduceTask, Request},
     tuple::Partition,
@@ -32,8 +33,9 @@ type Attempted<'a> = Pin<Box<dyn Future<Output = (Launch, Result<Answer, Unanswe
 struct Input<'a> {
     offsets: &'a OffsetsRecord,
     before: Option<&'a Before>,
-    /// Partitions with something to read; a map task each.
+    /// Partitions with something to read; a task of the first stage each.
     busy: Vec<Partition>,
+    pipeline: &'a Pipeline,
 }
 
 impl<E: Env> Leader<E> {
@@ -45,10 +47,11 @@ impl<E: Env> Leader<E> {
     ) -> Result<Results, End> {
         let ranges = (0u16..).zip(&offsets.ranges).filter(|(_, range)| !range.is_empty());
         let busy: Vec<_> = ranges.map(|(number, _)| Partition(number)).collect();
-        let input = Input { offsets, before, busy };
+        let input = Input { offsets, before, busy, pipeline: &self.node.config.pipeline };
         let turn = usize::try_from(offsets.epoch.0).unwrap_or(0);
-        let reduces = usize::from(offsets.state_partitions);
-        let mut tasks = Tasks::new(self.limits(), turn, input.busy.len(), reduces);
+        let mut counts = vec![usize::from(offsets.state_partitions); input.pipeline.stages() + 1];
+        counts[0] = input.busy.len();
+        let mut tasks = Tasks::new(self.limits(), turn, &counts);
         let mut attempts: FuturesUnordered<Attempted<'_>> = FuturesUnordered::new();
         let mut tried = BTreeSet::new();
         loop {
@@ -109,11 +112,14 @@ impl<E: Env> Leader<E> {
         let now_ns = self.node.env.now().0;
         let mut record = self.record.borrow_mut();
         let chosen = match answer {
-            Ok(Answer::Mapped(done)) => tasks.mapped_by((&mut record, now_ns), launch, done),
-            Ok(Answer::Reduced(done)) => tasks.reduced_by((&mut record, now_ns), launch, done),
-            Ok(Answer::FetchFailed { partition, attempt }) => {
-                if let Some(map) = input.busy.iter().position(|busy| *busy == partition) {
-                    tasks.lost(map, attempt);
+            Ok(Answer::Done(done)) => tasks.done_by((&mut record, now_ns), launch, done),
+            Ok(Answer::FetchFailed { stage, partition, attempt }) => {
+                let place = match stage {
+                    0 => input.busy.iter().position(|busy| *busy == partition),
+                    _ => Some(usize::from(partition.0)),
+                };
+                if let Some(place) = place {
+                    tasks.lost((stage, place), attempt);
                 }
                 tasks.failed(launch);
                 None
@@ -134,49 +140,73 @@ impl<E: Env> Leader<E> {
 
 /// The request that makes an attempt.
 fn request(input: &Input<'_>, tasks: &Tasks, launch: Launch) -> Request {
-    let Input { offsets, before, busy } = input;
+    let Input { offsets, before, busy, pipeline } = input;
     let Launch { task: (stage, place), attempt, .. } = launch;
-    match stage {
-        Stage::Map => Request::Map(MapTask {
+    if stage == 0 {
+        return Request::Map(MapTask {
             epoch: offsets.epoch,
             partition: busy[place],
             range: offsets.ranges[usize::from(busy[place].0)],
             attempt,
             state_partitions: offsets.state_partitions,
-        }),
-        Stage::Reduce => {
-            let maps = tasks.mapped().expect("reduce tasks start when all map tasks are done");
-            let blocks = busy.iter().zip(maps).filter_map(|(partition, map)| {
-                let rows = map.done.blocks.get(place).copied().unwrap_or(0);
-                let (partition, attempt, node) = (*partition, map.attempt, map.node);
-                (rows > 0).then_some(BlockRef { partition, attempt, node, rows })
-            });
-            let base = plan::bases(offsets, *before)[place].clone();
-            Request::Reduce(ReduceTask {
-                epoch: offsets.epoch,
-                state: u16::try_from(place).expect("counted in 16 bits"),
-                attempt,
-                watermark_ms: offsets.watermark_ms,
-                snapshot: base.deltas.len() >= plan::DELTAS_MAX,
-                base,
-                blocks: blocks.collect(),
-            })
+        });
+    }
+    let states = usize::from(offsets.state_partitions);
+    let slot = usize::from(stage - 1) * states + place;
+    let base = plan::bases(states * pipeline.stages(), *before)[slot].clone();
+    Request::Reduce(ReduceTask {
+        epoch: offsets.epoch,
+        stage,
+        state: u16::try_from(place).expect("counted in 16 bits"),
+        state_partitions: offsets.state_partitions,
+        attempt,
+        watermark_ms: offsets.watermark_ms,
+        watermark_before_ms: before.map_or(0, |before| before.offsets.watermark_ms),
+        snapshot: base.deltas.len() >= plan::DELTAS_MAX,
+        base,
+        blocks: blocks(input, tasks, (stage, place)),
+    })
+}
+
+/// The blocks that earlier stages have for a task.
+fn blocks(input: &Input<'_>, tasks: &Tasks, (stage, place): (u16, usize)) -> Vec<BlockRef> {
+    let Input { offsets, busy, pipeline, .. } = input;
+    let mut blocks = Vec::new();
+    for exchange in 0..pipeline.exchanges() {
+        if pipeline.stage_of(exchange) != usize::from(stage) {
+            continue;
+        }
+        let block = exchange * usize::from(offsets.state_partitions) + place;
+        for from in 0..stage {
+            let done = tasks.done(from).expect("a stage starts when all earlier ones are done");
+            let partitions = (0u16..).map(Partition).take(done.len());
+            let partitions = if from == 0 { busy.clone() } else { partitions.collect() };
+            for (partition, Chosen { attempt, node, done }) in partitions.into_iter().zip(done) {
+                let rows = done.blocks.get(block).copied().unwrap_or(0);
+                let exchange = u16::try_from(exchange).expect("few exchanges");
+                let (stage, attempt, node) = (from, *attempt, *node);
+                if rows > 0 {
+                    blocks.push(BlockRef { exchange, stage, partition, attempt, node, rows });
+                }
+            }
         }
     }
+    blocks
 }
 
 /// What all tasks came to, if all are done.
 fn results(input: &Input<'_>, tasks: &Tasks) -> Option<Results> {
-    let (maps, reduces) = tasks.done()?;
-    let mut latest_ms = vec![0; input.offsets.ranges.len()];
-    for (partition, map) in input.busy.iter().zip(&maps) {
-        latest_ms[usize::from(partition.0)] = map.latest_ms;
+    let mut results =
+        Results { latest_ms: vec![0; input.offsets.ranges.len()], ..Results::default() };
+    for (partition, task) in input.busy.iter().zip(tasks.done(0)?) {
+        results.latest_ms[usize::from(partition.0)] = task.done.latest_ms;
+        results.outputs.extend_from_slice(&task.done.outputs);
     }
-    let outputs = maps.iter().flat_map(|map| &map.output);
-    let outputs = outputs.chain(reduces.iter().flat_map(|reduce| &reduce.outputs));
-    Some(Results {
-        latest_ms,
-        outputs: outputs.cloned().collect(),
-        states: reduces.iter().map(|reduce| reduce.state.clone()).collect(),
-    })
+    for stage in (1..).take(input.pipeline.stages()) {
+        for task in tasks.done(stage)? {
+            results.outputs.extend_from_slice(&task.done.outputs);
+            results.states.extend(task.done.state.clone());
+        }
+    }
+    Some(results)
 }

@@ -29,11 +29,11 @@ use crate::{
     config::Config,
     defect::Defect,
     driver,
-    pipeline::Row,
+    pipeline::Gone,
     rpc::{Handling, Rpc},
     steps::Step,
     stores::Stores,
-    task::{Answer, MapTask, Mapped, ReduceTask, Request},
+    task::{Answer, Done, MapTask, ReduceTask, Request},
     tuple::{Attempt, Epoch, Generation, Offset, Tuple},
 };
 
@@ -89,9 +89,9 @@ pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
     let serving = rpc.serve_from(move |_, request| match request {
         Request::Map(task) => Handling::Work(Rc::clone(&state).attempt(Task::Map(task))),
         Request::Reduce(task) => Handling::Work(Rc::clone(&state).attempt(Task::Reduce(task))),
-        Request::Fetch { epoch, partition, attempt, state: part, from } => {
+        Request::Fetch { epoch, partition, attempt, block, from } => {
             let at = (epoch, partition, attempt);
-            Handling::Done(Ok(state.blocks.borrow().page(at, part, from)))
+            Handling::Done(Ok(state.blocks.borrow().page(at, block, from)))
         }
     });
     match select(std::pin::pin!(serving), std::pin::pin!(beating)).await {
@@ -154,47 +154,41 @@ impl<E: Env> State<E> {
     }
 
     async fn map(&self, task: &MapTask) -> Result<Answer, Answer> {
-        let (rows, latest_ms) = {
+        let (gone, latest_ms) = {
             let _step = Step::Tasks.enter(&self.env);
             self.transform(task).await?
         };
-        if let Some(window) = self.config.pipeline.window() {
-            let mut blocks = vec![Vec::new(); usize::from(task.state_partitions)];
-            for row in rows {
-                let state = window.state_partition(&row, task.state_partitions);
-                blocks[usize::from(state)].push(row);
-            }
-            let counts = blocks.iter().map(|block| block.len() as u64).collect();
-            self.blocks.borrow_mut().keep((task.epoch, task.partition, task.attempt), blocks);
-            return Ok(Answer::Mapped(Mapped { latest_ms, blocks: counts, output: Vec::new() }));
-        }
-        let _step = Step::Blobs.enter(&self.env);
         let at = (task.epoch, task.partition, task.attempt);
-        let output = self.keep_rows(at, 0, rows).await?;
-        Ok(Answer::Mapped(Mapped { latest_ms, blocks: Vec::new(), output }))
+        let blocks = self.keep_blocks(at, gone.exchanges, task.state_partitions);
+        let mut outputs = Vec::new();
+        // Without state, what it reads is all there is to it.
+        if task.state_partitions == 0 || gone.sinks.iter().any(|rows| !rows.is_empty()) {
+            let _step = Step::Blobs.enter(&self.env);
+            outputs = self.keep_sinks(at, gone.sinks).await?;
+        }
+        Ok(Answer::Done(Done { latest_ms, blocks, outputs, state: None }))
     }
 
-    /// Reads the range and runs the pipeline over it, up to the window or the sink. Gives the
+    /// Reads the range and runs the pipeline over it, up to the first shuffles and sinks. Gives the
     /// latest event time, too.
-    async fn transform(&self, task: &MapTask) -> Result<(Vec<Row>, u64), Answer> {
+    async fn transform(&self, task: &MapTask) -> Result<(Gone, u64), Answer> {
         let tuples = self.read(task).await?;
         info!(epoch = task.epoch.0, part = task.partition.0, tuples = tuples.len(), "maps");
         self.work(task.epoch, tuples.len()).await?;
-        let mut rows = Vec::with_capacity(tuples.len());
+        let pipeline = &self.config.pipeline;
+        let source = usize::from(task.partition.0) % pipeline.sources();
+        let mut gone = pipeline.nowhere();
         for (tuple, offset) in tuples.iter().zip(task.range.start.0..) {
-            match self.config.pipeline.transform(tuple) {
-                Ok(row) => rows.extend(row),
-                Err(reason) => {
-                    return Err(Answer::Refused(format!(
-                        "partition {}, offset {offset}: {reason}; mend the pipeline's schema, the \
-                         input stays where it is",
-                        task.partition
-                    )));
-                }
+            if let Err(reason) = pipeline.transform(source, tuple, &mut gone) {
+                return Err(Answer::Refused(format!(
+                    "partition {}, offset {offset}: {reason}; mend the pipeline's schema, the \
+                     input stays where it is",
+                    task.partition
+                )));
             }
         }
         let latest_ms = tuples.iter().map(|tuple| tuple.time_ms).max().unwrap_or(0);
-        Ok((rows, latest_ms))
+        Ok((gone, latest_ms))
     }
 
     /// Takes the CPU time of so many tuples of an epoch; fails once the epoch is over.

@@ -19,8 +19,21 @@ pub const OUTPUT_BYTES_MAX: usize = 900 * 1024;
 pub(super) type At = (Epoch, Partition, Attempt);
 
 impl<E: Env> State<E> {
+    /// Writes what the sinks get from a task.
+    pub(super) async fn keep_sinks(
+        &self,
+        at: At,
+        sinks: Vec<Vec<Row>>,
+    ) -> Result<Vec<OutputRef>, Answer> {
+        let mut kept = Vec::new();
+        for (sink, rows) in (0..).zip(sinks) {
+            kept.extend(self.keep_rows(at, sink, rows).await?);
+        }
+        Ok(kept)
+    }
+
     /// Writes what a sink gets from a task, in as many blobs as it takes; none if it gets nothing.
-    pub(super) async fn keep_rows(
+    async fn keep_rows(
         &self,
         (epoch, partition, attempt): At,
         sink: u16,

@@ -1,4 +1,5 @@
-//! Reduce tasks: a part of the state takes in an epoch, and gives out what its watermark closes.
+//! Tasks of later stages: a part of the state takes in an epoch, and gives out what its watermark
+//! closes.
 //!
 //! State version N is version N - 1 and what changed. It is written before the commit names it:
 //! what changed, or now and then the whole. A version kept in memory is used only if its number is
@@ -12,40 +13,39 @@ use unplug_sim::env::Env;
 
 use super::{PATIENCE, output::At};
 use crate::{
+    defect::Defect,
     epoch::{BlobRef, StateRef},
-    pipeline::window,
+    pipeline::Watermarks,
     state::{Delta, State},
     steps::Step,
-    task::{Answer, ReduceTask, Reduced},
+    task::{Answer, Done, ReduceTask},
     tuple::Partition,
 };
-
-/// The number of the sink that takes the rows of closed windows.
-const TABLE: u16 = 0;
-/// The number of the sink that takes late rows.
-const LATE: u16 = 1;
 
 /// How many bytes a part of a snapshot holds at the most.
 const PART_BYTES_MAX: usize = 512 * 1024;
 
+/// A stage, and a state partition of it.
+type Slot = (u16, u16);
+
 /// The latest state version that this executor computed or loaded of each state partition.
 #[derive(Debug, Default)]
-pub(super) struct StateCache(BTreeMap<u16, (u64, Rc<State>)>);
+pub(super) struct StateCache(BTreeMap<Slot, (u64, Rc<State>)>);
 
 impl StateCache {
     /// The state of this version, if it is here.
-    fn get(&self, state: u16, uid: u64) -> Option<Rc<State>> {
+    fn get(&self, state: Slot, uid: u64) -> Option<Rc<State>> {
         let (known, kept) = self.0.get(&state)?;
         (*known == uid).then(|| Rc::clone(kept))
     }
 
-    fn keep(&mut self, state: u16, uid: u64, kept: Rc<State>) {
+    fn keep(&mut self, state: Slot, uid: u64, kept: Rc<State>) {
         self.0.insert(state, (uid, kept));
     }
 
     /// Forgets what is kept, so that a state whose last holder goes on changing it need not be
     /// copied.
-    fn forget(&mut self, state: u16) {
+    fn forget(&mut self, state: Slot) {
         self.0.remove(&state);
     }
 }
@@ -54,28 +54,32 @@ impl<E: Env> super::State<E> {
     pub(super) async fn reduce(&self, task: &ReduceTask) -> Result<Answer, Answer> {
         let (base, reduced) = {
             let _step = Step::Tasks.enter(&self.env);
-            let rows = self.fetch_all(task).await?;
-            info!(epoch = task.epoch.0, part = task.state, tuples = rows.len(), "reduces");
-            self.work(task.epoch, rows.len()).await?;
+            let exchanges = self.fetch_all(task).await?;
+            let tuples = exchanges.iter().map(Vec::len).sum();
+            info!(epoch = task.epoch.0, part = task.state, tuples, "reduces");
+            self.work(task.epoch, tuples).await?;
             let base = self.load(task).await?;
-            let window = self.config.pipeline.window().ok_or_else(|| {
-                Answer::Refused("a reduce task in a pipeline without a window".to_owned())
-            })?;
-            let reduced = window.reduce(&base, &rows, task.watermark_ms).map_err(|reason| {
+            let watermarks = Watermarks {
+                now_ms: task.watermark_ms,
+                before_ms: task.watermark_before_ms,
+                defects: self.config.defects,
+            };
+            let pipeline = &self.config.pipeline;
+            let reduced = pipeline.reduce(usize::from(task.stage), &base, exchanges, watermarks);
+            let reduced = reduced.map_err(|reason| {
                 Answer::Refused(format!("epoch {}, state {}: {reason}", task.epoch, task.state))
             })?;
             (base, reduced)
         };
         let _step = Step::Blobs.enter(&self.env);
-        let window::Reduced { rows, late, delta } = reduced;
-        if !late.is_empty() {
+        if reduced.late > 0 {
             self.env.mark("late.routed");
         }
         let at = (task.epoch, Partition(task.state), task.attempt);
-        let mut outputs = self.keep_rows(at, TABLE, rows).await?;
-        outputs.extend(self.keep_rows(at, LATE, late).await?);
-        let state = self.keep_state(task, base, delta).await?;
-        Ok(Answer::Reduced(Reduced { outputs, state }))
+        let blocks = self.keep_blocks(at, reduced.gone.exchanges, task.state_partitions);
+        let outputs = self.keep_sinks(at, reduced.gone.sinks).await?;
+        let state = Some(self.keep_state(task, base, reduced.delta).await?);
+        Ok(Answer::Done(Done { latest_ms: 0, blocks, outputs, state }))
     }
 
     /// The state that a task goes on from.
@@ -84,7 +88,7 @@ impl<E: Env> super::State<E> {
         if *uid == 0 {
             return Ok(Rc::default());
         }
-        if let Some(state) = self.cache.borrow().get(task.state, *uid) {
+        if let Some(state) = self.cache.borrow().get((task.stage, task.state), *uid) {
             return Ok(state);
         }
         info!(epoch = task.epoch.0, part = task.state, "loads a state");
@@ -100,6 +104,9 @@ impl<E: Env> super::State<E> {
         {
             let delta = Delta::decode(&bytes).map_err(|error| undecodable(blob, &error))?;
             state.apply(&delta);
+        }
+        if self.config.defects.has(Defect::DedupForgetsOnRestore) {
+            state.forget_seen();
         }
         let bytes: u64 = snapshot.iter().chain(deltas).map(|blob| blob.bytes).sum();
         info!(epoch = task.epoch.0, part = task.state, bytes, "loaded a state");
@@ -119,25 +126,25 @@ impl<E: Env> super::State<E> {
     ) -> Result<StateRef, Answer> {
         let at: At = (task.epoch, Partition(task.state), task.attempt);
         if delta.is_empty() {
-            self.cache.borrow_mut().keep(task.state, task.base.uid, base);
+            self.cache.borrow_mut().keep((task.stage, task.state), task.base.uid, base);
             return Ok(task.base.clone());
         }
         let uid = self.env.random().max(1);
         let kept = if task.snapshot {
-            self.cache.borrow_mut().forget(task.state);
+            self.cache.borrow_mut().forget((task.stage, task.state));
             Rc::make_mut(&mut base).apply(&delta);
             let parts = base.parts(PART_BYTES_MAX);
             let snapshot = parts.into_iter().map(|part| self.keep_blob("state", at, part));
             StateRef { uid, snapshot: try_join_all(snapshot).await?, deltas: Vec::new() }
         } else {
             let blob = self.keep_blob("state", at, delta.encode()).await?;
-            self.cache.borrow_mut().forget(task.state);
+            self.cache.borrow_mut().forget((task.stage, task.state));
             Rc::make_mut(&mut base).apply(&delta);
             let StateRef { snapshot, mut deltas, .. } = task.base.clone();
             deltas.push(blob);
             StateRef { uid, snapshot, deltas }
         };
-        self.cache.borrow_mut().keep(task.state, uid, base);
+        self.cache.borrow_mut().keep((task.stage, task.state), uid, base);
         Ok(kept)
     }
 }

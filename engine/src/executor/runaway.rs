@@ -57,7 +57,12 @@ async fn run<E: Env>(env: &E, defect: Defect) {
         | Defect::FramesShareSectors
         | Defect::RefusedTuplesRemembered
         | Defect::ManifestIgnoredByReader
-        | Defect::PreparedTwinCommitted => {}
+        | Defect::PreparedTwinCommitted
+        | Defect::SlidingExpiresEarly
+        | Defect::SessionMergeLosesOne
+        | Defect::JoinNoMatchedFlag
+        | Defect::DedupForgetsOnRestore
+        | Defect::LateByNewWatermark => {}
     }
 }
 

@@ -1,5 +1,5 @@
-//! Shuffle blocks: what a map attempt keeps for reduce tasks, in memory. They go with the process;
-//! a block that is gone has its map task run again.
+//! Shuffle blocks: what an attempt keeps for later stages, in memory. They go with the process; a
+//! block that is gone has the task that made it run again.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_millis(300);
 pub(super) struct Blocks(BTreeMap<At, Vec<Vec<Row>>>);
 
 impl Blocks {
-    /// Keeps the blocks of an attempt, by state partition, and forgets those of earlier epochs:
+    /// Keeps the blocks of an attempt, and forgets those of earlier epochs:
     /// a later one is planned only when an epoch is committed.
     pub(super) fn keep(&mut self, at: At, blocks: Vec<Vec<Row>>) {
         self.0.retain(|(epoch, ..), _| *epoch >= at.0);
@@ -33,8 +33,9 @@ impl Blocks {
     }
 
     /// Rows of a block, as many as an answer holds.
-    pub(super) fn page(&self, at: At, state: u16, from: u64) -> Answer {
-        let block = self.0.get(&at).and_then(|blocks| blocks.get(usize::from(state)));
+    pub(super) fn page(&self, at: At, block: u32, from: u64) -> Answer {
+        let place = usize::try_from(block).unwrap_or(usize::MAX);
+        let block = self.0.get(&at).and_then(|blocks| blocks.get(place));
         let Some(block) = block else { return Answer::NoBlock };
         let first = usize::try_from(from).unwrap_or(usize::MAX).min(block.len());
         let mut bytes = 0;
@@ -54,37 +55,60 @@ fn size(row: &Row) -> usize {
 }
 
 impl<E: Env> State<E> {
-    /// The rows that all map tasks have for a reduce task, by partition and offset.
-    pub(super) async fn fetch_all(&self, task: &ReduceTask) -> Result<Vec<Row>, Answer> {
+    /// Keeps what goes to exchanges, as a block for each and each state partition. Tells how many
+    /// rows each has.
+    pub(super) fn keep_blocks(
+        &self,
+        at: At,
+        exchanges: Vec<Vec<Row>>,
+        state_partitions: u16,
+    ) -> Vec<u64> {
+        let states = usize::from(state_partitions);
+        let mut blocks = vec![Vec::new(); exchanges.len() * states];
+        for (exchange, rows) in exchanges.into_iter().enumerate() {
+            for row in rows {
+                let state = self.config.pipeline.state_partition(exchange, &row, state_partitions);
+                blocks[exchange * states + usize::from(state)].push(row);
+            }
+        }
+        let counts = blocks.iter().map(|block| block.len() as u64).collect();
+        if !blocks.is_empty() {
+            self.blocks.borrow_mut().keep(at, blocks);
+        }
+        counts
+    }
+
+    /// The rows that earlier tasks have for a task: those of each exchange, by the task that they
+    /// come from.
+    pub(super) async fn fetch_all(&self, task: &ReduceTask) -> Result<Vec<Vec<Row>>, Answer> {
         let fetches = task.blocks.iter().map(|block| self.fetch(task, block));
-        let fetched = futures_util::future::try_join_all(fetches).await;
-        Ok(fetched?.into_iter().flatten().collect())
+        let fetched = futures_util::future::try_join_all(fetches).await?;
+        let mut exchanges = vec![Vec::new(); self.config.pipeline.exchanges()];
+        for (block, rows) in task.blocks.iter().zip(fetched) {
+            exchanges[usize::from(block.exchange)].extend(rows);
+        }
+        Ok(exchanges)
     }
 
     /// One block, from the very attempt that the driver chose.
-    async fn fetch(&self, task: &ReduceTask, block: &BlockRef) -> Result<Vec<Row>, Answer> {
-        let BlockRef { partition, attempt, node, rows: wanted } = *block;
+    async fn fetch(&self, task: &ReduceTask, of: &BlockRef) -> Result<Vec<Row>, Answer> {
+        let BlockRef { exchange, stage, partition, attempt, node, rows: wanted } = *of;
+        let block = u32::from(exchange) * u32::from(task.state_partitions) + u32::from(task.state);
         let mut rows = Vec::new();
         while (rows.len() as u64) < wanted {
-            let at = (task.epoch, partition, attempt);
+            let epoch = task.epoch;
             let from = rows.len() as u64;
             let answer = if node == self.env.node() {
-                Ok(self.blocks.borrow().page(at, task.state, from))
+                Ok(self.blocks.borrow().page((epoch, partition, attempt), block, from))
             } else {
-                let request = Request::Fetch {
-                    epoch: task.epoch,
-                    partition,
-                    attempt,
-                    state: task.state,
-                    from,
-                };
+                let request = Request::Fetch { epoch, partition, attempt, block, from };
                 self.rpc.call(node, &request, PATIENCE).await
             };
             match answer {
                 Ok(Answer::Block(page)) if !page.is_empty() => rows.extend(page),
                 _ => {
                     self.env.mark("fetch.failed");
-                    return Err(Answer::FetchFailed { partition, attempt });
+                    return Err(Answer::FetchFailed { stage, partition, attempt });
                 }
             }
         }

@@ -1,23 +1,50 @@
 //! The pipelines that have names.
 
+mod flights;
+mod keyed;
+mod nexmark;
+
 use super::spec::{
-    Aggregate, Column, ColumnType, Comparison, Condition, Constant, Function, Node, Op, Spec,
+    Aggregate, Column, ColumnType, Comparison, Condition, Constant, Function, Mode, Node, Op, Spec,
     Window,
 };
 
 impl Spec {
     /// The names that [`Spec::named`] knows.
-    pub const NAMES: [&str; 3] = ["flights", "hourly", "keyed"];
+    pub const NAMES: [&str; 22] = [
+        "flights", "hourly", "keyed", "sliding", "sessions", "distinct", "growing", "nested",
+        "paired", "mixed", "q0", "q1", "q2", "q3", "q4", "q5", "q7", "q8", "q11", "channels",
+        "aircraft", "routes",
+    ];
 
     /// The pipeline of a name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        match name {
-            "flights" => Some(Self::flights()),
-            "hourly" => Some(Self::hourly()),
-            "keyed" => Some(Self::keyed()),
-            _ => None,
-        }
+        Some(match name {
+            "flights" => Self::flights(),
+            "hourly" => Self::hourly(),
+            "keyed" => Self::keyed(),
+            "sliding" => keyed::sliding(),
+            "sessions" => keyed::sessions(),
+            "distinct" => keyed::distinct(),
+            "growing" => keyed::growing(),
+            "nested" => keyed::nested(),
+            "paired" => keyed::paired(),
+            "mixed" => keyed::mixed(),
+            "q0" => nexmark::q0(),
+            "q1" => nexmark::q1(),
+            "q2" => nexmark::q2(),
+            "q3" => nexmark::q3(),
+            "q4" => nexmark::q4(),
+            "q5" => nexmark::q5(),
+            "q7" => nexmark::q7(),
+            "q8" => nexmark::q8(),
+            "q11" => nexmark::q11(),
+            "channels" => nexmark::channels(),
+            "aircraft" => flights::aircraft(),
+            "routes" => flights::routes(),
+            _ => return None,
+        })
     }
 
     /// The delayed departures of the flights: parse, filter, project.
@@ -61,7 +88,9 @@ impl Spec {
         let window = Window {
             key: vec!["origin".to_owned()],
             size_ms: 3_600_000,
+            slide_ms: None,
             delay_ms: 1_800_000,
+            mode: Mode::Append,
             aggregates: every_aggregate("delay"),
         };
         windowed(("flights", "hourly"), columns, window)
@@ -75,7 +104,9 @@ impl Spec {
         let window = Window {
             key: vec!["key".to_owned()],
             size_ms: 5_000,
+            slide_ms: None,
             delay_ms: 2_000,
+            mode: Mode::Append,
             aggregates: every_aggregate("amount"),
         };
         windowed(("events", "totals"), columns, window)
@@ -128,7 +159,7 @@ mod tests {
             assert_eq!(serde_json::from_str::<Spec>(&json).expect("parses"), spec);
             Pipeline::new(&spec).expect("sound")
         });
-        let [flights, hourly, keyed] = &pipelines;
+        let [flights, hourly, keyed, ..] = &pipelines;
         assert_eq!([flights, hourly, keyed].map(Pipeline::sinks), [1, 2, 2]);
         assert_eq!([flights, hourly, keyed].map(Pipeline::delay_ms), [0, 1_800_000, 2_000]);
         let aggregates = ["window_start", "count", "sum", "min", "max", "fingerprint"];
@@ -136,9 +167,35 @@ mod tests {
         assert_eq!(hourly.columns(1), ["origin", "delay", "tail", "carrier"]);
         assert_eq!(keyed.columns(0), [&["key"], &aggregates[..]].concat());
         assert_eq!(keyed.columns(1), ["key", "amount"]);
-        assert!(flights.window().is_none() && hourly.window().is_some());
-        let fingerprints = pipelines.map(|pipeline| pipeline.fingerprint());
+        assert_eq!([flights, hourly, keyed].map(Pipeline::stages), [0, 1, 1]);
+        let fingerprints = pipelines.each_ref().map(Pipeline::fingerprint);
         assert_eq!(std::collections::BTreeSet::from(fingerprints).len(), Spec::NAMES.len());
         assert_eq!(Spec::named("table"), None);
+    }
+
+    #[test]
+    fn together_they_have_every_operator_and_the_shapes_that_break_engines() {
+        let specs = Spec::NAMES.map(|name| Spec::named(name).expect("there"));
+        let nodes = || specs.iter().flat_map(|spec| &spec.nodes);
+        let json: std::collections::BTreeSet<String> = nodes()
+            .map(|node| match serde_json::to_value(&node.op).expect("serialises") {
+                serde_json::Value::String(op) => op,
+                op => op.as_object().and_then(|op| op.keys().next()).expect("one").clone(),
+            })
+            .collect();
+        assert_eq!(json.len(), 15, "{json:?}");
+        let windows = || {
+            nodes().filter_map(|node| match &node.op {
+                Op::Window(window) => Some(window),
+                _ => None,
+            })
+        };
+        assert!(windows().any(|window| window.slide_ms.is_some()));
+        assert!(windows().any(|window| window.mode == Mode::Update));
+        let pipelines = specs.map(|spec| Pipeline::new(&spec).expect("sound"));
+        let count = |what: fn(&Pipeline) -> bool| pipelines.iter().filter(|one| what(one)).count();
+        assert!(count(|one| one.stages() >= 2) >= 5, "two shuffles, and state behind state");
+        assert!(count(|one| one.stages() >= 3) >= 2);
+        assert!(count(|one| one.sources() == 2 && one.sinks() == 2) >= 1);
     }
 }

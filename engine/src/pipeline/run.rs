@@ -4,90 +4,170 @@
 use std::fmt;
 
 use serde::{
-    Deserialize, Deserializer, Serialize,
+    Deserialize, Deserializer,
     de::{self, IgnoredAny, MapAccess, Visitor},
 };
-use xxhash_rust::xxh3::xxh3_128;
 
 use super::{
-    graph::{Pipeline, Step, Test},
-    spec::{Column, ColumnType, Comparison, Value},
+    graph::{Pipeline, Work},
+    operator::Watermarks,
+    row::{Origin, Row},
+    spec::{Column, ColumnType, Value},
 };
-use crate::tuple::Tuple;
+use crate::{
+    state::{Delta, State, View},
+    tuple::Tuple,
+};
 
-/// A row on its way to a sink.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Row {
-    /// The tuple that it comes from; none if it comes from all tuples of a window.
-    pub origin: Option<Origin>,
-    /// Its columns, in the order of the sink's or the window's input.
-    pub values: Vec<Value>,
+/// Where rows have come to at the end of a stage.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gone {
+    /// Those that go to each sink.
+    pub sinks: Vec<Vec<Row>>,
+    /// Those that go to each exchange, which later stages take.
+    pub exchanges: Vec<Vec<Row>>,
 }
 
-/// The identity of a tuple, and its event time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Origin {
-    /// The tuple's producer.
-    pub producer: u16,
-    /// The tuple's position in its producer's input.
-    pub seq: u64,
-    /// Event time, in milliseconds since 1970.
-    pub time_ms: u64,
-}
-
-impl Origin {
-    /// The hash of the tuple's identity, by which a window's fingerprint tells which tuples it
-    /// gathered: xxh3-128 of producer and seq, little endian.
-    #[must_use]
-    pub fn hash(&self) -> u128 {
-        let mut bytes = [0; 10];
-        bytes[..2].copy_from_slice(&self.producer.to_le_bytes());
-        bytes[2..].copy_from_slice(&self.seq.to_le_bytes());
-        xxh3_128(&bytes)
-    }
+/// What an epoch comes to in one state partition of a stage.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reduced {
+    /// Where rows have come to.
+    pub gone: Gone,
+    /// How many rows came too late.
+    pub late: usize,
+    /// What becomes of the state.
+    pub delta: Delta,
 }
 
 impl Pipeline {
-    /// The row that a tuple becomes, up to the window or the sink; none if it is filtered out.
+    /// No row has come anywhere.
+    #[must_use]
+    pub fn nowhere(&self) -> Gone {
+        let none = |count| vec![Vec::new(); count];
+        Gone { sinks: none(self.sinks.len()), exchanges: none(self.exchanges.len()) }
+    }
+
+    /// Takes a tuple of a source to where it comes to without state.
     ///
     /// # Errors
-    /// Why the tuple's value is not what the schema says.
-    pub fn transform(&self, tuple: &Tuple) -> Result<Option<Row>, String> {
-        let mut values = Vec::new();
-        for step in &self.steps {
-            match step {
-                Step::Parse(columns) => values = parse(&tuple.value, columns)?,
-                Step::Filter(test) => {
-                    if !holds(test, &values) {
-                        return Ok(None);
-                    }
-                }
-                Step::Project(places) => {
-                    let taken = |place: &usize| std::mem::replace(&mut values[*place], Value::Null);
-                    values = places.iter().map(taken).collect();
+    /// Why the tuple's value is not what the schema says, or what cannot be computed of it.
+    ///
+    /// # Panics
+    /// If there is no such source.
+    pub fn transform(&self, source: usize, tuple: &Tuple, gone: &mut Gone) -> Result<(), String> {
+        let Tuple { producer, seq, time_ms, .. } = *tuple;
+        let row = Row { origin: Origin::Tuple { producer, seq, time_ms }, values: Vec::new() };
+        self.push((self.sources[source], 0), row, Some(&tuple.value), gone)
+    }
+
+    /// Takes an epoch's rows into the operators of a stage, given what came to each exchange of it
+    /// in the order of the tasks that it comes from. The state stays as it is; [`State::apply`]
+    /// brings it to the next epoch.
+    ///
+    /// # Errors
+    /// What cannot be computed, with its place.
+    ///
+    /// # Panics
+    /// If rows or state are of another pipeline.
+    pub fn reduce(
+        &self,
+        stage: usize,
+        state: &State,
+        mut exchanges: Vec<Vec<Row>>,
+        watermarks: Watermarks,
+    ) -> Result<Reduced, String> {
+        let mut view = View::new(state);
+        let mut reduced = Reduced { gone: self.nowhere(), ..Reduced::default() };
+        for (op, operator) in (0u16..).zip(&self.operators) {
+            if operator.stage != stage {
+                continue;
+            }
+            let inputs = operator.exchange..operator.exchange + operator.inputs();
+            let inputs = inputs.map(|exchange| std::mem::take(&mut exchanges[exchange])).collect();
+            let went = operator.take(op, watermarks, &mut view, inputs)?;
+            let node = &self.nodes[operator.node];
+            reduced.late += went.late.len();
+            if let Some(sink) = node.late {
+                for row in went.late {
+                    self.push((sink, 0), row, None, &mut reduced.gone)?;
                 }
             }
+            for row in went.rows {
+                self.hand_on(operator.node, row, &mut reduced.gone)?;
+            }
         }
-        let Tuple { producer, seq, time_ms, .. } = *tuple;
-        Ok(Some(Row { origin: Some(Origin { producer, seq, time_ms }), values }))
+        reduced.delta = view.into_delta();
+        Ok(reduced)
     }
-}
 
-fn holds(test: &Test, values: &[Value]) -> bool {
-    match test {
-        Test::Compare(place, is, constant) => {
-            let value = &values[*place];
-            !matches!(value, Value::Null)
-                && match is {
-                    Comparison::Equal => value == constant,
-                    Comparison::Below => value < constant,
-                    Comparison::Above => value > constant,
-                }
+    /// Gives a row to all who take from a node.
+    fn hand_on(&self, node: usize, row: Row, gone: &mut Gone) -> Result<(), String> {
+        let Some((last, others)) = self.nodes[node].to.split_last() else { return Ok(()) };
+        for to in others {
+            self.push(*to, row.clone(), None, gone)?;
         }
-        Test::IsNull(place) => values[*place] == Value::Null,
-        Test::All(tests) => tests.iter().all(|test| holds(test, values)),
-        Test::Any(tests) => tests.iter().any(|test| holds(test, values)),
-        Test::Not(test) => !holds(test, values),
+        self.push(*last, row, None, gone)
+    }
+
+    /// Takes a row through a node and what follows; `line` is what is to be parsed.
+    fn push(
+        &self,
+        (place, input): (usize, usize),
+        mut row: Row,
+        line: Option<&[u8]>,
+        gone: &mut Gone,
+    ) -> Result<(), String> {
+        let node = &self.nodes[place];
+        let refuse = |what| format!("pipeline node \"{}\": {what}", node.name);
+        match &node.work {
+            Work::Parse(columns) => row.values = parse(line.unwrap_or_default(), columns)?,
+            Work::Filter(test) => {
+                if !test.holds(&row.values) {
+                    return Ok(());
+                }
+            }
+            Work::Project(places) => {
+                let taken = |place: &usize| std::mem::replace(&mut row.values[*place], Value::Null);
+                row.values = places.iter().map(taken).collect();
+            }
+            Work::Map(formulas) => {
+                let computed = formulas.iter().map(|(_, formula)| formula.value(&row));
+                let computed = computed.collect::<Result<Vec<_>, _>>().map_err(refuse)?;
+                for ((place, _), value) in formulas.iter().zip(computed) {
+                    match row.values.get_mut(*place) {
+                        Some(old) => *old = value,
+                        None => row.values.push(value),
+                    }
+                }
+            }
+            Work::Split { place: column, at } => {
+                if let Value::Text(text) = &row.values[*column] {
+                    for part in text.split(at.as_str()) {
+                        let mut values = row.values.clone();
+                        values[*column] = Value::Text(part.to_owned());
+                        self.hand_on(place, Row { origin: row.origin, values }, gone)?;
+                    }
+                }
+                return Ok(());
+            }
+            // A source's tuples are parsed by those who take them.
+            Work::Pass if line.is_some() => {
+                for to in &node.to {
+                    self.push(*to, row.clone(), line, gone)?;
+                }
+                return Ok(());
+            }
+            Work::Pass => {}
+            Work::Exchange(first) => {
+                gone.exchanges[first + input].push(row);
+                return Ok(());
+            }
+            Work::Sink(number) => {
+                gone.sinks[*number].push(row);
+                return Ok(());
+            }
+        }
+        self.hand_on(place, row, gone)
     }
 }
 
@@ -150,49 +230,37 @@ mod tests {
         Tuple { producer: 1, seq: 2, time_ms: 3, key: "N1".into(), value: value.into() }
     }
 
-    fn flights() -> Pipeline {
-        Pipeline::new(&Spec::flights()).expect("sound")
+    fn flights(line: &'static str) -> Result<Option<Row>, String> {
+        let pipeline = Pipeline::new(&Spec::flights()).expect("sound");
+        let mut gone = pipeline.nowhere();
+        pipeline.transform(0, &tuple(line), &mut gone)?;
+        Ok(gone.sinks[0].pop())
     }
 
     #[test]
     fn a_delayed_flight_passes_with_the_projected_columns() {
         let line = r#"{"ts":1,"sched":2,"origin":"EWR","dest":"IAH","carrier":"UA","flight":1545,"tail":null,"delay":2,"distance":1400}"#;
-        let row = flights().transform(&tuple(line)).expect("parses").expect("delayed");
+        let row = flights(line).expect("parses").expect("delayed");
         let text = |text: &str| Value::Text(text.to_owned());
         let values = vec![text("EWR"), text("IAH"), text("UA"), Value::Int(1545), Value::Int(2)];
-        let origin = Some(Origin { producer: 1, seq: 2, time_ms: 3 });
+        let origin = Origin::Tuple { producer: 1, seq: 2, time_ms: 3 };
         assert_eq!(row, Row { origin, values });
     }
 
     #[test]
     fn a_punctual_flight_and_one_of_unknown_delay_are_filtered_out() {
         for line in [r#"{"delay":0}"#, r#"{"delay":-3}"#, r#"{"delay":null}"#, "{}"] {
-            assert_eq!(flights().transform(&tuple(line)), Ok(None), "{line}");
+            assert_eq!(flights(line), Ok(None), "{line}");
         }
     }
 
     #[test]
     fn a_line_that_does_not_fit_the_schema_is_told_with_its_field() {
-        let error = |line| flights().transform(&tuple(line)).expect_err("unfit");
+        let error = |line| flights(line).expect_err("unfit");
         assert!(error(r#"{"delay":"late"}"#).contains("field \"delay\""));
         assert!(error(r#"{"delay":1.5}"#).contains("field \"delay\""));
         for line in ["", "{", "[]", "7", r#"{"delay":1} x"#] {
             assert!(error(line).starts_with("not a line of the schema: "), "{line}");
         }
-    }
-
-    #[test]
-    fn conditions_combine() {
-        let values = [Value::Int(5), Value::Null];
-        let compare = |is, constant| Test::Compare(0, is, Value::Int(constant));
-        let yes = || compare(Comparison::Above, 4);
-        let no = || compare(Comparison::Below, 4);
-        assert!(holds(&compare(Comparison::Equal, 5), &values));
-        assert!(holds(&Test::All(vec![yes(), Test::IsNull(1)]), &values));
-        assert!(!holds(&Test::All(vec![yes(), no()]), &values));
-        assert!(holds(&Test::Any(vec![no(), yes()]), &values));
-        assert!(!holds(&Test::Any(vec![]), &values));
-        assert!(holds(&Test::Not(Box::new(no())), &values));
-        assert!(!holds(&Test::Compare(1, Comparison::Below, Value::Int(9)), &values));
     }
 }

@@ -37,14 +37,23 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
+mod expression;
+mod stateful;
+
 use serde::{Deserialize, Serialize};
+
+pub use self::{
+    expression::{Computed, Expression, Split},
+    stateful::{Aggregate, Dedup, Function, Join, JoinKind, Mode, Session, Window},
+};
 
 /// A pipeline as it is written down.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Spec {
-    /// The operators, in any order.
+    /// The operators, in any order. Sources and sinks are numbered as they stand here, sinks for
+    /// late rows behind the others.
     pub nodes: Vec<Node>,
 }
 
@@ -67,7 +76,8 @@ pub struct Node {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Op {
-    /// Tuples of the source.
+    /// Tuples of a source. Where there are several, each has every so-manieth partition of the
+    /// broker.
     Source,
     /// Reads a tuple's value as one JSON object: these of its fields become columns. A field that
     /// is missing is null; a value of another type stops the pipeline.
@@ -76,62 +86,29 @@ pub enum Op {
     Filter(Condition),
     /// Keeps these columns, in this order.
     Project(Vec<String>),
-    /// Gathers rows by key and event time. Only sinks may follow.
+    /// Computes columns of a row, each from the row as it came: it takes the place of the column of
+    /// that name, or stands behind all others.
+    Map(Vec<Computed>),
+    /// Gives as many rows for a row as a text has parts.
+    FlatMap(Split),
+    /// Puts the rows of several inputs together; all have the same columns.
+    Union,
+    /// Names the columns by which what follows groups rows, where that names none by itself.
+    KeyBy(Vec<String>),
+    /// Gathers rows by key and event time.
     Window(Window),
+    /// Gathers rows by key, as long as they follow each other closely.
+    Session(Session),
+    /// Lets the first row of a key pass.
+    Dedup(Dedup),
+    /// Puts each row of the first input beside those of the second that have its key and are near
+    /// in event time.
+    Join(Join),
     /// Rows go out.
     Sink,
-    /// Rows that came after their window was closed go out, as they came to the window. Without
+    /// Rows that came too late for an operator with state go out, as they came to it. Without
     /// such a sink they are dropped.
     LateSink,
-}
-
-/// Windows of equal size, one beside the other, for each key: `[start, start + size)`, with starts
-/// that are multiples of the size. The row of a window goes out once, when the watermark has
-/// reached its end: the key, `window_start` in milliseconds since 1970, the aggregates.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Window {
-    /// The columns by which rows are grouped, at least one. Null is a value of its own.
-    pub key: Vec<String>,
-    /// How long a window is, in milliseconds; not 0.
-    pub size_ms: u64,
-    /// How far event times may lag behind the latest one of their partition without being late, in
-    /// milliseconds.
-    pub delay_ms: u64,
-    /// What is computed of the rows of a window, at least one.
-    pub aggregates: Vec<Aggregate>,
-}
-
-/// A column that is computed of the rows of a window.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Aggregate {
-    /// The column's name.
-    pub name: String,
-    /// What is computed.
-    pub of: Function,
-}
-
-/// What can be computed of the rows of a window. None depends on the order of the rows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Function {
-    /// How many rows.
-    Count,
-    /// The sum of a column of whole numbers; nulls are passed over, null if there is nothing else.
-    /// A sum that 64 bits cannot hold stops the pipeline.
-    Sum(String),
-    /// The least value of a column of whole numbers or text; nulls are passed over, null if there
-    /// is nothing else.
-    Min(String),
-    /// The greatest, likewise.
-    Max(String),
-    /// 32 hexadecimal digits that tell which tuples were gathered: the sum modulo 2^128 of the
-    /// hashes of their identities.
-    Fingerprint,
 }
 
 /// A typed column. Every column may be null.
@@ -185,6 +162,15 @@ pub enum Condition {
         is: Comparison,
         /// The constant: a JSON truth value, whole number or text.
         value: Constant,
+    },
+    /// A column beside another of the same type, likewise.
+    Columns {
+        /// The one.
+        left: String,
+        /// How they must stand to each other.
+        is: Comparison,
+        /// The other.
+        right: String,
     },
     /// The column is null.
     IsNull(String),

@@ -20,7 +20,6 @@ use serde_json::Value as Json;
 use unplug_sim::env::{Disk, DiskError, Env, File, OpenMode, Refusal, Remedy};
 use xxhash_rust::xxh3::xxh3_64;
 
-
 use crate::{
     codec::CodecError,
     defect::Defects,
@@ -73,8 +72,7 @@ pub struct FileRef {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    origin: Option<Origin>,
+    origin: Origin,
     values: Vec<Json>,
 }
 
@@ -191,11 +189,7 @@ impl<E: Env> Files<E> {
     ///
     /// # Errors
     /// Any disk error.
-    pub(super) async fn write(
-        &self,
-        writing: &mut Writing,
-        output: Output,
-    ) -> Result<(), Refusal> {
+    pub(super) async fn write(&self, writing: &mut Writing, output: Output) -> Result<(), Refusal> {
         let place = writing.files.len();
         let name = format!("{:012}-{place:04}-{:016x}", writing.epoch.0, self.env.random());
         let rows = output.rows.len() as u64;

@@ -2,9 +2,14 @@
 //! from the pipeline's JSON and the tuples' lines, by code that the engine does not share.
 //!
 //! - `rows`: a tuple's row, up to the window or the sink.
+//! - [`graph`]: pipelines that are more than a chain with a window; `operators`: those with state;
+//!   `expression`: computed columns.
 //! - [`windows`]: which windows are there when, what they hold, and what comes too late for them.
 //! - [`watermark`]: the watermark of each epoch.
 
+mod expression;
+pub mod graph;
+mod operators;
 mod rows;
 pub mod watermark;
 pub mod windows;
@@ -12,6 +17,7 @@ pub mod windows;
 use serde_json::Value;
 
 use self::{
+    graph::Graph,
     rows::{Columns, holds, parse},
     windows::Window,
 };
@@ -24,6 +30,7 @@ pub struct Model {
     chain: Vec<Value>,
     window: Option<Window>,
     sinks: usize,
+    graph: Option<Graph>,
 }
 
 impl Model {
@@ -32,6 +39,16 @@ impl Model {
     /// # Errors
     /// If it is none that this model knows: better no verdict than a wrong one.
     pub fn new(pipeline: &Value) -> Result<Self, Invalid> {
+        if is_chain(pipeline) {
+            return Self::chain(pipeline);
+        }
+        let graph = Graph::new(pipeline)?;
+        let sinks = graph.sinks();
+        Ok(Self { chain: Vec::new(), window: None, sinks, graph: Some(graph) })
+    }
+
+    /// The pipeline that is a chain, with a window at its end or without.
+    fn chain(pipeline: &Value) -> Result<Self, Invalid> {
         let nodes = pipeline["nodes"].as_array().ok_or_else(|| unknown("nodes", pipeline))?;
         let named = |name: &Value| nodes.iter().find(|node| node["name"] == *name);
         let before = |node: &Value| node["inputs"].get(0).and_then(named);
@@ -57,7 +74,8 @@ impl Model {
             node = before(at);
         }
         chain.reverse();
-        let mut model = Self { chain, window: None, sinks: 1 + late.len() };
+        let sinks = 1 + late.len();
+        let mut model = Self { chain, window: None, sinks, graph: None };
         if model.chain.first() != Some(&Value::from("source")) {
             return Err(unknown("a source", pipeline));
         }
@@ -75,7 +93,40 @@ impl Model {
         self.window.as_ref()
     }
 
-    /// How many sinks there are: rows go to the first, late rows to the second.
+    /// The whole pipeline, if it is more than a chain.
+    #[must_use]
+    pub fn graph(&self) -> Option<&Graph> {
+        self.graph.as_ref()
+    }
+
+    /// How many sources there are.
+    #[must_use]
+    pub fn sources(&self) -> u16 {
+        let sources = self.graph.as_ref().map_or(1, Graph::sources);
+        u16::try_from(sources).expect("few sources")
+    }
+
+    /// How long anything of a tuple may wait for the watermark, in milliseconds; none if nothing
+    /// ever does.
+    #[must_use]
+    pub fn span_ms(&self) -> Option<u64> {
+        let of_window = self.window.as_ref().map(|window| window.size_ms + window.delay_ms);
+        let of_graph = self.graph.as_ref().filter(|graph| graph.keeps_state());
+        of_window.or(of_graph.map(|graph| graph.span_ms + graph.delay_ms))
+    }
+
+    /// The watermark that closes everything of event times up to one, both in milliseconds since
+    /// 1970.
+    #[must_use]
+    pub fn closed_ms(&self, last_ms: u64) -> u64 {
+        match (&self.window, &self.graph) {
+            (Some(window), _) => window.start_ms(last_ms) + window.size_ms,
+            (None, Some(graph)) => last_ms + graph.span_ms + 1,
+            (None, None) => 0,
+        }
+    }
+
+    /// How many sinks there are: those for rows, then those for late rows.
     #[must_use]
     pub fn sinks(&self) -> usize {
         self.sinks
@@ -120,6 +171,38 @@ impl Model {
         }
         Ok((columns, passed))
     }
+}
+
+/// Whether a pipeline has one source, one sink, and between them only operators that this model takes
+/// one after another, with at most one window that neither slides nor is updated.
+fn is_chain(pipeline: &Value) -> bool {
+    let nodes = pipeline["nodes"].as_array().into_iter().flatten();
+    let ops = || nodes.clone().map(|node| &node["op"]);
+    let count = |one: &str| ops().filter(|op| *op == one).count();
+    let newer = ["map", "flat_map", "key_by", "session", "dedup", "join"];
+    let plain = |window: &Value| {
+        window["slide_ms"].is_null()
+            && window["mode"] != "update"
+            && window["key"].as_array().is_some_and(|key| !key.is_empty())
+            && window["aggregates"]
+                .as_array()
+                .is_none_or(|all| all.iter().all(|one| one["of"].get("average").is_none()))
+    };
+    let taken = |name: &Value| {
+        let inputs = nodes.clone().filter(|node| node["op"] != "late_sink");
+        inputs
+            .flat_map(|node| node["inputs"].as_array())
+            .flatten()
+            .filter(|one| *one == name)
+            .count()
+    };
+    count("source") <= 1
+        && count("sink") <= 1
+        && count("union") == 0
+        && ops().all(|op| newer.iter().all(|newer| op.get(newer).is_none()))
+        && ops().filter_map(|op| op.get("window")).all(plain)
+        && ops().filter(|op| op.get("window").is_some()).count() <= 1
+        && nodes.clone().all(|node| taken(&node["name"]) <= 1)
 }
 
 fn unknown(wanted: &str, got: &Value) -> Invalid {

@@ -47,12 +47,14 @@ pub(super) fn holds(condition: &Value, columns: &Columns<'_>) -> Result<bool, In
             (Cell::Text(cell), Value::String(value)) => cell.cmp(value),
             _ => return Err(unknown("a comparison of the same types", compare)),
         };
-        return match compare["is"].as_str() {
-            Some("equal") => Ok(order.is_eq()),
-            Some("below") => Ok(order.is_lt()),
-            Some("above") => Ok(order.is_gt()),
-            _ => Err(unknown("a comparison", compare)),
-        };
+        return stands(order, compare);
+    }
+    if let Some(both) = condition.get("columns") {
+        let (left, right) = (cell(&both["left"])?, cell(&both["right"])?);
+        if *left == Cell::Null || *right == Cell::Null {
+            return Ok(false);
+        }
+        return stands(left.cmp(right), both);
     }
     if let Some(name) = condition.get("is_null") {
         Ok(*cell(name)? == Cell::Null)
@@ -64,5 +66,15 @@ pub(super) fn holds(condition: &Value, columns: &Columns<'_>) -> Result<bool, In
         Ok(!holds(not, columns)?)
     } else {
         Err(unknown("a condition of the model", condition))
+    }
+}
+
+/// Whether an order is the one that a comparison asks for.
+fn stands(order: std::cmp::Ordering, comparison: &Value) -> Result<bool, Invalid> {
+    match comparison["is"].as_str() {
+        Some("equal") => Ok(order.is_eq()),
+        Some("below") => Ok(order.is_lt()),
+        Some("above") => Ok(order.is_gt()),
+        _ => Err(unknown("a comparison", comparison)),
     }
 }

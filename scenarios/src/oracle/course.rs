@@ -56,7 +56,8 @@ impl<'a> Known<'a> {
             seen.push(Seen { latest_ms: latest_ms.clone(), idle: &cut.idle });
             intakes.push(Intake { epoch: *epoch, watermark_ms: 0, tuples });
         }
-        let delay_ms = setting.window.map_or(0, |window| window.delay_ms);
+        let of_graph = setting.graph.map_or(0, |graph| graph.delay_ms);
+        let delay_ms = setting.window.map_or(of_graph, |window| window.delay_ms);
         let watermarks = watermarks(&seen, delay_ms);
         for (intake, watermark_ms) in intakes.iter_mut().zip(&watermarks) {
             intake.watermark_ms = *watermark_ms;

@@ -37,14 +37,15 @@ struct Named {
 
 #[derive(Deserialize)]
 struct Line {
-    origin: Option<Origin>,
+    origin: Origin,
     values: Vec<Value>,
 }
 
 #[derive(Deserialize)]
-struct Origin {
-    producer: u16,
-    seq: u64,
+#[serde(rename_all = "snake_case")]
+enum Origin {
+    Tuple { producer: u16, seq: u64 },
+    Many { print: u128 },
 }
 
 /// All that a sink's manifests name, in their order.
@@ -53,7 +54,8 @@ struct Origin {
 /// What is missing or damaged, and where.
 pub fn batches(disk: &Tree, sink: u16) -> Result<Vec<Arc<Batch>>, String> {
     let is_manifest = |path: &str| {
-        path.strip_prefix("/manifests/").is_some_and(|name| name.bytes().all(|b| b.is_ascii_digit()))
+        path.strip_prefix("/manifests/")
+            .is_some_and(|name| name.bytes().all(|b| b.is_ascii_digit()))
     };
     let manifests = disk.iter().filter(|(path, _)| is_manifest(path));
     manifests
@@ -110,10 +112,11 @@ fn row(line: &str) -> Result<Row, String> {
         }
         Value::Array(_) | Value::Object(_) => Err(format!("{value} is no value")),
     };
-    Ok(Row {
-        id: origin.map(|origin| TupleId { producer: origin.producer, seq: origin.seq }),
-        cells: values.into_iter().map(cell).collect::<Result<_, _>>()?,
-    })
+    let (id, print) = match origin {
+        Origin::Tuple { producer, seq } => (Some(TupleId { producer, seq }), 0),
+        Origin::Many { print } => (None, print),
+    };
+    Ok(Row { id, print, cells: values.into_iter().map(cell).collect::<Result<_, _>>()? })
 }
 
 fn checked(bytes: &[u8], sum: &str) -> Result<(), String> {
@@ -126,9 +129,9 @@ mod tests {
     use super::*;
 
     const ROWS: &str = concat!(
-        r#"{"origin":{"producer":1,"seq":7,"time_ms":5},"values":["JFK",-3,true,null]}"#,
+        r#"{"origin":{"tuple":{"producer":1,"seq":7,"time_ms":5}},"values":["JFK",-3,true,null]}"#,
         "\n",
-        r#"{"values":[]}"#,
+        r#"{"origin":{"many":{"time_ms":9,"print":340282366920938463463374607431768211455}},"values":[]}"#,
         "\n"
     );
 
@@ -165,7 +168,10 @@ mod tests {
         assert_eq!((batch.sink, batch.epoch, &batch.cut), (3, 1, &cut));
         let cells = vec![Cell::Text("JFK".to_owned()), Cell::Int(-3), Cell::Bool(true), Cell::Null];
         let id = Some(TupleId { producer: 1, seq: 7 });
-        assert_eq!(batch.rows, [Row { id, cells }, Row { id: None, cells: Vec::new() }]);
+        assert_eq!(
+            batch.rows,
+            [Row { id, print: 0, cells }, Row { id: None, print: u128::MAX, cells: Vec::new() }]
+        );
     }
 
     #[test]

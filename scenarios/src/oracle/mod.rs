@@ -20,6 +20,8 @@
 //! - **leaked** ([`leaks`]): what is not needed any more does not stay on disks.
 //!
 //! What it does not verify:
+//! - the order of rows in a pipeline that is more than a chain with a window, which is
+//!   compared as a whole, epoch by epoch (`graph`);
 //! - the order of window rows and of late rows within a batch: it follows from the engine's state
 //!   partitions, which nobody outside knows;
 //! - which of the partitions without input a cut calls idle: that takes a clock;
@@ -34,6 +36,7 @@ mod course;
 mod cuts;
 mod delivery;
 pub mod files;
+mod graph;
 pub mod leaks;
 mod objections;
 mod owners;
@@ -56,7 +59,7 @@ use self::{
 };
 use crate::{
     history::{Cell, History, TupleId},
-    model::windows::Window,
+    model::{graph::Graph, windows::Window},
     outcome::{Verdict, VerdictKind},
 };
 
@@ -70,6 +73,8 @@ pub struct Sent<'a> {
     /// The row that the pipeline makes of it before a window or the sink; none if it is filtered
     /// out.
     pub row: Option<&'a [Cell]>,
+    /// Its value.
+    pub line: &'a [u8],
     /// It is there to close the windows of all others, and its own stays open.
     pub closing: bool,
 }
@@ -89,6 +94,8 @@ pub struct Setting<'a> {
     pub sinks: usize,
     /// The pipeline's window, if it has one.
     pub window: Option<&'a Window>,
+    /// The whole pipeline, if it is more than a chain.
+    pub graph: Option<&'a Graph>,
 }
 
 impl std::fmt::Debug for Setting<'_> {
@@ -131,6 +138,10 @@ fn check_rows(
     setting: &Setting<'_>,
     objections: &mut Objections,
 ) {
+    if let Some(graph) = setting.graph {
+        graph::check((tables, owners), graph, known, setting, objections);
+        return;
+    }
     let seen = tuples::Seen { owners, cuts, sent: setting.sent };
     let Some(window) = setting.window else {
         let wanted = |id| match (setting.sent)(id)?.row {

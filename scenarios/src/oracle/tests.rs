@@ -16,11 +16,11 @@ fn id(seq: u64) -> TupleId {
 fn sent(id: TupleId) -> Option<Sent<'static>> {
     let row = id.seq.is_multiple_of(2).then_some(CELLS.as_slice());
     let known = id.producer == 0 && id.seq < 6;
-    known.then_some(Sent { time_ms: 0, key: b"one", row, closing: false })
+    known.then_some(Sent { time_ms: 0, key: b"one", row, line: b"", closing: false })
 }
 
 fn batch(epoch: u64, end: u64, seqs: &[u64]) -> Arc<Batch> {
-    let rows = seqs.iter().map(|seq| Row { id: Some(id(*seq)), cells: CELLS.to_vec() });
+    let rows = seqs.iter().map(|seq| Row { id: Some(id(*seq)), print: 0, cells: CELLS.to_vec() });
     let cut = Cut { ends: vec![end], ..Cut::default() };
     Arc::new(Batch { sink: 0, epoch, cut, rows: rows.collect() })
 }
@@ -37,7 +37,8 @@ fn history(reads: Vec<Read>) -> History {
 }
 
 fn kinds(history: &History) -> Vec<VerdictKind> {
-    let setting = Setting { sent: &sent, inputs: 6, partitions: 1, sinks: 1, window: None };
+    let setting =
+        Setting { sent: &sent, inputs: 6, partitions: 1, sinks: 1, window: None, graph: None };
     judge(history, &setting).into_iter().map(|verdict| verdict.kind).collect()
 }
 
@@ -143,7 +144,7 @@ fn rows_of_one_key_in_another_order_than_their_offsets_are_reordered() {
 #[test]
 fn a_row_of_no_tuple_is_a_phantom() {
     let mut wrong = (*batch(1, 6, &[0, 2, 4])).clone();
-    wrong.rows.push(Row { id: None, cells: CELLS.to_vec() });
+    wrong.rows.push(Row { id: None, print: 0, cells: CELLS.to_vec() });
     assert_eq!(kinds(&of(&[Arc::new(wrong)])), [VerdictKind::Phantom]);
 }
 
@@ -208,7 +209,8 @@ fn a_watermark_that_the_rule_does_not_give_is_corrupt() {
     let mut wrong = (*batch(1, 6, &[0, 2, 4])).clone();
     wrong.cut.watermark_ms = 5;
     let history = of(&[Arc::new(wrong)]);
-    let setting = Setting { sent: &sent, inputs: 6, partitions: 1, sinks: 1, window: None };
+    let setting =
+        Setting { sent: &sent, inputs: 6, partitions: 1, sinks: 1, window: None, graph: None };
     let verdicts = judge(&history, &setting);
     assert_eq!(kinds(&history), [VerdictKind::Corrupt]);
     assert_eq!(verdicts[0].message, "epoch 1 publishes the watermark 5 ms, the rule gives 0 ms");

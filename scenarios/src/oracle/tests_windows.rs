@@ -42,11 +42,11 @@ fn window(key: &str, start_ms: i64, seqs: &[u64]) -> Row {
     let print = seqs.iter().map(|seq| fingerprint(id(*seq))).fold(0, u128::wrapping_add);
     let count = i64::try_from(seqs.len()).expect("few");
     let print = text(&format!("{print:032x}"));
-    Row { id: None, cells: vec![text(key), Cell::Int(start_ms), Cell::Int(count), print] }
+    Row { id: None, print: 0, cells: vec![text(key), Cell::Int(start_ms), Cell::Int(count), print] }
 }
 
 fn late(seq: u64, key: &str) -> Row {
-    Row { id: Some(id(seq)), cells: vec![text(key)] }
+    Row { id: Some(id(seq)), print: 0, cells: vec![text(key)] }
 }
 
 /// What the two sinks published.
@@ -106,10 +106,17 @@ fn verdicts(sinks: &Sinks, inputs: u64, acknowledged: Vec<Acknowledged>) -> Vec<
         let at = usize::try_from(id.seq).expect("few");
         let (time_ms, key) = *TUPLES.get(at)?;
         let row = Some(rows[at].as_slice());
-        Some(Sent { time_ms, key: key.as_bytes(), row, closing: key == "closing" })
+        Some(Sent { time_ms, key: key.as_bytes(), row, line: b"", closing: key == "closing" })
     };
     let model = model();
-    let setting = Setting { sent: &sent, inputs, partitions: 1, sinks: 2, window: model.window() };
+    let setting = Setting {
+        sent: &sent,
+        inputs,
+        partitions: 1,
+        sinks: 2,
+        window: model.window(),
+        graph: None,
+    };
     judge(&history, &setting)
 }
 

@@ -84,11 +84,9 @@ pub(super) fn measure(
     let epochs = taken(timeline, clients, nodes);
     let (new, first) = epochs.iter().find(|(_, epoch)| epoch.latest_ns > strike_ns)?;
     let lag_ns = |epoch: &Taken| epoch.published_ns.saturating_sub(epoch.oldest_ns);
-    let steady_from_ns =
-        strike_ns.saturating_sub(STEADY_NS_MIN.max(4 * setting.epoch_interval_ns));
-    let steady = epochs.values().filter(|epoch| {
-        (steady_from_ns..strike_ns).contains(&epoch.published_ns)
-    });
+    let steady_from_ns = strike_ns.saturating_sub(STEADY_NS_MIN.max(4 * setting.epoch_interval_ns));
+    let steady =
+        epochs.values().filter(|epoch| (steady_from_ns..strike_ns).contains(&epoch.published_ns));
     let usual_ns = steady.map(lag_ns).max()?;
     let normal = |epoch: &Taken| lag_ns(epoch) <= usual_ns + usual_ns / 10;
     let (last, whole) = epochs.range(new..).find(|(_, epoch)| normal(epoch))?;

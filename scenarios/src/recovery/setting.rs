@@ -184,7 +184,10 @@ impl Setting {
         let tuples = tuples.ok_or_else(|| {
             Invalid::at(
                 "tuples_per_second",
-                format!("{} over {seconds} s is too much input; it must be at most 100000 tuples", self.tuples_per_second),
+                format!(
+                    "{} over {seconds} s is too much input; it must be at most 100000 tuples",
+                    self.tuples_per_second
+                ),
             )
         })?;
         scenario.about = "one fault in a steady state".to_owned();
@@ -205,6 +208,7 @@ impl Setting {
             late: NEVER,
             late_ms: 0,
             idle: NEVER,
+            ..Generated::default()
         });
         scenario.network = self.network.config();
         scenario.disk = Disks { profile: "ext4-ordered".to_owned(), glitches: NEVER };

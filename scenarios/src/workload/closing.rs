@@ -5,7 +5,7 @@ use bytes::Bytes;
 use unplug_engine::tuple::Partition;
 
 use super::Input;
-use crate::model::windows::Window;
+use crate::model::Model;
 
 /// From the time when all other input is due to the time when closing tuples are.
 pub const GAP_NS: u64 = 1_000_000_000;
@@ -17,20 +17,22 @@ const BEYOND_MS: u64 = 365 * 24 * 3_600_000;
 const VALUE: &[u8] = br#"{"key": "closing", "origin": "closing", "amount": null}"#;
 
 /// Lets the first producer send closing tuples behind all other input.
-pub fn add(inputs: &mut [Vec<Input>], window: &Window, partitions: u16) {
+pub fn add(inputs: &mut [Vec<Input>], model: &Model, partitions: u16) {
+    let sources = model.sources();
     let all = || inputs.iter().flatten();
     let last = |of: fn(&Input) -> u64| all().map(of).max().unwrap_or(0);
     let due_ns = last(|input| input.due_ns) + GAP_NS;
     let arrival_ms = last(|input| input.arrival_ms) + GAP_NS / 1_000_000;
-    let beyond_ms = BEYOND_MS + 10 * (window.size_ms + window.delay_ms);
+    let beyond_ms = BEYOND_MS + 10 * model.span_ms().unwrap_or(0);
     let event_ms = last(|input| input.event_ms) + beyond_ms;
     let closing = (0..partitions).map(|partition| Input {
         line: None,
+        source: (partition % sources, sources),
         closing: true,
         due_ns,
         arrival_ms,
         event_ms,
-        key: key(Partition(partition), partitions),
+        key: key(Partition(partition), (partition % sources, sources), partitions),
         value: Bytes::from_static(VALUE),
     });
     if let Some(first) = inputs.first_mut() {
@@ -40,15 +42,16 @@ pub fn add(inputs: &mut [Vec<Input>], window: &Window, partitions: u16) {
 
 /// The watermark that closes the windows of all other input, in milliseconds since 1970.
 #[must_use]
-pub fn watermark_ms(inputs: &[Vec<Input>], window: &Window) -> u64 {
+pub fn watermark_ms(inputs: &[Vec<Input>], model: &Model) -> u64 {
     let times = inputs.iter().flatten().filter(|input| !input.closing).map(|input| input.event_ms);
-    times.max().map_or(0, |last_ms| window.start_ms(last_ms) + window.size_ms)
+    times.max().map_or(0, |last_ms| model.closed_ms(last_ms))
 }
 
 /// A key of the partition.
-fn key(partition: Partition, partitions: u16) -> Bytes {
+fn key(partition: Partition, source: (u16, u16), partitions: u16) -> Bytes {
     let mut keys = (0u64..).map(|number| format!("closing-{number}"));
-    let hit = keys.find(|key| Partition::of_key(key.as_bytes(), partitions) == partition);
+    let hit =
+        keys.find(|key| Partition::of_source(key.as_bytes(), source, partitions) == partition);
     Bytes::from(hit.expect("there is no end of keys"))
 }
 
@@ -86,11 +89,11 @@ mod tests {
             let window = model.window().expect("there");
             let mut inputs = workload.inputs(3, &source, 2, 4);
             let others: Vec<_> = inputs.iter().flatten().cloned().collect();
-            add(&mut inputs, window, 4);
+            add(&mut inputs, &model, 4);
             let (closing, real): (Vec<_>, Vec<_>) =
                 inputs[0].iter().partition(|input| input.closing);
             assert_eq!((closing.len(), real.len(), inputs[1].len()), (4, 50, 50));
-            let watermark_ms = watermark_ms(&inputs, window);
+            let watermark_ms = watermark_ms(&inputs, &model);
             for (input, partition) in closing.iter().zip(0..) {
                 assert_eq!(Partition::of_key(&input.key, 4), Partition(partition));
                 assert!(others.iter().all(|other| other.due_ns + GAP_NS <= input.due_ns));

@@ -5,8 +5,8 @@ use bytes::Bytes;
 use unplug_engine::tuple::Partition;
 use unplug_sim::{WALL_START_NS, random::PlanStream};
 
-use super::{Input, Pace};
-use crate::scenario::Generated;
+use super::{Input, Pace, auctions};
+use crate::scenario::{Generated, Lines};
 
 /// One amount in so many is null; the others are below `AMOUNT_END`.
 const NULL_IN: u64 = 20;
@@ -30,21 +30,33 @@ pub(super) fn inputs(seed: u64, made: &Generated, pace: Pace, partitions: u16) -
         let key = keys.draw(made, &mut stream);
         let late = stream.chance(made.late.0.into(), made.late.1.into());
         let behind_ms = stream.between(0, if late { made.late_ms } else { made.disorder_ms });
-        let null = stream.chance(1, NULL_IN);
-        let amount = if null { "null".to_owned() } else { stream.below(AMOUNT_END).to_string() };
+        let sources = made.sources.max(1);
+        let source = (u16::try_from(index % u32::from(sources)).expect("below 16 bits"), sources);
+        let value = match made.lines {
+            Lines::Amounts => amount(&key, &mut stream),
+            Lines::Auctions => auctions::line(index, &mut stream),
+        };
         move |due_ns| {
             let arrival_ms = (WALL_START_NS + due_ns) / 1_000_000;
             Input {
                 line: None,
+                source,
                 closing: false,
                 due_ns,
                 arrival_ms,
                 event_ms: arrival_ms - behind_ms,
-                value: Bytes::from(format!(r#"{{"key": "{key}", "amount": {amount}}}"#)),
+                value: Bytes::from(value),
                 key: Bytes::from(key),
             }
         }
     }))
+}
+
+/// A line with a key and an amount.
+fn amount(key: &str, stream: &mut PlanStream) -> String {
+    let null = stream.chance(1, NULL_IN);
+    let amount = if null { "null".to_owned() } else { stream.below(AMOUNT_END).to_string() };
+    format!(r#"{{"key": "{key}", "amount": {amount}}}"#)
 }
 
 /// The partitions that fall silent.

@@ -2,6 +2,7 @@
 //! which are part of the program, so that it runs from any folder; or tuples made up from the seed
 //! ([`generated`]). Where windows must close, closing tuples come last ([`closing`]).
 
+mod auctions;
 pub mod closing;
 pub mod generated;
 
@@ -37,6 +38,8 @@ pub struct Workload {
 pub struct Input {
     /// Its place among all flights, from 0, if it is one.
     pub line: Option<usize>,
+    /// The source that it is of, from 0, and how many there are.
+    pub source: (u16, u16),
     /// It is there to close the windows of all others.
     pub closing: bool,
     /// When it is due, in virtual nanoseconds; grows along the input.
@@ -130,6 +133,7 @@ impl Workload {
         pace.deal(chosen.iter().zip(start..).map(|(flight, line)| {
             move |due_ns| Input {
                 line: Some(line),
+                source: (0, 1),
                 closing: false,
                 due_ns,
                 arrival_ms: flight.arrival_ms,

@@ -91,7 +91,7 @@ pub struct Results {
     pub latest_ms: Vec<u64>,
     /// The outputs.
     pub outputs: Vec<OutputRef>,
-    /// The states, by state partition.
+    /// The states, by stage and state partition.
     pub states: Vec<StateRef>,
 }
 
@@ -121,17 +121,17 @@ pub fn commit(
         epoch: offsets.epoch,
         generation: Generation(0),
         outputs: results.outputs,
-        base: bases(offsets, before).iter().map(|state| state.uid).collect(),
+        base: bases(results.states.len(), before).iter().map(|state| state.uid).collect(),
         states: results.states,
         latest_ms,
         next_watermark_ms: earliest.unwrap_or(0).max(offsets.watermark_ms),
     }
 }
 
-/// The states that an epoch goes on from: those that the commit before decided.
+/// The states that an epoch goes on from: those that the commit before decided; before the first,
+/// `count` empty ones.
 #[must_use]
-pub fn bases(offsets: &OffsetsRecord, before: Option<&Before>) -> Vec<StateRef> {
-    let count = usize::from(offsets.state_partitions);
+pub fn bases(count: usize, before: Option<&Before>) -> Vec<StateRef> {
     match before {
         Some(before) => before.commit.states.clone(),
         None => vec![StateRef::default(); count],

@@ -5,25 +5,20 @@
 //! attempt that fails, whose executor is gone, or that is silent for too long is followed by
 //! another. One that takes much longer than its peers gets a second one beside it, on another
 //! executor; the first to finish is chosen, and what the other does is read by nobody. A block that
-//! cannot be fetched puts its map task back; reduce tasks wait until all map tasks are done.
+//! cannot be fetched puts the task that made it back; a stage waits until all earlier ones are done.
 
 use std::collections::BTreeMap;
 
 use unplug_sim::env::NodeId;
 
 use crate::{
-    task::{Mapped, Reduced},
+    task::Done,
     tuple::{Attempt, Generation},
 };
 
-/// A stage of an epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stage {
-    /// Source partitions are read.
-    Map,
-    /// State partitions take in what was read.
-    Reduce,
-}
+/// A stage of an epoch: 0 reads source partitions, each later one takes what earlier ones gave into
+/// state partitions.
+pub type Stage = u16;
 
 /// A task: its stage and its place there.
 pub type TaskId = (Stage, usize);
@@ -60,13 +55,13 @@ struct Running {
 
 /// The attempt at a task that was chosen: the first that was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chosen<T> {
+pub struct Chosen {
     /// Which try.
     pub attempt: Attempt,
     /// Where it ran.
     pub node: NodeId,
     /// What it came to.
-    pub done: T,
+    pub done: Done,
 }
 
 /// How long the attempts that were chosen lately took, and the count of all attempts, over a whole
@@ -124,36 +119,23 @@ pub struct Tasks {
     limits: Limits,
     /// Where the turn of executors begins, so that few tasks do not always meet the same.
     turn: usize,
-    maps: Vec<Option<Chosen<Mapped>>>,
-    reduces: Vec<Option<Chosen<Reduced>>>,
+    /// By stage.
+    chosen: Vec<Vec<Option<Chosen>>>,
     running: BTreeMap<TaskId, Vec<Running>>,
 }
 
 impl Tasks {
     /// So many tasks of each stage, none tried yet. `turn` differs from epoch to epoch.
     #[must_use]
-    pub fn new(limits: Limits, turn: usize, maps: usize, reduces: usize) -> Self {
-        Self {
-            limits,
-            turn,
-            maps: vec![None; maps],
-            reduces: vec![None; reduces],
-            running: BTreeMap::new(),
-        }
+    pub fn new(limits: Limits, turn: usize, counts: &[usize]) -> Self {
+        let chosen = counts.iter().map(|count| vec![None; *count]).collect();
+        Self { limits, turn, chosen, running: BTreeMap::new() }
     }
 
-    /// The map tasks that are done, if all are.
+    /// What the tasks of a stage came to, if all are done.
     #[must_use]
-    pub fn mapped(&self) -> Option<Vec<&Chosen<Mapped>>> {
-        self.maps.iter().map(Option::as_ref).collect()
-    }
-
-    /// What the tasks came to, if all are done.
-    #[must_use]
-    pub fn done(&self) -> Option<(Vec<&Mapped>, Vec<&Reduced>)> {
-        let maps = self.maps.iter().map(|one| one.as_ref().map(|chosen| &chosen.done));
-        let reduces = self.reduces.iter().map(|one| one.as_ref().map(|chosen| &chosen.done));
-        Some((maps.collect::<Option<_>>()?, reduces.collect::<Option<_>>()?))
+    pub fn done(&self, stage: Stage) -> Option<Vec<&Chosen>> {
+        self.chosen[usize::from(stage)].iter().map(Option::as_ref).collect()
     }
 
     /// The attempts to be started now, given who is present. They count as running from here on.
@@ -185,36 +167,23 @@ impl Tasks {
         straggles.filter(|_| self.limits.speculation).min()
     }
 
-    /// A map attempt is done. Tells whether it was chosen, and if so whether it was speculative.
-    pub fn mapped_by(
+    /// An attempt is done. Tells whether it was chosen, and if so whether it was speculative.
+    pub fn done_by(
         &mut self,
         (record, now_ns): (&mut Record, u64),
         launch: Launch,
-        done: Mapped,
+        done: Done,
     ) -> Option<bool> {
         let speculative = self.end(record, launch, now_ns)?;
-        let place = &mut self.maps[launch.task.1];
+        let (stage, place) = launch.task;
+        let place = &mut self.chosen[usize::from(stage)][place];
         if place.is_some() {
             return None;
         }
         *place = Some(Chosen { attempt: launch.attempt, node: launch.node, done });
-        Some(speculative)
-    }
-
-    /// The same for a reduce attempt.
-    pub fn reduced_by(
-        &mut self,
-        (record, now_ns): (&mut Record, u64),
-        launch: Launch,
-        done: Reduced,
-    ) -> Option<bool> {
-        let speculative = self.end(record, launch, now_ns)?;
-        let place = &mut self.reduces[launch.task.1];
-        if place.is_some() {
-            return None;
+        if stage > 0 {
+            record.holders.insert(launch.task, launch.node);
         }
-        *place = Some(Chosen { attempt: launch.attempt, node: launch.node, done });
-        record.holders.insert(launch.task, launch.node);
         Some(speculative)
     }
 
@@ -225,24 +194,24 @@ impl Tasks {
         }
     }
 
-    /// A block of this attempt at a map task is lost: the task is to be run again, unless another
+    /// A block of this attempt at a task is lost: the task is to be run again, unless another
     /// attempt was chosen since.
-    pub fn lost(&mut self, map: usize, attempt: Attempt) {
-        let place = &mut self.maps[map];
+    pub fn lost(&mut self, (stage, place): TaskId, attempt: Attempt) {
+        let place = &mut self.chosen[usize::from(stage)][place];
         if place.as_ref().is_some_and(|chosen| chosen.attempt == attempt) {
             *place = None;
         }
     }
 
-    /// Tasks that are not done and whose input is there.
+    /// Tasks that are not done and whose input is there: those of the first stage that has any.
     fn open(&self) -> Vec<TaskId> {
-        let maps = (0..self.maps.len()).filter(|place| self.maps[*place].is_none());
-        let mut open: Vec<_> = maps.map(|place| (Stage::Map, place)).collect();
-        if open.is_empty() {
-            let reduces = (0..self.reduces.len()).filter(|place| self.reduces[*place].is_none());
-            open.extend(reduces.map(|place| (Stage::Reduce, place)));
-        }
-        open
+        let open = |stage: &Vec<Option<Chosen>>| {
+            (0..stage.len()).filter(|place| stage[*place].is_none()).collect::<Vec<_>>()
+        };
+        let mut stages = (0..).zip(self.chosen.iter().map(open));
+        let first = stages.find(|(_, open)| !open.is_empty());
+        let of = |(stage, open): (Stage, Vec<usize>)| open.into_iter().map(move |one| (stage, one));
+        first.map(of).into_iter().flatten().collect()
     }
 
     /// Forgets attempts whose executors are gone or silent. Should one answer after all, it is too
@@ -281,7 +250,7 @@ impl Tasks {
         let count = present.len();
         let turned = (0..count).map(|step| present[(self.turn + task.1 + step) % count]);
         let silences = |node: NodeId| record.silences.get(&node).copied().unwrap_or(0);
-        let share = self.reduces.len().div_ceil(count.max(1));
+        let share = self.chosen[usize::from(task.0)].len().div_ceil(count.max(1));
         let holder = record.holders.get(&task);
         let elsewhere = |node: NodeId| holder != Some(&node) || busy(node) >= share;
         turned
@@ -307,16 +276,8 @@ mod tests {
     const LIMITS: Limits = Limits { speculation: true, straggler_ns_min: 20, silent_ns: 1_000 };
     const NODES: [NodeId; 3] = [NodeId(3), NodeId(4), NodeId(5)];
 
-    fn mapped() -> Mapped {
-        Mapped { latest_ms: 0, blocks: Vec::new(), output: Vec::new() }
-    }
-
-    fn reduced() -> Reduced {
-        Reduced { outputs: Vec::new(), state: crate::epoch::StateRef::default() }
-    }
-
     fn start(maps: usize, reduces: usize) -> (Tasks, Record) {
-        (Tasks::new(LIMITS, 0, maps, reduces), Record::new(Generation(2)))
+        (Tasks::new(LIMITS, 0, &[maps, reduces]), Record::new(Generation(2)))
     }
 
     #[test]
@@ -340,21 +301,21 @@ mod tests {
     fn reduce_tasks_wait_for_all_map_tasks_and_go_back_with_a_lost_block() {
         let (mut tasks, mut record) = start(2, 1);
         let maps = tasks.launch(&mut record, &NODES, 0);
-        assert_eq!(tasks.mapped_by((&mut record, 5), maps[0], mapped()), Some(false));
+        assert_eq!(tasks.done_by((&mut record, 5), maps[0], Done::default()), Some(false));
         assert_eq!(tasks.launch(&mut record, &NODES, 5), []);
-        assert_eq!(tasks.mapped_by((&mut record, 6), maps[1], mapped()), Some(false));
+        assert_eq!(tasks.done_by((&mut record, 6), maps[1], Done::default()), Some(false));
         let reduce = tasks.launch(&mut record, &NODES, 6)[0];
-        assert_eq!(reduce.task, (Stage::Reduce, 0));
+        assert_eq!(reduce.task, (1, 0));
         tasks.failed(reduce);
-        tasks.lost(1, maps[1].attempt);
+        tasks.lost((0, 1), maps[1].attempt);
         let again = tasks.launch(&mut record, &NODES, 7);
-        assert_eq!(again.iter().map(|launch| launch.task).collect::<Vec<_>>(), [(Stage::Map, 1)]);
-        tasks.lost(0, again[0].attempt);
-        assert!(tasks.maps[0].is_some(), "another attempt's block");
-        tasks.mapped_by((&mut record, 8), again[0], mapped());
+        assert_eq!(again.iter().map(|launch| launch.task).collect::<Vec<_>>(), [(0, 1)]);
+        tasks.lost((0, 0), again[0].attempt);
+        assert!(tasks.chosen[0][0].is_some(), "another attempt's block");
+        tasks.done_by((&mut record, 8), again[0], Done::default());
         let reduce = tasks.launch(&mut record, &NODES, 8)[0];
-        assert_eq!(tasks.reduced_by((&mut record, 9), reduce, reduced()), Some(false));
-        assert!(tasks.done().is_some());
+        assert_eq!(tasks.done_by((&mut record, 9), reduce, Done::default()), Some(false));
+        assert!(tasks.done(1).is_some());
     }
 
     #[test]
@@ -362,7 +323,7 @@ mod tests {
         let (mut tasks, mut record) = start(3, 0);
         let first = tasks.launch(&mut record, &NODES, 0);
         for launch in &first[..2] {
-            tasks.mapped_by((&mut record, 40), *launch, mapped());
+            tasks.done_by((&mut record, 40), *launch, Done::default());
         }
         assert_eq!(tasks.look_ns(&record), Some(80));
         assert_eq!(tasks.launch(&mut record, &NODES, 79), []);
@@ -370,15 +331,15 @@ mod tests {
         assert_eq!(second.len(), 1);
         assert_ne!(second[0].node, first[2].node);
         assert_eq!(tasks.launch(&mut record, &NODES, 500), [], "two are enough");
-        assert_eq!(tasks.mapped_by((&mut record, 510), second[0], mapped()), Some(true));
-        assert_eq!(tasks.mapped_by((&mut record, 520), first[2], mapped()), None);
-        assert_eq!(tasks.mapped().expect("all done")[2].attempt, second[0].attempt);
+        assert_eq!(tasks.done_by((&mut record, 510), second[0], Done::default()), Some(true));
+        assert_eq!(tasks.done_by((&mut record, 520), first[2], Done::default()), None);
+        assert_eq!(tasks.done(0).expect("all done")[2].attempt, second[0].attempt);
     }
 
     #[test]
     fn without_speculation_a_straggler_is_waited_for() {
         let limits = Limits { speculation: false, ..LIMITS };
-        let mut tasks = Tasks::new(limits, 0, 1, 0);
+        let mut tasks = Tasks::new(limits, 0, &[1]);
         let mut record = Record::new(Generation(1));
         tasks.launch(&mut record, &NODES, 0);
         assert_eq!(tasks.look_ns(&record), None);
@@ -389,28 +350,28 @@ mod tests {
     #[test]
     fn an_executor_that_kept_silent_is_passed_over_until_it_ends_something_well() {
         let limits = Limits { speculation: false, ..LIMITS };
-        let mut tasks = Tasks::new(limits, 0, 1, 0);
+        let mut tasks = Tasks::new(limits, 0, &[1]);
         let mut record = Record::new(Generation(1));
         let first = tasks.launch(&mut record, &NODES[..2], 0)[0];
         let second = tasks.launch(&mut record, &NODES[..2], 1_000)[0];
         assert_ne!(first.node, second.node);
-        tasks.mapped_by((&mut record, 1_010), second, mapped());
-        let mut tasks = Tasks::new(limits, 0, 2, 0);
+        tasks.done_by((&mut record, 1_010), second, Done::default());
+        let mut tasks = Tasks::new(limits, 0, &[2]);
         let nodes: Vec<_> =
             tasks.launch(&mut record, &NODES[..2], 1_020).iter().map(|one| one.node).collect();
         assert_eq!(nodes, [second.node; 2]);
         record.silences.clear();
-        assert_eq!(tasks.pick(&record, &NODES[..2], (Stage::Map, 0)), Some(first.node));
+        assert_eq!(tasks.pick(&record, &NODES[..2], (0, 0)), Some(first.node));
     }
 
     #[test]
     fn a_reduce_task_follows_its_state_until_that_executor_has_its_share() {
         let mut record = Record::new(Generation(1));
         let mut nodes = |turn, present: &[NodeId]| {
-            let mut tasks = Tasks::new(LIMITS, turn, 0, 3);
+            let mut tasks = Tasks::new(LIMITS, turn, &[0, 3]);
             let launches = tasks.launch(&mut record, present, 0);
             for launch in &launches {
-                tasks.reduced_by((&mut record, 1), *launch, reduced());
+                tasks.done_by((&mut record, 1), *launch, Done::default());
             }
             launches.iter().map(|launch| launch.node.0).collect::<Vec<_>>()
         };
@@ -428,6 +389,29 @@ mod tests {
         assert_eq!(again.len(), 1);
         assert_eq!(again[0].task, first[0].task);
         assert_ne!(again[0].node, first[0].node);
-        assert_eq!(tasks.mapped_by((&mut record, 2), first[0], mapped()), None, "given up");
+        assert_eq!(tasks.done_by((&mut record, 2), first[0], Done::default()), None, "given up");
+    }
+
+    #[test]
+    fn a_block_lost_two_stages_later_puts_only_its_own_task_back() {
+        let mut tasks = Tasks::new(LIMITS, 0, &[1, 2, 1]);
+        let mut record = Record::new(Generation(1));
+        let mut end = |tasks: &mut Tasks, now_ns| {
+            let launches = tasks.launch(&mut record, &NODES, now_ns);
+            for launch in &launches {
+                tasks.done_by((&mut record, now_ns), *launch, Done::default());
+            }
+            launches
+        };
+        let (first, second) = (end(&mut tasks, 0)[0], end(&mut tasks, 1));
+        let third = tasks.open();
+        assert_eq!((second.len(), third.as_slice()), (2, &[(2, 0)][..]));
+        tasks.lost(first.task, first.attempt);
+        tasks.lost(second[1].task, second[1].attempt);
+        assert_eq!(tasks.open(), [(0, 0)]);
+        end(&mut tasks, 2);
+        assert_eq!(tasks.open(), [(1, 1)]);
+        end(&mut tasks, 3);
+        assert_eq!(tasks.open(), [(2, 0)]);
     }
 }

@@ -23,7 +23,8 @@ pub fn name(commit: &CommitRecord) -> String {
 #[must_use]
 pub fn twins(waiting: Vec<(String, Epoch)>, decided: &CommitRecord) -> Vec<String> {
     let own = name(decided);
-    let behind = waiting.into_iter().filter(|(name, epoch)| *epoch <= decided.epoch && *name != own);
+    let behind =
+        waiting.into_iter().filter(|(name, epoch)| *epoch <= decided.epoch && *name != own);
     behind.map(|(name, _)| name).collect()
 }
 
@@ -32,13 +33,14 @@ mod tests {
     use super::*;
     use crate::{
         epoch::{BlobRef, OutputRef},
-        tuple::Partition,
+        tuple::{Generation, Partition},
     };
 
     fn commit(epoch: u64, blob: &str, latest_ms: u64) -> CommitRecord {
         let blob = BlobRef { name: blob.to_owned(), checksum: 1, bytes: 1 };
         CommitRecord {
             epoch: Epoch(epoch),
+            generation: Generation(1),
             outputs: vec![OutputRef { sink: 0, partition: Partition(0), blob, rows: 1 }],
             base: Vec::new(),
             states: Vec::new(),

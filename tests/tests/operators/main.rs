@@ -1,0 +1,126 @@
+//! Each operator against its model, without any machine: whatever the tuples, however they are
+//! divided among partitions and epochs, and wherever the state is written down and read again,
+//! both give the same rows in the same epochs, of the same tuples.
+//!
+//! All draws come from a fixed seed, so these tests give the same result every time.
+
+mod drawn;
+mod machine_free;
+mod pipelines;
+
+use std::cell::RefCell;
+
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
+use unplug_engine::defect::{Defect, Defects};
+
+use self::{
+    drawn::{History, history},
+    machine_free::{Reached, judged},
+};
+
+/// How many histories each pipeline is tried on.
+const CASES: u32 = 400;
+/// The seed of the draws.
+const RNG: u8 = 7;
+
+/// Runs a pipeline on drawn histories; gives what was reached.
+fn run(name: &str, defects: Defects) -> Result<Reached, String> {
+    let spec = pipelines::named(name);
+    let reached = RefCell::new(Reached::default());
+    let config = Config { cases: CASES, failure_persistence: None, ..Config::default() };
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[RNG; 32]);
+    let property = |history: History| {
+        let of_one = judged(&spec, &history, defects).map_err(TestCaseError::fail)?;
+        reached.borrow_mut().add(&of_one);
+        Ok(())
+    };
+    match TestRunner::new_with_rng(config, rng).run(&history(), property) {
+        Ok(()) => Ok(reached.into_inner()),
+        Err(TestError::Abort(reason)) => panic!("the search was given up: {reason}"),
+        Err(TestError::Fail(reason, history)) => Err(format!("{reason}\nby {history:#?}")),
+    }
+}
+
+/// Both agree, and the histories hold what makes the operator worth a test.
+fn holds(name: &str, late: bool) {
+    let reached = run(name, Defects::default()).unwrap_or_else(|failed| panic!("{name}: {failed}"));
+    let enough = u64::from(CASES) / 4;
+    assert!(reached.rows > enough, "{name}: {reached:?}");
+    assert!(reached.restored > enough, "{name}: {reached:?}");
+    assert!(!late || reached.late > enough, "{name}: {reached:?}");
+}
+
+/// The bug shows.
+fn caught(name: &str, defect: Defect) {
+    let failed = run(name, Defects::of(&[defect]));
+    assert!(failed.is_err(), "{name} with {}: nothing was wrong", defect.name());
+}
+
+#[test]
+fn tumbling_windows_are_the_models() {
+    holds("tumbling", true);
+}
+
+#[test]
+fn sliding_windows_are_the_models() {
+    holds("sliding", true);
+}
+
+#[test]
+fn updated_windows_are_the_models() {
+    holds("updates", true);
+}
+
+#[test]
+fn sessions_are_the_models() {
+    holds("session", true);
+}
+
+#[test]
+fn dedup_is_the_models() {
+    holds("dedup", true);
+}
+
+#[test]
+fn inner_joins_are_the_models() {
+    holds("inner join", false);
+}
+
+#[test]
+fn left_outer_joins_are_the_models() {
+    holds("outer join", false);
+}
+
+#[test]
+fn operators_without_state_are_the_models() {
+    holds("stateless", false);
+}
+
+#[test]
+fn windows_of_windows_are_the_models() {
+    holds("windows of windows", false);
+}
+
+#[test]
+fn a_join_behind_windows_and_a_window_behind_a_join_are_the_models() {
+    holds("three stages", false);
+}
+
+#[test]
+fn two_sources_and_two_sinks_are_the_models() {
+    holds("two sources", false);
+}
+
+#[test]
+fn a_dedup_of_sessions_and_rows_together_is_the_models() {
+    holds("mixed", true);
+}
+
+#[test]
+fn a_planted_bug_of_an_operator_shows() {
+    caught("sliding", Defect::SlidingExpiresEarly);
+    caught("session", Defect::SessionMergeLosesOne);
+    caught("outer join", Defect::JoinNoMatchedFlag);
+    caught("dedup", Defect::DedupForgetsOnRestore);
+    caught("windows of windows", Defect::LateByNewWatermark);
+}
