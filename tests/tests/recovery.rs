@@ -17,7 +17,8 @@ const SEEDS: std::ops::Range<u64> = 0..3;
 fn recovery(folder: &Path, args: &[&str]) -> (ExitCode, String) {
     let path = |name: &str| folder.join(name).display().to_string();
     let grid = ["unplug".to_owned(), "recovery".to_owned()].into_iter();
-    let args = args.iter().map(|arg| if arg.ends_with(".json") { path(arg) } else { (*arg).to_owned() });
+    let args =
+        args.iter().map(|arg| if arg.ends_with(".json") { path(arg) } else { (*arg).to_owned() });
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let status = unplug::cli::main(grid.chain(args).map(Into::into), &mut out, &mut err);
     let told = [out, err].concat();
@@ -48,7 +49,10 @@ fn two_runs_are_the_same_bytes_and_only_a_slower_one_fails_against_a_baseline() 
     fs::write(file("faster.json"), faster.to_string()).expect("written");
     let (status, told) = measure(&["--baseline", "faster.json"]);
     assert_eq!(status, ExitCode::from(1), "{told}");
-    assert!(told.contains("slower: driver-kill-down-1000ms-lasts-1000ms: recovery, median:"), "{told}");
+    assert!(
+        told.contains("slower: driver-kill-down-1000ms-lasts-1000ms: recovery, median:"),
+        "{told}"
+    );
 
     let (status, told) = recovery(folder.path(), &["--compare", "faster.json", "a.json"]);
     assert_eq!(status, ExitCode::SUCCESS, "{told}");

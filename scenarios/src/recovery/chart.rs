@@ -8,9 +8,8 @@ const ROOM: (u64, u64) = (64, 14);
 /// Room below, for the axis and its title.
 const BELOW: u64 = 42;
 /// Lines are told apart by these.
-pub(super) const COLOURS: [&str; 8] = [
-    "#3b6fb6", "#c8321f", "#1f8a5b", "#b8860b", "#7b4bb3", "#0f8b8d", "#8c4a2f", "#5a6475",
-];
+pub(super) const COLOURS: [&str; 8] =
+    ["#3b6fb6", "#c8321f", "#1f8a5b", "#b8860b", "#7b4bb3", "#0f8b8d", "#8c4a2f", "#5a6475"];
 
 /// A line of a chart.
 #[derive(Clone, Debug)]
@@ -47,7 +46,11 @@ impl Chart {
         let ys = || self.lines.iter().flat_map(|line| line.points.iter().map(|point| point.1));
         let (Some(low), Some(high)) = (xs().min(), xs().max()) else { return String::new() };
         let across = Axis::new(low.min(0), high.max(low + 1), SIZE.0);
-        let up = Axis::new(0, ys().max().and_then(|y| i64::try_from(y).ok()).unwrap_or(1).max(1), SIZE.1);
+        let up = Axis::new(
+            0,
+            ys().max().and_then(|y| i64::try_from(y).ok()).unwrap_or(1).max(1),
+            SIZE.1,
+        );
         let x = |value: i64| ROOM.0 + across.place(value);
         let y = |value: i64| ROOM.1 + SIZE.1 - up.place(value);
         let (width, height) = (ROOM.0 + SIZE.0 + 20, ROOM.1 + SIZE.1 + BELOW);
@@ -55,11 +58,16 @@ impl Chart {
         put(&mut svg, format_args!("<svg viewBox=\"0 0 {width} {height}\" role=\"img\">"));
         for value in up.ticks() {
             let (at, right) = (y(value), ROOM.0 + SIZE.0);
-            put(&mut svg, format_args!(
-                "<line class=\"grid\" x1=\"{}\" x2=\"{right}\" y1=\"{at}\" y2=\"{at}\"/>\
+            put(
+                &mut svg,
+                format_args!(
+                    "<line class=\"grid\" x1=\"{}\" x2=\"{right}\" y1=\"{at}\" y2=\"{at}\"/>\
                  <text class=\"tick\" text-anchor=\"end\" x=\"{}\" y=\"{}\">{value}</text>",
-                ROOM.0, ROOM.0 - 6, at + 4
-            ));
+                    ROOM.0,
+                    ROOM.0 - 6,
+                    at + 4
+                ),
+            );
         }
         let bottom = ROOM.1 + SIZE.1;
         let named: Vec<_> = if self.names.is_empty() {
@@ -68,16 +76,25 @@ impl Chart {
             self.names.clone()
         };
         for (value, name) in named {
-            put(&mut svg, format_args!(
-                "<text class=\"tick\" text-anchor=\"middle\" x=\"{}\" y=\"{}\">{}</text>",
-                x(value), bottom + 16, escaped(&name)
-            ));
+            put(
+                &mut svg,
+                format_args!(
+                    "<text class=\"tick\" text-anchor=\"middle\" x=\"{}\" y=\"{}\">{}</text>",
+                    x(value),
+                    bottom + 16,
+                    escaped(&name)
+                ),
+            );
         }
         if let Some(mark) = self.mark {
             let at = x(mark);
-            put(&mut svg, format_args!(
-                "<line class=\"strike\" x1=\"{at}\" x2=\"{at}\" y1=\"{}\" y2=\"{bottom}\"/>", ROOM.1
-            ));
+            put(
+                &mut svg,
+                format_args!(
+                    "<line class=\"strike\" x1=\"{at}\" x2=\"{at}\" y1=\"{}\" y2=\"{bottom}\"/>",
+                    ROOM.1
+                ),
+            );
         }
         for (line, colour) in self.lines.iter().zip(COLOURS.iter().cycle()) {
             let mut path = String::new();
@@ -93,23 +110,36 @@ impl Chart {
                 }
                 last = Some(up);
             }
-            put(&mut svg, format_args!(
-                "<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.6\"/>"
-            ));
+            put(
+                &mut svg,
+                format_args!(
+                    "<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.6\"/>"
+                ),
+            );
             if !line.steps {
                 for (value, height) in &line.points {
-                    put(&mut svg, format_args!(
-                        "<circle cx=\"{}\" cy=\"{}\" r=\"2.4\" fill=\"{colour}\"/>",
-                        x(*value), y(i64::try_from(*height).unwrap_or(i64::MAX))
-                    ));
+                    put(
+                        &mut svg,
+                        format_args!(
+                            "<circle cx=\"{}\" cy=\"{}\" r=\"2.4\" fill=\"{colour}\"/>",
+                            x(*value),
+                            y(i64::try_from(*height).unwrap_or(i64::MAX))
+                        ),
+                    );
                 }
             }
         }
-        put(&mut svg, format_args!(
-            "<text class=\"tick\" text-anchor=\"middle\" x=\"{}\" y=\"{}\">{}</text>\
+        put(
+            &mut svg,
+            format_args!(
+                "<text class=\"tick\" text-anchor=\"middle\" x=\"{}\" y=\"{}\">{}</text>\
              <text class=\"tick\" x=\"4\" y=\"10\">{}</text></svg>",
-            ROOM.0 + SIZE.0 / 2, bottom + 34, escaped(&self.across), escaped(&self.up)
-        ));
+                ROOM.0 + SIZE.0 / 2,
+                bottom + 34,
+                escaped(&self.across),
+                escaped(&self.up)
+            ),
+        );
         svg.push_str(&legend(self.lines.iter().map(|line| line.name.as_str())));
         svg.push_str("</figure>");
         svg
@@ -120,9 +150,13 @@ impl Chart {
 pub(super) fn legend<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let mut text = "<div class=\"legend\">".to_owned();
     for (name, colour) in names.zip(COLOURS.iter().cycle()) {
-        put(&mut text, format_args!(
-            "<span><i class=\"swatch\" style=\"background:{colour}\"></i>{}</span>", escaped(name)
-        ));
+        put(
+            &mut text,
+            format_args!(
+                "<span><i class=\"swatch\" style=\"background:{colour}\"></i>{}</span>",
+                escaped(name)
+            ),
+        );
     }
     text + "</div>"
 }

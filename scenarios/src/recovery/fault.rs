@@ -189,12 +189,8 @@ impl Fault {
         let (down_ns, for_ns) = (setting.down_ns, setting.lasts_ns);
         let others = all.iter().filter(|other| **other != node).cloned().collect();
         let target = Target::Node(node.clone());
-        let partition = |one_way| Action::Partition {
-            from: vec![node.clone()],
-            to: others,
-            one_way,
-            for_ns,
-        };
+        let partition =
+            |one_way| Action::Partition { from: vec![node.clone()], to: others, one_way, for_ns };
         match self {
             Self::None => Action::ClockStep { target, by_ns: 0 },
             Self::ExecutorKill
@@ -277,7 +273,10 @@ mod tests {
             crate::generate::atlas::within_promise(&plan, &scenario.cluster).expect("promised");
             assert_eq!(plan.faults[0].what.ends_processes(), fault.down_ns(&setting).is_some());
             let names = plan.faults[0].what.nodes();
-            assert_eq!(names.contains(&"driver-1"), matches!(fault.role(), Some(Role::Driver)) || names.len() > 2);
+            assert_eq!(
+                names.contains(&"driver-1"),
+                matches!(fault.role(), Some(Role::Driver)) || names.len() > 2
+            );
         }
     }
 }

@@ -161,9 +161,9 @@ impl Grid {
                     let problem = format!("{} is there already", cell.name());
                     return Err(Invalid::at(&format!("rows[{place}]"), problem));
                 }
-                cell.setting.scenario("x").map_err(|error| {
-                    error.within(&format!("rows[{place}].setting"))
-                })?;
+                cell.setting
+                    .scenario("x")
+                    .map_err(|error| error.within(&format!("rows[{place}].setting")))?;
                 cells.push(cell);
             }
         }

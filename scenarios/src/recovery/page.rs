@@ -54,7 +54,10 @@ pub(super) fn html(figures: &Figures) -> String {
     );
     let mut card = |title: &str, body: &str| {
         if !body.is_empty() {
-            put(&mut page, format_args!("<section class=\"card\"><h2>{title}</h2>{body}</section>"));
+            put(
+                &mut page,
+                format_args!("<section class=\"card\"><h2>{title}</h2>{body}</section>"),
+            );
         }
     };
     card("Phases, on average; the stroke is the bound", &bars(figures));
@@ -62,7 +65,8 @@ pub(super) fn html(figures: &Figures) -> String {
     card(
         "Recovery time by epoch interval",
         &charts(against(figures, "ms from epoch to epoch", &|setting| {
-            let usual = Setting { epoch_interval_ns: setting.epoch_interval_ns, ..Setting::default() };
+            let usual =
+                Setting { epoch_interval_ns: setting.epoch_interval_ns, ..Setting::default() };
             (*setting == usual).then_some(ms(setting.epoch_interval_ns))
         })),
     );
@@ -97,33 +101,53 @@ fn bars(figures: &Figures) -> String {
         mean(cell, cell.phases.iter().map(|phase| phase.sum_ns).sum()).max(cell.bound.total_ns)
     };
     let longest = figures.cells.iter().map(total).max().unwrap_or(0).max(1);
-    let wide = |ns: u64| u64::try_from(u128::from(ns) * u128::from(BAR) / u128::from(longest)).unwrap_or(BAR);
+    let wide = |ns: u64| {
+        u64::try_from(u128::from(ns) * u128::from(BAR) / u128::from(longest)).unwrap_or(BAR)
+    };
     let height = ROW * figures.cells.len() as u64 + 4;
     let mut svg = legend(Phase::ALL.iter().map(|phase| phase.name()));
     put(&mut svg, format_args!("<svg viewBox=\"0 0 {} {height}\" role=\"img\">", NAMES + BAR + 80));
     for (cell, row) in figures.cells.iter().zip(0..) {
         let top = ROW * row + 2;
-        put(&mut svg, format_args!(
-            "<text text-anchor=\"end\" x=\"{}\" y=\"{}\">{}</text>",
-            NAMES - 8, top + 12, escaped(&cell.name)
-        ));
+        put(
+            &mut svg,
+            format_args!(
+                "<text text-anchor=\"end\" x=\"{}\" y=\"{}\">{}</text>",
+                NAMES - 8,
+                top + 12,
+                escaped(&cell.name)
+            ),
+        );
         let (mut sum_ns, mut left) = (0, 0);
         for (phase, colour) in cell.phases.iter().zip(COLOURS) {
             sum_ns += mean(cell, phase.sum_ns);
             let right = wide(sum_ns);
-            put(&mut svg, format_args!(
-                "<rect x=\"{}\" y=\"{top}\" width=\"{}\" height=\"{}\" fill=\"{colour}\">\
+            put(
+                &mut svg,
+                format_args!(
+                    "<rect x=\"{}\" y=\"{top}\" width=\"{}\" height=\"{}\" fill=\"{colour}\">\
                  <title>{} {} ms</title></rect>",
-                NAMES + left, right - left, ROW - 5, phase.phase.name(), ms(mean(cell, phase.sum_ns))
-            ));
+                    NAMES + left,
+                    right - left,
+                    ROW - 5,
+                    phase.phase.name(),
+                    ms(mean(cell, phase.sum_ns))
+                ),
+            );
             left = right;
         }
         let bound = NAMES + wide(cell.bound.total_ns);
-        put(&mut svg, format_args!(
-            "<line class=\"bound\" x1=\"{bound}\" x2=\"{bound}\" y1=\"{top}\" y2=\"{}\"/>\
+        put(
+            &mut svg,
+            format_args!(
+                "<line class=\"bound\" x1=\"{bound}\" x2=\"{bound}\" y1=\"{top}\" y2=\"{}\"/>\
              <text class=\"tick\" x=\"{}\" y=\"{}\">{} ms</text>",
-            top + ROW - 5, NAMES + left.max(wide(cell.bound.total_ns)) + 6, top + 12, ms(sum_ns)
-        ));
+                top + ROW - 5,
+                NAMES + left.max(wide(cell.bound.total_ns)) + 6,
+                top + 12,
+                ms(sum_ns)
+            ),
+        );
     }
     svg + "</svg>"
 }
@@ -169,7 +193,11 @@ fn against(figures: &Figures, across: &str, place: &dyn Fn(&Setting) -> Option<u
         }
         lines.retain(|_, points| points.len() > 1);
         lines.values_mut().for_each(|points| points.sort_unstable());
-        let line = |(fault, points): (Fault, _)| Line { name: fault.name().to_owned(), points, steps: false };
+        let line = |(fault, points): (Fault, _)| Line {
+            name: fault.name().to_owned(),
+            points,
+            steps: false,
+        };
         Chart {
             title: title.to_owned(),
             across: across.to_owned(),
@@ -179,14 +207,16 @@ fn against(figures: &Figures, across: &str, place: &dyn Fn(&Setting) -> Option<u
             mark: None,
         }
     };
-    vec![chart("median", &|cell| cell.recovery_ns.median), chart("p95", &|cell| cell.recovery_ns.p95)]
+    vec![
+        chart("median", &|cell| cell.recovery_ns.median),
+        chart("p95", &|cell| cell.recovery_ns.p95),
+    ]
 }
 
 /// The course of the median run around a fault, under the default setting.
 fn courses(figures: &Figures) -> Vec<Chart> {
-    let drawn = |cell: &&CellFigures| {
-        COURSES.contains(&cell.fault) && cell.setting == Setting::default()
-    };
+    let drawn =
+        |cell: &&CellFigures| COURSES.contains(&cell.fault) && cell.setting == Setting::default();
     let chart = |cell: &CellFigures| {
         let lag = cell.course.iter().map(|(at_ns, lag_ns, _)| (at_ns / 1_000_000, ms(*lag_ns)));
         let between = cell.course.iter().zip(cell.course.iter().skip(1));

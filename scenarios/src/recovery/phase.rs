@@ -81,11 +81,7 @@ pub(super) struct Phases([u64; 8]);
 impl Phases {
     /// The phases from the strike to the publication of the new epoch. `only` are the nodes that
     /// nothing can be published without.
-    pub(super) fn new(
-        timeline: &Timeline,
-        only: &[NodeId],
-        recovery: Recovery,
-    ) -> Self {
+    pub(super) fn new(timeline: &Timeline, only: &[NodeId], recovery: Recovery) -> Self {
         let Recovery { strike_ns, of_executor, new, published_ns } = recovery;
         let committed_ns = timeline.commits.range(new..).next().map(|(_, at_ns)| *at_ns);
         let committed_ns = committed_ns.unwrap_or(published_ns).clamp(strike_ns, published_ns);
@@ -116,7 +112,8 @@ impl Phases {
                 pen.until(Phase::Detection, *stood_ns);
             }
             pen.until(Phase::Election, *led_ns);
-            let went_on = timeline.went_on.iter().find(|(at_ns, one)| at_ns >= led_ns && one == node);
+            let went_on =
+                timeline.went_on.iter().find(|(at_ns, one)| at_ns >= led_ns && one == node);
             if let Some((went_on_ns, _)) = went_on {
                 pen.until(Phase::Plan, (*went_on_ns).min(committed_ns));
             }

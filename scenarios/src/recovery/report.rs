@@ -4,13 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    bound::Bound,
-    fault::Fault,
-    measure::Measured,
-    phase::Phase,
-    setting::Setting,
-};
+use super::{bound::Bound, fault::Fault, measure::Measured, phase::Phase, setting::Setting};
 use crate::input::{self, Invalid};
 
 /// The version of the file's form.
@@ -122,8 +116,7 @@ impl CellFigures {
     /// The figures of these runs.
     pub(super) fn of(cell: &super::grid::Cell, runs: &Runs) -> Self {
         let Runs { measured, failed, not_whole } = runs;
-        let spread =
-            |of: &dyn Fn(&Measured) -> u64| Spread::of(measured.iter().map(of));
+        let spread = |of: &dyn Fn(&Measured) -> u64| Spread::of(measured.iter().map(of));
         let phase = |phase: Phase| PhaseFigures {
             phase,
             took_ns: spread(&|run| run.phases.of(phase)),

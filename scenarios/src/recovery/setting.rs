@@ -184,7 +184,10 @@ impl Setting {
         let tuples = tuples.ok_or_else(|| {
             Invalid::at(
                 "tuples_per_second",
-                format!("{} over {seconds} s is too much input; it must be at most 100000 tuples", self.tuples_per_second),
+                format!(
+                    "{} over {seconds} s is too much input; it must be at most 100000 tuples",
+                    self.tuples_per_second
+                ),
             )
         })?;
         scenario.about = "one fault in a steady state".to_owned();

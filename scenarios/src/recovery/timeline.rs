@@ -141,7 +141,10 @@ mod tests {
         assert_eq!(message(text), Some(("loaded a state", 12)));
         assert_eq!((field(text, "part"), field(text, "bytes")), (Some(3), Some(4096)));
         assert_eq!(message("leads generation=2"), Some(("leads", 2)));
-        assert_eq!(message("rebuilt from the other stores"), Some(("rebuilt from the other stores", 0)));
+        assert_eq!(
+            message("rebuilt from the other stores"),
+            Some(("rebuilt from the other stores", 0))
+        );
         assert_eq!(field("tuples=x", "tuples"), None);
     }
 }
