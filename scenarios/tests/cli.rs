@@ -86,6 +86,36 @@ fn bad_usage_is_one_line() {
 }
 
 #[test]
+fn a_recovery_of_what_there_is_not_is_refused_in_one_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("written");
+    let refused = |args: &[&str], expected: &str| refused(folder.path(), args, expected);
+    refused(
+        &["recovery", "--grid", "quik"],
+        "--grid must be quick, full, or a file; cannot read quik: No such file or directory (os error 2)",
+    );
+    write("grid.json", r#"{"rows": [{"faults": ["driver-kil"]}]}"#);
+    refused(
+        &["recovery", "--grid", "grid.json"],
+        "grid.json: line 1 column 34: rows[0].faults[0]: unknown name \"driver-kil\"; did you mean \"driver-kill\"?",
+    );
+    write("grid.json", r#"{"rows": [{"faults": ["none"], "setting": {"load_percent": 0}}]}"#);
+    refused(
+        &["recovery", "--grid", "grid.json"],
+        "rows[0].setting: load_percent: 0 is out of range; it must be 1 to 95",
+    );
+    write("new.json", r#"{"format": 9}"#);
+    refused(
+        &["recovery", "--baseline", "new.json"],
+        "new.json: format: 9 is unknown here; this unplug reads format 1",
+    );
+    refused(
+        &["recovery", "--compare", "new.json"],
+        "2 values required for '--compare <A> <B>' but 1 was provided",
+    );
+}
+
+#[test]
 fn a_sweep_of_what_there_is_not_is_refused_in_one_line() {
     let folder = tempfile::tempdir().expect("a folder");
     let refused = |args: &[&str], expected: &str| refused(folder.path(), args, expected);

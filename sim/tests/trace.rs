@@ -99,6 +99,30 @@ fn a_receipt_has_the_id_of_what_was_sent_and_a_disk_operation_that_of_its_beginn
 }
 
 #[test]
+fn a_listener_is_told_what_node_code_says_and_what_befalls_nodes_and_changes_nothing() {
+    let kill = plan(
+        r#"{"faults": [{"when": {"from_ns": 1000000000},
+            "what": {"kill": {"target": {"node": "b"}, "down_ns": 300000000}}}]}"#,
+    );
+    let run = |listening: bool| {
+        let mut world = world(3);
+        world.load(&kill).expect("of these nodes");
+        let events = Rc::new(RefCell::new(Vec::new()));
+        let sink = Rc::clone(&events);
+        let recorder = Box::new(move |event| sink.borrow_mut().push(event));
+        if listening { world.listen(recorder) } else { world.record(recorder) }
+        world.run_until(2 * SECOND);
+        (world.digest(), events.take())
+    };
+    let ((digest, heard), (recorded, all)) = (run(true), run(false));
+    assert_eq!(digest, recorded);
+    let wanted: Vec<_> =
+        all.into_iter().filter(|event| matches!(event.what, What::Log(_) | What::World(_))).collect();
+    assert!(wanted.len() > 50, "{}", wanted.len());
+    assert_eq!(heard, wanted);
+}
+
+#[test]
 fn what_does_not_arrive_is_told_with_the_reason() {
     let mut world = world(3);
     world

@@ -126,6 +126,7 @@ fn of_the_scenarios_only_the_command_touches_the_operating_system() {
             "files.rs",
             "command.rs",
             "hunt.rs",
+            "recovery/mod.rs",
             "replay.rs",
             "shrink/mod.rs",
             "shrink/search.rs",

@@ -87,7 +87,7 @@ impl Bound {
             | Fault::ExecutorPartition
             | Fault::ExecutorOneWay
             | Fault::Throttle10
-            | Fault::Throttle100 => (vec![(Phase::Detection, notice_ns(setting))], true),
+            | Fault::Throttle100 => (vec![(Phase::Detection, notice_ns(&costs, setting))], true),
             Fault::BrokerKill | Fault::BrokerPower | Fault::SinkKill | Fault::SinkPower => {
                 (vec![(Phase::Boot, boot_ns)], false)
             }
@@ -125,21 +125,66 @@ impl Bound {
 
 /// An epoch over what arrived in so long, from its plan to its commit.
 fn epoch_ns(costs: &Costs, setting: &Setting, input_ns: u64) -> u64 {
-    let tuples = u64::from(setting.tuples_per_second) * input_ns / 1_000_000_000;
-    let each = tuples.div_ceil(setting.executors.into());
     // The source's ends are asked for; the plan is decided; map and reduce tasks are ordered, read
     // from the broker and from each other, and work; the states are put; the commit is decided.
     costs.round_trip_ns
         + costs.decide_ns()
         + 4 * costs.round_trip_ns
         + costs.read_ns
-        + 2 * each * setting.work_per_tuple_ns()
+        + tasks_ns(setting, input_ns)
         + costs.put_ns()
         + costs.decide_ns()
 }
 
-/// Until another attempt is made at the task of an executor that is gone or slow.
-fn notice_ns(setting: &Setting) -> u64 {
+/// Until another attempt is made at the task of an executor that is gone or slow: twice as long as
+/// such a task takes, but for a time-out that ends before.
+fn notice_ns(costs: &Costs, setting: &Setting) -> u64 {
     let silent_ns = setting.failure_timeout_ns - setting.heartbeat_ns / 2;
-    if setting.speculation { STRAGGLER_NS_MIN.min(silent_ns) } else { silent_ns }
+    let task_ns =
+        2 * costs.round_trip_ns + costs.read_ns + tasks_ns(setting, setting.epoch_interval_ns) / 2;
+    let straggler_ns = STRAGGLER_NS_MIN.max(2 * task_ns);
+    if setting.speculation { straggler_ns.min(silent_ns) } else { silent_ns }
+}
+
+/// The CPU time of a map task and a reduce task over what arrived in so long.
+fn tasks_ns(setting: &Setting, input_ns: u64) -> u64 {
+    let tuples = u64::from(setting.tuples_per_second) * input_ns / 1_000_000_000;
+    2 * tuples.div_ceil(setting.executors.into()) * setting.work_per_tuple_ns()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_is_the_sum_of_its_phases_and_grows_with_what_it_is_made_of() {
+        let usual = Setting::default();
+        let total = |fault, setting: &Setting| {
+            let bound = Bound::of(fault, setting);
+            assert_eq!(bound.total_ns, bound.phases.iter().map(|(_, ns)| ns).sum::<u64>());
+            bound.total_ns
+        };
+        let slow = Setting { failure_timeout_ns: 5_000_000_000, ..usual.clone() };
+        let far = Setting { down_ns: 9_000_000_000, ..usual.clone() };
+        for fault in Fault::ALL {
+            assert!(total(fault, &usual) >= total(Fault::None, &usual), "{fault:?}");
+        }
+        assert!(
+            total(Fault::DriverPower, &slow) > total(Fault::DriverPower, &usual) + 1_000_000_000
+        );
+        assert!(
+            total(Fault::BrokerPower, &far)
+                == total(Fault::BrokerPower, &usual) + 7_000_000_000 + work(&far, &usual)
+        );
+        assert_eq!(total(Fault::None, &slow), total(Fault::None, &usual));
+    }
+
+    /// By how much an epoch over a longer outage takes longer.
+    fn work(far: &Setting, usual: &Setting) -> u64 {
+        let behind = |setting: &Setting| {
+            let boot_ns = Costs::of(setting).boot_ns;
+            setting.down_ns + boot_ns + setting.epoch_interval_ns / 2
+        };
+        tasks_ns(far, behind(far)) - tasks_ns(usual, behind(usual))
+    }
 }

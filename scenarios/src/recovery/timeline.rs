@@ -29,7 +29,8 @@ pub(super) struct Timeline {
     pub(super) crashed: Vec<(u64, NodeId)>,
     /// Nodes that started.
     pub(super) booted: Vec<(u64, NodeId)>,
-    loading: BTreeMap<(NodeId, u64), u64>,
+    /// Loads that have begun, by executor and state.
+    pub(super) loading: BTreeMap<(NodeId, u64), u64>,
 }
 
 /// An attempt at a task.
