@@ -13,9 +13,9 @@ use unplug_sim::env::{Env, NodeId, Refusal};
 use crate::{
     broker::{self, PRODUCE_BYTES_MAX},
     codec::{self, CodecError, Kind},
-    rpc::{Rpc, Unanswered},
     defect::{Defect, Defects},
     pipeline::Row,
+    rpc::{Rpc, Unanswered},
     sink::{
         self, Batch,
         files::{self, Manifest},
@@ -139,7 +139,11 @@ impl<E: Env> Client<E> {
     }
 
     /// The rows of the files that a manifest names; none if one did not come in time.
-    async fn rows(&self, sink: NodeId, manifest: &Manifest) -> Result<Option<Vec<Row>>, CodecError> {
+    async fn rows(
+        &self,
+        sink: NodeId,
+        manifest: &Manifest,
+    ) -> Result<Option<Vec<Row>>, CodecError> {
         if self.defects.has(Defect::ManifestIgnoredByReader) {
             return self.rows_found(sink, manifest).await;
         }

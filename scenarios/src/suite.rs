@@ -232,9 +232,7 @@ mod tests {
     #[test]
     fn embedded_scenarios_are_sound_and_named_as_their_files() {
         let all = suite("ci").expect("sound");
-        let of_all = |name: &&&str| {
-            BESIDE.iter().chain(&ENGINE).all(|(beside, _)| beside != *name)
-        };
+        let of_all = |name: &&&str| BESIDE.iter().chain(&ENGINE).all(|(beside, _)| beside != *name);
         let names = names();
         let names: Vec<_> = names.iter().filter(of_all).copied().collect();
         assert_eq!(all.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), names);

@@ -9,10 +9,7 @@ use unplug_engine::{
     broker::{Answer, Request},
     pipeline::{Column, ColumnType, Pipeline, Spec},
     rpc::Rpc,
-    source::{
-        Counts, DeadLetter, Feed, Format, Schema, feed,
-        feeder::DEAD_LETTERS,
-    },
+    source::{Counts, DeadLetter, Feed, Format, Schema, feed, feeder::DEAD_LETTERS},
     tuple::{Offset, OffsetRange, Partition, Tuple},
 };
 use unplug_sim::{
@@ -221,7 +218,9 @@ fn each_line_of_a_file_is_taken_once_or_is_a_dead_letter_wherever_the_feeder_cra
         assert_eq!(counts, Counts { records, dead }, "{plan:?}");
         let taken = taken(&mut world);
         assert!(taken.values().all(|tuple| tuple.producer == 3));
-        let lines = taken.into_iter().map(|(seq, tuple)| (seq, String::from_utf8_lossy(&tuple.value).into_owned()));
+        let lines = taken
+            .into_iter()
+            .map(|(seq, tuple)| (seq, String::from_utf8_lossy(&tuple.value).into_owned()));
         assert_eq!(lines.collect::<Lines>(), flights.records, "{plan:?}");
         let letters = dead_letters(&mut world);
         let places = letters.into_iter().map(|letter| (letter.at, letter.text));
@@ -282,14 +281,20 @@ fn a_file_that_is_not_what_it_should_be_is_refused_with_what_is_wrong() {
         world.ended().iter().map(|ended| ended.message.clone()).collect::<Vec<_>>()
     };
     let (mut unnamed, _) = world("N1,5\n", csv(), true);
-    assert_eq!(refused(&mut unnamed), ["/in/flights, line 1: unknown column \"N1\"; known: ts, tail"]);
+    assert_eq!(
+        refused(&mut unnamed),
+        ["/in/flights, line 1: unknown column \"N1\"; known: ts, tail"]
+    );
     let (mut empty, _) = world("", csv(), true);
     assert_eq!(refused(&mut empty), ["/in/flights is empty, and should begin with names"]);
     let (mut cut, _) = world("{\"ts\": 1}\n{\"ts\": 2}\n", json(), false);
     assert_eq!(refused(&mut cut), [""; 0]);
     cut.disk(FEEDER, |disk| disk.put_durable(FILE, b"{\"ts\": 1}\n")).expect("room");
     let refusal = refused(&mut cut);
-    assert!(refusal[0].starts_with("/in/flights has 10 bytes, and 20 were read before"), "{refusal:?}");
+    assert!(
+        refusal[0].starts_with("/in/flights has 10 bytes, and 20 were read before"),
+        "{refusal:?}"
+    );
     let (mut gone, _) = world("", json(), true);
     gone.disk(FEEDER, |disk| disk.remove(FILE)).expect("there");
     assert!(refused(&mut gone)[0].starts_with("open /in/flights: "));

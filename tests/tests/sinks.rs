@@ -209,11 +209,18 @@ fn crashes(nth: u64) -> [Plan; 4] {
     let target = || Target::Node("sink-0".to_owned());
     let kill = Action::Kill { target: target(), down_ns };
     let cut = Action::PowerLoss { target: target(), down_ns, keep: Keep::Drawn };
-    let edges = [(Edge::Before, &kill), (Edge::After, &kill), (Edge::Before, &cut), (Edge::After, &cut)];
+    let edges =
+        [(Edge::Before, &kill), (Edge::After, &kill), (Edge::Before, &cut), (Edge::After, &cut)];
     edges.map(|(edge, what)| {
         let (node, effect) = ("sink-0".to_owned(), EffectFilter::Disk);
         let on = Some(Point { node, effect, inside: None, nth, edge });
-        Plan { faults: vec![Fault { when: Trigger { from_ns: 0, on }, what: what.clone(), until: None }] }
+        Plan {
+            faults: vec![Fault {
+                when: Trigger { from_ns: 0, on },
+                what: what.clone(),
+                until: None,
+            }],
+        }
     })
 }
 

@@ -62,12 +62,7 @@ impl<E: Env> Leader<E> {
         (0..).zip(self.node.config.cluster.sinks.clone())
     }
 
-    async fn prepare_at(
-        &self,
-        sink: NodeId,
-        number: u16,
-        content: Content<'_>,
-    ) -> Result<(), End> {
+    async fn prepare_at(&self, sink: NodeId, number: u16, content: Content<'_>) -> Result<(), End> {
         let Content { commit, cut } = content;
         let rows = self.rows(number, commit).await?;
         let epoch = commit.epoch;

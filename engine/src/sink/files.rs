@@ -20,7 +20,6 @@ use serde_json::Value as Json;
 use unplug_sim::env::{Disk, DiskError, Env, File, OpenMode, Refusal, Remedy};
 use xxhash_rust::xxh3::xxh3_64;
 
-
 use crate::{
     codec::CodecError,
     defect::Defects,
@@ -191,11 +190,7 @@ impl<E: Env> Files<E> {
     ///
     /// # Errors
     /// Any disk error.
-    pub(super) async fn write(
-        &self,
-        writing: &mut Writing,
-        output: Output,
-    ) -> Result<(), Refusal> {
+    pub(super) async fn write(&self, writing: &mut Writing, output: Output) -> Result<(), Refusal> {
         let place = writing.files.len();
         let name = format!("{:012}-{place:04}-{:016x}", writing.epoch.0, self.env.random());
         let rows = output.rows.len() as u64;

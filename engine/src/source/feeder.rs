@@ -132,9 +132,8 @@ impl<E: Env> Feeder<E> {
             if let Some(line) = first {
                 self.fed.at = self.fed.at.max(line.at + line.len + u64::from(!over));
                 let header = self.feed.schema.header(&line);
-                return header.map_err(|why| {
-                    Refusal::new(format!("{}, line 1: {why}", self.feed.path))
-                });
+                return header
+                    .map_err(|why| Refusal::new(format!("{}, line 1: {why}", self.feed.path)));
             }
             if over {
                 let path = &self.feed.path;
@@ -193,8 +192,8 @@ impl<E: Env> Feeder<E> {
         }
         let batches = (0..partitions).zip(batches).filter(|(_, tuples)| !tuples.is_empty());
         let client = &self.client;
-        let sends = batches
-            .map(|(partition, tuples)| client.produce(broker, Partition(partition), tuples));
+        let sends =
+            batches.map(|(partition, tuples)| client.produce(broker, Partition(partition), tuples));
         try_join_all(sends).await?;
         Ok(())
     }

@@ -119,10 +119,10 @@ fn csv(Header(columns): &Header, text: &str) -> Result<Map<String, Json>, String
         let value = match column.kind {
             _ if field.text.is_empty() && !field.quoted => Json::Null,
             ColumnType::Text => field.text.into(),
-            ColumnType::Int => {
-                field.text.parse::<i64>().map_err(|_| wrong("whole number"))?.into()
+            ColumnType::Int => field.text.parse::<i64>().map_err(|_| wrong("whole number"))?.into(),
+            ColumnType::Bool => {
+                field.text.parse::<bool>().map_err(|_| wrong("truth value"))?.into()
             }
-            ColumnType::Bool => field.text.parse::<bool>().map_err(|_| wrong("truth value"))?.into(),
         };
         Ok((column.name.clone(), value))
     };

@@ -53,7 +53,8 @@ struct Origin {
 /// What is missing or damaged, and where.
 pub fn batches(disk: &Tree, sink: u16) -> Result<Vec<Arc<Batch>>, String> {
     let is_manifest = |path: &str| {
-        path.strip_prefix("/manifests/").is_some_and(|name| name.bytes().all(|b| b.is_ascii_digit()))
+        path.strip_prefix("/manifests/")
+            .is_some_and(|name| name.bytes().all(|b| b.is_ascii_digit()))
     };
     let manifests = disk.iter().filter(|(path, _)| is_manifest(path));
     manifests

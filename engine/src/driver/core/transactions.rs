@@ -23,7 +23,8 @@ pub fn name(commit: &CommitRecord) -> String {
 #[must_use]
 pub fn twins(waiting: Vec<(String, Epoch)>, decided: &CommitRecord) -> Vec<String> {
     let own = name(decided);
-    let behind = waiting.into_iter().filter(|(name, epoch)| *epoch <= decided.epoch && *name != own);
+    let behind =
+        waiting.into_iter().filter(|(name, epoch)| *epoch <= decided.epoch && *name != own);
     behind.map(|(name, _)| name).collect()
 }
 
