@@ -23,6 +23,7 @@
 //! | [`pipeline`] | operators, their graph, its check; windows |
 //! | [`state`], [`accumulator`] | what operators keep from one epoch to the next |
 //! | [`client`] | producers and readers |
+//! | [`source`] | files as sources |
 //! | [`register`] | what a store votes on, and how a register is decided, pure |
 //! | [`stores`] | registers and blobs as those use them who need them |
 //! | [`rpc`], [`codec`], [`durable`], [`log`] | written once: requests, formats, durable puts, logs |
@@ -46,6 +47,7 @@ pub mod pipeline;
 pub mod register;
 pub mod rpc;
 pub mod sink;
+pub mod source;
 pub mod state;
 pub mod steps;
 pub mod store;

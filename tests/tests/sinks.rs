@@ -228,8 +228,8 @@ fn crashes(nth: u64) -> [Plan; 4] {
 fn files_are_published_once_and_orphans_are_deleted_wherever_the_writer_crashes() {
     let config = config(SinkKind::Files, &[]);
     let (mut left, mut cleaned) = (0, 0);
-    // The operations of the boot and of the first five epochs.
-    for nth in 1..=80 {
+    // Beside all operations of the boot and of five epochs.
+    for nth in 1..=160 {
         for plan in crashes(nth) {
             let mut world = world(&config);
             world.load(&plan).expect("a sound plan");
@@ -250,7 +250,7 @@ fn files_are_published_once_and_orphans_are_deleted_wherever_the_writer_crashes(
 #[test]
 fn a_reader_that_ignores_manifests_sees_what_a_crashed_writer_left() {
     let config = config(SinkKind::Files, &[Defect::ManifestIgnoredByReader]);
-    let wrong = (1..=80).any(|nth| {
+    let wrong = (1..=160).any(|nth| {
         crashes(nth).iter().any(|plan| {
             let mut world = world(&config);
             world.load(plan).expect("a sound plan");
