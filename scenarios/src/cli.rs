@@ -16,6 +16,7 @@ use crate::{
     conclude::Outputs,
     disk, hunt, merge,
     part::Shard,
+    pipelines::{self, ListArgs},
     recovery::{self, RecoveryArgs},
     replay, schema, shrink, suite,
     sweep::command::{self as sweep, SweepArgs},
@@ -71,8 +72,8 @@ enum Command {
     Sweep(SweepArgs),
     /// Measure how long recovery takes, by fault, phase by phase
     Recovery(RecoveryArgs),
-    /// Show the suites, the scenarios and the defects there are
-    List,
+    /// Show the suites, the scenarios and the defects there are, or the pipelines
+    List(ListArgs),
     /// Print the JSON Schema of a kind of file
     Schema {
         /// The kind of file
@@ -277,7 +278,7 @@ pub fn main(
         Ok(Cli { command: Command::Hunt(args) }) => hunt::hunt(&args, out),
         Ok(Cli { command: Command::Sweep(args) }) => sweep::sweep(&args, out, err),
         Ok(Cli { command: Command::Recovery(args) }) => recovery::recovery(&args, out, err),
-        Ok(Cli { command: Command::List }) => command::list(out),
+        Ok(Cli { command: Command::List(args) }) => pipelines::list(&args, out),
         Ok(Cli { command: Command::Schema { kind } }) => schema::print(kind, out),
         Ok(Cli { command: Command::Disk(command) }) => command.run(out, err),
     };

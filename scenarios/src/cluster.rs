@@ -51,7 +51,6 @@ pub fn pipeline(scenario: &Scenario) -> Result<Pipeline, Invalid> {
 pub fn sinks(pipeline: &Pipeline) -> (usize, &'static str) {
     match pipeline.sinks() {
         1 => (1, "one for its rows"),
-        2 => (2, "one for its rows and one for those that come late, or two for its rows"),
         more => (more, "one for each that it names"),
     }
 }

@@ -36,6 +36,7 @@ pub mod oracle;
 pub mod outcome;
 pub mod page;
 pub mod part;
+pub mod pipelines;
 pub mod property;
 pub mod reach;
 pub mod recovery;

@@ -183,6 +183,32 @@ fn what_there_is_is_listed() {
 }
 
 #[test]
+fn pipelines_are_listed_and_drawn() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let told = |arguments: &[&str]| {
+        let output = unplug(folder.path(), arguments);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let text = told(&["list", "pipelines"]);
+    assert!(text.contains("  q5 ") && text.contains("shuffles: 3"), "{text}");
+    let dot = told(&["list", "pipelines", "--dot", "hourly"]);
+    assert!(dot.starts_with("digraph \"hourly\" {"), "{dot}");
+    assert!(dot.contains("\"parsed\" -> \"hourly\" [penwidth=3];"), "{dot}");
+    fs::write(folder.path().join("mine.json"), r#"{"nodes": []}"#).expect("written");
+    refused(
+        folder.path(),
+        &["list", "pipelines", "--dot", "mine.json"],
+        "mine.json: pipeline: needs a source, and has none",
+    );
+    refused(
+        folder.path(),
+        &["list", "pipelines", "--dot", "hourlie"],
+        "unknown pipeline \"hourlie\"; did you mean \"hourly\"?",
+    );
+}
+
+#[test]
 fn schemas_are_printed_as_json() {
     let folder = tempfile::tempdir().expect("a folder");
     for kind in ["plan", "scenario", "failure", "pipeline", "report"] {

@@ -183,13 +183,11 @@ mod tests {
                 op => op.as_object().and_then(|op| op.keys().next()).expect("one").clone(),
             })
             .collect();
-        assert_eq!(json.len(), 15, "{json:?}");
-        let windows = || {
-            nodes().filter_map(|node| match &node.op {
-                Op::Window(window) => Some(window),
-                _ => None,
-            })
-        };
+        assert_eq!(json.len(), 14, "{json:?}");
+        let windows = || nodes().filter_map(|node| match &node.op {
+            Op::Window(window) => Some(window),
+            _ => None,
+        });
         assert!(windows().any(|window| window.slide_ms.is_some()));
         assert!(windows().any(|window| window.mode == Mode::Update));
         let pipelines = specs.map(|spec| Pipeline::new(&spec).expect("sound"));

@@ -291,6 +291,8 @@ mod tests {
             {"name": "first", "inputs": ["parsed"], "op": window},
             {"name": "second", "inputs": ["first"], "op": window},
             {"name": "out", "inputs": ["second"], "op": "sink"}]});
-        assert!(Model::new(&two_windows).is_err());
+        let graph = Model::new(&two_windows).expect("known");
+        assert!(graph.window().is_none() && graph.graph().is_some());
+        assert_eq!((graph.sinks(), graph.sources(), graph.span_ms()), (1, 1, Some(23)));
     }
 }

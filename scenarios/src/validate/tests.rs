@@ -148,8 +148,15 @@ fn clusters_are_of_sizes_that_work() {
     );
     check(
         r#", "pipeline": "hourly""#,
-        "x.json: cluster.sinks: is 1, and the pipeline has 2: one for its rows and one for \
-             those that come late; make it 2",
+        "x.json: cluster.sinks: is 1, and the pipeline has 2: one for each that it names; make it 2",
+    );
+    check(
+        r#", "pipeline": "paired""#,
+        "x.json: workload.flights: has one source, and the pipeline has 2",
+    );
+    check(
+        r#", "pipeline": "paired", "workload": {"generated": {"sources": 2}}, "cluster": {"sinks": 2, "partitions": 1}"#,
+        "x.json: cluster.partitions: is 1, and each of the 2 sources needs one",
     );
 }
 

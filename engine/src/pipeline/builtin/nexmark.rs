@@ -127,14 +127,15 @@ fn counts<'a>(bids: &Stream<'a>) -> Stream<'a> {
 /// q5: the auctions with the most bids, in each sliding window.
 pub(super) fn q5() -> Spec {
     let builder = Builder::default();
-    let counts = counts(&bids(&builder));
+    let counts = counts(&bids(&builder))
+        .map("starts named", [("start", of("window_start"))])
+        .project("bids of windows", ["auction", "start", "bids"]);
     // All rows of one sliding window have the same time.
     let most = counts
-        .key_by("by window", ["window_start"])
+        .key_by("by window", ["start"])
         .tumbling("most", WINDOW_MS / 2, 0, [max("most", "bids")])
-        .map("starts named", [("start", of("window_start"))])
         .project("most of windows", ["start", "most"]);
-    let hottest = counts.join("both", &most, join(["window_start", "start"], 0, 0));
+    let hottest = counts.join("both", &most, join(["start", "start"], 0, 0));
     hottest
         .filter(
             "hottest",
@@ -144,7 +145,7 @@ pub(super) fn q5() -> Spec {
                 right: "most".to_owned(),
             },
         )
-        .project("hot items", ["auction", "window_start", "bids"])
+        .project("hot items", ["auction", "start", "bids"])
         .sink("table");
     builder.spec()
 }
