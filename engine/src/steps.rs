@@ -84,7 +84,7 @@ impl Step {
 }
 
 /// The marks beside those of the steps.
-pub const MARKS: [&str; 20] = [
+pub const MARKS: [&str; 21] = [
     "leader.elected",
     "offsets.decided",
     "commit.decided",
@@ -97,6 +97,7 @@ pub const MARKS: [&str; 20] = [
     "store.rebuilt",
     "snapshot.loaded",
     "late.routed",
+    "dead.letter",
     "idle.passed",
     "register.contended",
     "files.written",

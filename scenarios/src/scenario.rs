@@ -183,6 +183,8 @@ pub struct Generated {
     pub sources: u16,
     /// What the lines are.
     pub lines: Lines,
+    /// How often a line is broken off in its midst; only for pipelines with dead letters.
+    pub broken: (u32, u32),
 }
 
 /// What made-up lines are.
@@ -310,6 +312,7 @@ impl Default for Generated {
             idle: (1, 4),
             sources: 1,
             lines: Lines::Amounts,
+            broken: (0, 1),
         }
     }
 }

@@ -176,16 +176,18 @@ impl<E: Env> State<E> {
         info!(epoch = task.epoch.0, part = task.partition.0, tuples = tuples.len(), "maps");
         self.work(task.epoch, tuples.len()).await?;
         let pipeline = &self.config.pipeline;
-        let source = usize::from(task.partition.0) % pipeline.sources();
         let mut gone = pipeline.nowhere();
         for (tuple, offset) in tuples.iter().zip(task.range.start.0..) {
-            if let Err(reason) = pipeline.transform(source, tuple, &mut gone) {
+            if let Err(reason) = pipeline.transform((task.partition, Offset(offset)), tuple, &mut gone) {
                 return Err(Answer::Refused(format!(
                     "partition {}, offset {offset}: {reason}; mend the pipeline's schema, the \
                      input stays where it is",
                     task.partition
                 )));
             }
+        }
+        if gone.dead > 0 {
+            self.env.mark("dead.letter");
         }
         let latest_ms = tuples.iter().map(|tuple| tuple.time_ms).max().unwrap_or(0);
         Ok((gone, latest_ms))

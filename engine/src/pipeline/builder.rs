@@ -166,6 +166,11 @@ impl<'a> Stream<'a> {
         self.then(name, Op::Sink);
     }
 
+    /// Lines that this could not parse go out.
+    pub fn dead_letters(&self, name: &str) {
+        self.then(name, Op::DeadLetters);
+    }
+
     /// Rows that came too late for this go out.
     pub fn late_sink(&self, name: &str) {
         self.then(name, Op::LateSink);

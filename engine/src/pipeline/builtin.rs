@@ -183,7 +183,7 @@ mod tests {
                 op => op.as_object().and_then(|op| op.keys().next()).expect("one").clone(),
             })
             .collect();
-        assert_eq!(json.len(), 14, "{json:?}");
+        assert_eq!(json.len(), 15, "{json:?}");
         let windows = || nodes().filter_map(|node| match &node.op {
             Op::Window(window) => Some(window),
             _ => None,

@@ -24,7 +24,7 @@ impl Pipeline {
                 let kind = kind(&node.op);
                 let label = format!("{}\n{kind}", node.name);
                 let shape = match node.op {
-                    Op::Source | Op::Sink | Op::LateSink => ", shape=cylinder",
+                    Op::Source | Op::Sink | Op::LateSink | Op::DeadLetters => ", shape=cylinder",
                     _ => "",
                 };
                 let _ = writeln!(out, "    {:?} [label={label:?}{shape}];", node.name);
@@ -34,7 +34,7 @@ impl Pipeline {
         for node in &spec.nodes {
             for input in &node.inputs {
                 let style = match node.op {
-                    Op::LateSink => " [style=dashed]",
+                    Op::LateSink | Op::DeadLetters => " [style=dashed]",
                     Op::Window(_) | Op::Session(_) | Op::Dedup(_) | Op::Join(_) => " [penwidth=3]",
                     _ => "",
                 };
@@ -81,6 +81,7 @@ fn kind(op: &Op) -> &'static str {
         Op::Join(_) => "join",
         Op::Sink => "sink",
         Op::LateSink => "late sink",
+        Op::DeadLetters => "dead letters",
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
     row::Row,
     schema::Flow,
     session::SessionOp,
-    shape::ordered,
+    shape::{is_side, ordered},
     spec::{Column, ColumnType, Mode, Node, Op, Spec},
     window::WindowOp,
 };
@@ -36,6 +36,9 @@ pub struct Pipeline {
     fingerprint: u64,
 }
 
+/// The columns of a dead letter.
+const DEAD_LETTER: [&str; 3] = ["partition", "offset", "line"];
+
 /// A compiled node.
 #[derive(Clone, Debug)]
 pub(super) struct Compiled {
@@ -43,8 +46,9 @@ pub(super) struct Compiled {
     pub(super) work: Work,
     /// Who takes what it gives: node and input.
     pub(super) to: Vec<(usize, usize)>,
-    /// The sink that takes what came too late for it.
-    pub(super) late: Option<usize>,
+    /// The sink that takes what it does not hand on: what came too late, or is no line of the
+    /// schema.
+    pub(super) side: Option<usize>,
 }
 
 /// What a node does to a row: names have become places.
@@ -107,16 +111,16 @@ impl Pipeline {
         let nodes = graph.node_indices().zip(compiled).map(|(place, work)| {
             let mut takers: Vec<_> = graph.edges(place).collect();
             takers.sort_by_key(|edge| (edge.target(), *edge.weight()));
-            let is_late = |taker: usize| spec.nodes[taker].op == Op::LateSink;
-            let (late, to): (Vec<_>, Vec<_>) = takers
+            let of_side = |taker: usize| is_side(&spec.nodes[taker].op);
+            let (side, to): (Vec<_>, Vec<_>) = takers
                 .iter()
                 .map(|edge| (edge.target().index(), *edge.weight()))
-                .partition(|(taker, _)| is_late(*taker));
+                .partition(|(taker, _)| of_side(*taker));
             Compiled {
                 name: graph[place].name.clone(),
                 work: work.expect("each was compiled"),
                 to,
-                late: late.first().map(|(taker, _)| *taker),
+                side: side.first().map(|(taker, _)| *taker),
             }
         });
         let nodes = nodes.collect();
@@ -126,6 +130,10 @@ impl Pipeline {
         let mut columns = Vec::new();
         for place in &sinks {
             let node = &spec.nodes[*place];
+            if node.op == Op::DeadLetters {
+                columns.push(DEAD_LETTER.map(str::to_owned).to_vec());
+                continue;
+            }
             let of = |input: &String| spec.nodes.iter().position(|one| one.name == *input);
             let from = match &node.op {
                 // What is late is as it came to the operator.
@@ -149,7 +157,8 @@ impl Pipeline {
         self.sources.len()
     }
 
-    /// How many sinks there are: those for rows, then those for late rows.
+    /// How many sinks there are: those for rows, then those for late rows, then those for dead
+    /// letters.
     #[must_use]
     pub fn sinks(&self) -> usize {
         self.columns.len()
@@ -214,10 +223,10 @@ fn order_index(place: usize) -> petgraph::graph::NodeIndex {
     petgraph::graph::NodeIndex::new(place)
 }
 
-/// The number of each sink, by its place: sinks for late rows come last.
+/// The number of each sink, by its place.
 fn numbered(spec: &Spec) -> BTreeMap<usize, usize> {
     let of = |op: Op| (0..spec.nodes.len()).filter(move |place| spec.nodes[*place].op == op);
-    of(Op::Sink).chain(of(Op::LateSink)).zip(0..).collect()
+    of(Op::Sink).chain(of(Op::LateSink)).chain(of(Op::DeadLetters)).zip(0..).collect()
 }
 
 /// What a node does, what it gives, and if it keeps state: the operator, and by how much it lets
@@ -308,7 +317,7 @@ fn compile(
             flow.key = Some(names.clone());
             Work::Pass
         }
-        Op::Sink | Op::LateSink => {
+        Op::Sink | Op::LateSink | Op::DeadLetters => {
             flow.columns(name)?;
             Work::Sink(*sink.expect("each sink has a number"))
         }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     state::{Delta, State, View},
-    tuple::Tuple,
+    tuple::{Offset, Partition, Tuple},
 };
 
 /// Where rows have come to at the end of a stage.
@@ -26,6 +26,16 @@ pub struct Gone {
     pub sinks: Vec<Vec<Row>>,
     /// Those that go to each exchange, which later stages take.
     pub exchanges: Vec<Vec<Row>>,
+    /// How many lines were no lines of the schema, and went to a sink for such.
+    pub dead: usize,
+}
+
+/// A tuple's value, and where it is in the source.
+#[derive(Clone, Copy, Debug)]
+struct Line<'a> {
+    partition: Partition,
+    offset: Offset,
+    value: &'a [u8],
 }
 
 /// What an epoch comes to in one state partition of a stage.
@@ -44,20 +54,25 @@ impl Pipeline {
     #[must_use]
     pub fn nowhere(&self) -> Gone {
         let none = |count| vec![Vec::new(); count];
-        Gone { sinks: none(self.sinks.len()), exchanges: none(self.exchanges.len()) }
+        let (sinks, exchanges) = (none(self.sinks.len()), none(self.exchanges.len()));
+        Gone { sinks, exchanges, dead: 0 }
     }
 
-    /// Takes a tuple of a source to where it comes to without state.
+    /// Takes a tuple at a place of the source to where it comes to without state.
     ///
     /// # Errors
-    /// Why the tuple's value is not what the schema says, or what cannot be computed of it.
-    ///
-    /// # Panics
-    /// If there is no such source.
-    pub fn transform(&self, source: usize, tuple: &Tuple, gone: &mut Gone) -> Result<(), String> {
+    /// Why the tuple's value is not what the schema says, unless there is a sink for such; or what
+    /// cannot be computed of it.
+    pub fn transform(
+        &self,
+        (partition, offset): (Partition, Offset),
+        tuple: &Tuple,
+        gone: &mut Gone,
+    ) -> Result<(), String> {
         let Tuple { producer, seq, time_ms, .. } = *tuple;
         let row = Row { origin: Origin::Tuple { producer, seq, time_ms }, values: Vec::new() };
-        self.push((self.sources[source], 0), row, Some(&tuple.value), gone)
+        let source = self.sources[usize::from(partition.0) % self.sources.len()];
+        self.push((source, 0), row, Some(Line { partition, offset, value: &tuple.value }), gone)
     }
 
     /// Takes an epoch's rows into the operators of a stage, given what came to each exchange of it
@@ -87,7 +102,7 @@ impl Pipeline {
             let went = operator.take(op, watermarks, &mut view, inputs)?;
             let node = &self.nodes[operator.node];
             reduced.late += went.late.len();
-            if let Some(sink) = node.late {
+            if let Some(sink) = node.side {
                 for row in went.late {
                     self.push((sink, 0), row, None, &mut reduced.gone)?;
                 }
@@ -114,13 +129,24 @@ impl Pipeline {
         &self,
         (place, input): (usize, usize),
         mut row: Row,
-        line: Option<&[u8]>,
+        line: Option<Line<'_>>,
         gone: &mut Gone,
     ) -> Result<(), String> {
         let node = &self.nodes[place];
         let refuse = |what| format!("pipeline node \"{}\": {what}", node.name);
         match &node.work {
-            Work::Parse(columns) => row.values = parse(line.unwrap_or_default(), columns)?,
+            Work::Parse(columns) => {
+                let line = line.ok_or_else(|| refuse("there is nothing to parse".to_owned()))?;
+                match (parse(line.value, columns), node.side) {
+                    (Ok(values), _) => row.values = values,
+                    (Err(_), Some(sink)) => {
+                        row.values = line.dead();
+                        gone.dead += 1;
+                        return self.push((sink, 0), row, None, gone);
+                    }
+                    (Err(reason), None) => return Err(reason),
+                }
+            }
             Work::Filter(test) => {
                 if !test.holds(&row.values) {
                     return Ok(());
@@ -168,6 +194,15 @@ impl Pipeline {
             }
         }
         self.hand_on(place, row, gone)
+    }
+}
+
+impl Line<'_> {
+    /// The columns of a dead letter.
+    fn dead(&self) -> Vec<Value> {
+        let offset = i64::try_from(self.offset.0).map_or(Value::Null, Value::Int);
+        let line = Value::Text(String::from_utf8_lossy(self.value).into_owned());
+        vec![Value::Int(self.partition.0.into()), offset, line]
     }
 }
 
@@ -224,7 +259,7 @@ fn read<'de, A: MapAccess<'de>>(map: &mut A, column: &Column) -> Result<Value, A
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::Spec;
+    use crate::pipeline::{Node, Op, Spec};
 
     fn tuple(value: &'static str) -> Tuple {
         Tuple { producer: 1, seq: 2, time_ms: 3, key: "N1".into(), value: value.into() }
@@ -233,7 +268,7 @@ mod tests {
     fn flights(line: &'static str) -> Result<Option<Row>, String> {
         let pipeline = Pipeline::new(&Spec::flights()).expect("sound");
         let mut gone = pipeline.nowhere();
-        pipeline.transform(0, &tuple(line), &mut gone)?;
+        pipeline.transform((Partition(2), Offset(7)), &tuple(line), &mut gone)?;
         Ok(gone.sinks[0].pop())
     }
 
@@ -252,6 +287,30 @@ mod tests {
         for line in [r#"{"delay":0}"#, r#"{"delay":-3}"#, r#"{"delay":null}"#, "{}"] {
             assert_eq!(flights(line), Ok(None), "{line}");
         }
+    }
+
+    #[test]
+    fn a_line_that_does_not_fit_goes_to_dead_letters_with_its_place_and_is_counted() {
+        let mut spec = Spec::flights();
+        let dead = Node {
+            name: "dead".to_owned(),
+            inputs: vec!["parsed".to_owned()],
+            op: Op::DeadLetters,
+        };
+        spec.nodes.push(dead);
+        let pipeline = Pipeline::new(&spec).expect("sound");
+        assert_eq!(pipeline.columns(1), ["partition", "offset", "line"]);
+        let mut gone = pipeline.nowhere();
+        for line in [r#"{"delay":1}"#, r#"{"delay":"late"}"#, "{", r#"{"delay":2}"#] {
+            let place = (Partition(2), Offset(7));
+            pipeline.transform(place, &tuple(line), &mut gone).expect("no reason to stop");
+        }
+        assert_eq!((gone.sinks[0].len(), gone.dead), (2, 2));
+        let text = |text: &str| Value::Text(text.to_owned());
+        let values: Vec<_> = gone.sinks[1].iter().map(|row| row.values.clone()).collect();
+        let place = [Value::Int(2), Value::Int(7)];
+        let want = [r#"{"delay":"late"}"#, "{"].map(|line| [&place[..], &[text(line)]].concat());
+        assert_eq!(values, want);
     }
 
     #[test]

@@ -29,14 +29,14 @@ pub(super) fn ordered(spec: &Spec) -> Result<(Graph<'_>, Vec<NodeIndex>), Pipeli
             return Err(whole(format!("needs a {what}, and has none")));
         }
     }
-    let mut late_sinks: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut sides: BTreeMap<&str, &str> = BTreeMap::new();
     for place in graph.node_indices() {
         let node = graph[place];
         let takers = || graph.neighbors(place).map(|taker| graph[taker]);
-        if node.op == Op::LateSink {
+        if is_side(&node.op) {
             let input = node.inputs[0].as_str();
-            if let Some(first) = late_sinks.insert(input, &node.name) {
-                let what = format!("there is a late sink already behind \"{input}\": \"{first}\"");
+            if let Some(first) = sides.insert(input, &node.name) {
+                let what = format!("there is such a sink already behind \"{input}\": \"{first}\"");
                 return Err(error(&node.name, what));
             }
         }
@@ -51,7 +51,13 @@ pub(super) fn ordered(spec: &Spec) -> Result<(Graph<'_>, Vec<NodeIndex>), Pipeli
                 return Err(error(&taker.name, what));
             }
         }
-        if !is_sink(&node.op) && takers().all(|taker| taker.op == Op::LateSink) {
+        if let Some(taker) = takers().find(|taker| taker.op == Op::DeadLetters)
+            && !matches!(node.op, Op::Parse(_))
+        {
+            let what = format!("takes dead letters from \"{}\", which parses nothing", node.name);
+            return Err(error(&taker.name, what));
+        }
+        if !is_sink(&node.op) && takers().all(|taker| is_side(&taker.op)) {
             return Err(error(&node.name, "its output goes nowhere; end it in a sink"));
         }
     }
@@ -59,7 +65,12 @@ pub(super) fn ordered(spec: &Spec) -> Result<(Graph<'_>, Vec<NodeIndex>), Pipeli
 }
 
 pub(super) fn is_sink(op: &Op) -> bool {
-    matches!(op, Op::Sink | Op::LateSink)
+    matches!(op, Op::Sink) || is_side(op)
+}
+
+/// Whether it takes what a node does not hand on.
+pub(super) fn is_side(op: &Op) -> bool {
+    matches!(op, Op::LateSink | Op::DeadLetters)
 }
 
 /// How many inputs a node takes: at least, and at most.
@@ -78,7 +89,8 @@ fn inputs(op: &Op) -> (usize, usize) {
         | Op::Session(_)
         | Op::Dedup(_)
         | Op::Sink
-        | Op::LateSink => (1, 1),
+        | Op::LateSink
+        | Op::DeadLetters => (1, 1),
     }
 }
 
@@ -139,7 +151,11 @@ mod tests {
         );
         assert_eq!(
             wrong(|nodes| nodes.push(node("later", "hourly", Op::LateSink))),
-            "pipeline node \"later\": there is a late sink already behind \"hourly\": \"late\""
+            "pipeline node \"later\": there is such a sink already behind \"hourly\": \"late\""
+        );
+        assert_eq!(
+            wrong(|nodes| nodes.push(node("dead", "hourly", Op::DeadLetters))),
+            "pipeline node \"dead\": takes dead letters from \"hourly\", which parses nothing"
         );
         assert_eq!(
             wrong(|nodes| nodes.push(node("later", "late", Op::LateSink))),

@@ -52,8 +52,8 @@ pub use self::{
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Spec {
-    /// The operators, in any order. Sources and sinks are numbered as they stand here, sinks for
-    /// late rows behind the others.
+    /// The operators, in any order. Sources and sinks are numbered as they stand here: sinks, then
+    /// sinks for late rows, then for dead letters.
     pub nodes: Vec<Node>,
 }
 
@@ -80,7 +80,8 @@ pub enum Op {
     /// broker.
     Source,
     /// Reads a tuple's value as one JSON object: these of its fields become columns. A field that
-    /// is missing is null; a value of another type stops the pipeline.
+    /// is missing is null; a value of another type stops the pipeline, unless there are
+    /// `dead_letters`.
     Parse(Vec<Column>),
     /// Lets rows pass for which a condition holds.
     Filter(Condition),
@@ -109,6 +110,10 @@ pub enum Op {
     /// Rows that came too late for an operator with state go out, as they came to it. Without
     /// such a sink they are dropped.
     LateSink,
+    /// Tuples whose value is not what a `parse` says go out, as rows of `partition`, `offset` and
+    /// `line`; bytes of the line that are no text are replaced. Without such a sink they stop the
+    /// pipeline.
+    DeadLetters,
 }
 
 /// A typed column. Every column may be null.

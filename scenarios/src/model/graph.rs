@@ -35,6 +35,8 @@ pub struct Line<'a> {
     pub id: TupleId,
     /// The source that it is of, from 0.
     pub source: usize,
+    /// Where it is: partition and offset.
+    pub place: (u16, u64),
     /// Its event time, in milliseconds since 1970.
     pub time_ms: u64,
     /// Its value.
@@ -68,7 +70,7 @@ pub struct Item {
 pub(super) struct Stream {
     pub(super) columns: Vec<String>,
     pub(super) items: Vec<Item>,
-    /// Those that came too late for it.
+    /// Those that it did not take: they came too late, or are no lines of the schema.
     pub(super) late: Vec<Item>,
     pub(super) key: Vec<String>,
     pub(super) behind_ms: u64,
@@ -140,8 +142,8 @@ impl Graph {
     /// How many sinks there are.
     #[must_use]
     pub fn sinks(&self) -> usize {
-        let sink = |node: &&Value| node["op"] == "sink" || node["op"] == "late_sink";
-        self.nodes.iter().filter(sink).count()
+        let sinks = ["sink", "late_sink", "dead_letters"];
+        self.nodes.iter().filter(|node| sinks.iter().any(|sink| node["op"] == *sink)).count()
     }
 
     /// Whether any operator keeps state.
@@ -151,7 +153,8 @@ impl Graph {
         self.nodes.iter().any(|node| keeps.iter().any(|op| node["op"].get(op).is_some()))
     }
 
-    /// The rows that each sink shows: those for rows, then those for late rows.
+    /// The rows that each sink shows: those for rows, then those for late rows, then those for dead
+    /// letters.
     ///
     /// # Errors
     /// If the pipeline, or a line, is none that this model knows.
@@ -159,9 +162,8 @@ impl Graph {
         let mut known = BTreeMap::new();
         let of = |op: &'static str| self.nodes.iter().filter(move |node| node["op"] == op);
         let mut sinks = Vec::new();
-        for (sink, late) in
-            of("sink").map(|one| (one, false)).chain(of("late_sink").map(|one| (one, true)))
-        {
+        let sides = of("late_sink").chain(of("dead_letters")).map(|one| (one, true));
+        for (sink, late) in of("sink").map(|one| (one, false)).chain(sides) {
             let stream = self.stream(&sink["inputs"][0], epochs, &mut known, 0)?;
             sinks.push(if late { stream.late } else { stream.items });
         }
@@ -206,7 +208,7 @@ impl Graph {
             return Ok(nothing);
         }
         if let Some(wanted) = op.get("parse") {
-            return self.parsed(&node["inputs"][0], wanted, epochs);
+            return self.parsed(node, wanted, epochs);
         }
         let input = inputs.first().ok_or_else(|| unknown("an operator with input", op))?;
         let like = |columns: Vec<String>, items| Stream {
@@ -274,10 +276,15 @@ impl Graph {
     /// The rows of a source.
     fn parsed(
         &self,
-        source: &Value,
+        node: &Value,
         wanted: &Value,
         epochs: &[Epoch<'_>],
     ) -> Result<Stream, Invalid> {
+        let source = &node["inputs"][0];
+        let dies = |other: &Value| {
+            other["op"] == "dead_letters" && other["inputs"][0] == node["name"]
+        };
+        let dead_letters = self.nodes.iter().any(dies);
         let mut sources = self.nodes.iter().filter(|node| node["op"] == "source");
         let number = sources.position(|node| node["name"] == *source);
         let number = number.ok_or_else(|| unknown("a source", source))?;
@@ -286,15 +293,32 @@ impl Graph {
         let mut stream = Stream { columns: columns.collect(), ..Stream::default() };
         for (epoch, taken) in epochs.iter().enumerate() {
             for line in taken.lines.iter().filter(|line| line.source == number) {
-                let value: Value = serde_json::from_slice(line.value)
-                    .map_err(|error| Invalid::at("the model", error.to_string()))?;
-                let cells = rows::parse(&value, wanted)?.into_iter().map(|(_, cell)| cell);
                 let (time_ms, ids) = (line.time_ms, vec![line.id]);
-                stream.items.push(Item { epoch, time_ms, ids, cells: cells.collect() });
+                match read(line.value, wanted) {
+                    Ok(cells) => stream.items.push(Item { epoch, time_ms, ids, cells }),
+                    Err(_) if dead_letters => {
+                        let (partition, offset) = line.place;
+                        let offset = i64::try_from(offset).map_or(Cell::Null, Cell::Int);
+                        let text = String::from_utf8_lossy(line.value).into_owned();
+                        let cells = vec![Cell::Int(partition.into()), offset, Cell::Text(text)];
+                        stream.late.push(Item { epoch, time_ms, ids, cells });
+                    }
+                    Err(error) => return Err(error),
+                }
             }
         }
         Ok(stream)
     }
+}
+
+/// The columns of a line, which must be an object.
+fn read(line: &[u8], wanted: &Value) -> Result<Vec<Cell>, Invalid> {
+    let value: Value = serde_json::from_slice(line)
+        .map_err(|error| Invalid::at("the model", error.to_string()))?;
+    if !value.is_object() {
+        return Err(unknown("an object", &value));
+    }
+    Ok(rows::parse(&value, wanted)?.into_iter().map(|(_, cell)| cell).collect())
 }
 
 /// An operator with state.

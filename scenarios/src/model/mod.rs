@@ -199,6 +199,7 @@ fn is_chain(pipeline: &Value) -> bool {
     count("source") <= 1
         && count("sink") <= 1
         && count("union") == 0
+        && count("dead_letters") == 0
         && ops().all(|op| newer.iter().all(|newer| op.get(newer).is_none()))
         && ops().filter_map(|op| op.get("window")).all(plain)
         && ops().filter(|op| op.get("window").is_some()).count() <= 1

@@ -34,8 +34,9 @@ pub(super) fn check(
     objections: &mut Objections,
 ) {
     let line = |id: TupleId, time_ms: u64| -> Option<Line<'_>> {
-        let source = usize::from(owners.of.get(&id)?.0) % graph.sources();
-        Some(Line { id, source, time_ms, value: (setting.sent)(id)?.line })
+        let place = *owners.of.get(&id)?;
+        let source = usize::from(place.0) % graph.sources();
+        Some(Line { id, source, place, time_ms, value: (setting.sent)(id)?.line })
     };
     let epochs = known.intakes.iter().map(|intake| Epoch {
         watermark_ms: intake.watermark_ms,

@@ -47,6 +47,8 @@ mod windows;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod tests_graph;
+#[cfg(test)]
 mod tests_windows;
 
 use self::{

@@ -25,6 +25,7 @@ pub(super) fn inputs(seed: u64, made: &Generated, pace: Pace, partitions: u16) -
     let loud = Keys::of(made, |key| !silent.contains(&Partition::of_key(key, partitions)));
     let middle = made.tuples / 3..made.tuples - made.tuples / 3;
     let mut stream = PlanStream::of_plan(seed, "workload");
+    let mut breaks = PlanStream::of_plan(seed, "broken lines");
     pace.deal((0..made.tuples).map(|index| {
         let keys = if middle.contains(&index) && !loud.is_empty() { &loud } else { &all };
         let key = keys.draw(made, &mut stream);
@@ -35,6 +36,10 @@ pub(super) fn inputs(seed: u64, made: &Generated, pace: Pace, partitions: u16) -
         let value = match made.lines {
             Lines::Amounts => amount(&key, &mut stream),
             Lines::Auctions => auctions::line(index, &mut stream),
+        };
+        let value = match made.broken.0 > 0 && breaks.chance(made.broken.0.into(), made.broken.1.into()) {
+            true => value[..breaks.index(value.len())].to_owned(),
+            false => value,
         };
         move |due_ns| {
             let arrival_ms = (WALL_START_NS + due_ns) / 1_000_000;

@@ -4,36 +4,36 @@ use proptest::{collection::vec, option::weighted, prelude::*};
 
 /// Epochs of tuples, with event times around the watermark.
 #[derive(Clone, Debug)]
-pub struct History {
+pub(crate) struct History {
     /// Each with its watermark.
-    pub epochs: Vec<(u64, Vec<Drawn>)>,
+    pub(crate) epochs: Vec<(u64, Vec<Drawn>)>,
     /// Into how many parts state is divided.
-    pub state_partitions: u16,
+    pub(crate) state_partitions: u16,
     /// After which epochs, bit by bit, all state is written down and read again; after the others
     /// it is kept as it is.
-    pub restored: u8,
+    pub(crate) restored: u8,
     /// How large a part of a snapshot may be.
-    pub part_bytes: usize,
+    pub(crate) part_bytes: usize,
 }
 
 /// A tuple.
 #[derive(Clone, Debug)]
-pub struct Drawn {
+pub(crate) struct Drawn {
     /// The partition of the source.
-    pub partition: u16,
+    pub(crate) partition: u16,
     /// Its producer.
-    pub producer: u16,
+    pub(crate) producer: u16,
     /// Its event time, in milliseconds since 1970.
-    pub time_ms: u64,
+    pub(crate) time_ms: u64,
     /// Its line.
-    pub line: String,
+    pub(crate) line: String,
 }
 
 /// Partitions of the source.
-pub const PARTITIONS: u16 = 4;
+pub(crate) const PARTITIONS: u16 = 4;
 
 /// Histories.
-pub fn history() -> impl Strategy<Value = History> {
+pub(crate) fn history() -> impl Strategy<Value = History> {
     let amount = weighted(0.85, -9..10_i64);
     let line = (weighted(0.9, 0..3_u8), amount, "[ab]{0,1}(,[ab]{0,1}){0,2}", 0..5_u8);
     let tuple = (0..PARTITIONS, 0..3_u16, 0..90_u64, line);
@@ -61,4 +61,20 @@ pub fn history() -> impl Strategy<Value = History> {
         epochs.push((watermark_ms + 100_000, Vec::new()));
         History { epochs, state_partitions, restored, part_bytes }
     })
+}
+
+impl History {
+    /// The same, with every third line broken in some way.
+    pub(crate) fn broken(mut self) -> Self {
+        let lines = self.epochs.iter_mut().flat_map(|(_, tuples)| tuples);
+        for (number, drawn) in lines.enumerate().filter(|(number, _)| number % 3 == 0) {
+            drawn.line = match number % 4 {
+                0 => drawn.line[..drawn.line.len() / 2].to_owned(),
+                1 => r#"{"key": 7}"#.to_owned(),
+                2 => format!("{} ,", drawn.line),
+                _ => r#"["k0"]"#.to_owned(),
+            };
+        }
+        self
+    }
 }

@@ -11,25 +11,25 @@ use unplug_engine::{
     defect::{Defect, Defects},
     pipeline::{Origin, Pipeline, Row, Spec, Value, Watermarks},
     state::{Delta, State},
-    tuple::Tuple,
+    tuple::{Offset, Partition, Tuple},
 };
 
 use super::drawn::{Drawn, History, PARTITIONS};
 
 /// What the histories held, counted.
 #[derive(Clone, Debug, Default)]
-pub struct Reached {
+pub(crate) struct Reached {
     /// Histories in which the first sink got rows.
-    pub rows: u64,
+    pub(crate) rows: u64,
     /// Those in which the last sink got any.
-    pub late: u64,
+    pub(crate) late: u64,
     /// Those in which a state that was not empty was written down and read again.
-    pub restored: u64,
+    pub(crate) restored: u64,
 }
 
 impl Reached {
     /// Adds what another history held.
-    pub fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.rows += other.rows;
         self.late += other.late;
         self.restored += other.restored;
@@ -40,13 +40,14 @@ impl Reached {
 type Shown = Vec<(Vec<Cell>, u128, u64)>;
 
 /// Runs both, and compares them.
-pub fn judged(spec: &Spec, history: &History, defects: Defects) -> Result<Reached, String> {
+pub(crate) fn judged(spec: &Spec, history: &History, defects: Defects) -> Result<Reached, String> {
     let json = serde_json::to_value(spec).expect("serialises");
     let graph = Graph::new(&json).map_err(|error| error.to_string())?;
     let epochs = history.epochs.iter().scan(0, |seq, (watermark_ms, tuples)| {
         let lines = numbered(seq, tuples).map(|(seq, one)| Line {
             id: TupleId { producer: one.producer, seq },
             source: usize::from(one.partition) % graph.sources(),
+            place: (one.partition, seq),
             time_ms: one.time_ms,
             value: one.line.as_bytes(),
         });
@@ -157,8 +158,8 @@ impl<'a> Run<'a> {
                     key: "".into(),
                     value: one.line.clone().into(),
                 };
-                let source = usize::from(partition) % self.pipeline.sources();
-                self.pipeline.transform(source, &tuple, &mut gone)?;
+                let place = (Partition(partition), Offset(*seq));
+                self.pipeline.transform(place, &tuple, &mut gone)?;
             }
             came(&self.pipeline, gone);
         }

@@ -15,6 +15,13 @@ fn parsed<'a>(builder: &'a Builder, name: &str) -> Stream<'a> {
         .parse(&format!("parsed {name}"), columns.map(|(name, kind)| column(name, kind)))
 }
 
+/// The same, where lines may be broken.
+fn parsed_or_dead(builder: &Builder) -> Stream<'_> {
+    let all = parsed(builder, "in");
+    all.dead_letters("no lines");
+    all
+}
+
 fn window(key: &[&str], size_ms: u64, slide_ms: Option<u64>, mode: Mode) -> Window {
     Window {
         key: key.iter().map(|name| (*name).to_owned()).collect(),
@@ -50,7 +57,7 @@ fn joined(builder: &Builder, kind: JoinKind) {
 }
 
 /// The pipeline of this name.
-pub fn named(name: &str) -> Spec {
+pub(crate) fn named(name: &str) -> Spec {
     let builder = Builder::default();
     let one = |window: Window| {
         let windows = parsed(&builder, "in").window("windows", window);
@@ -84,6 +91,10 @@ pub fn named(name: &str) -> Spec {
         "inner join" => joined(&builder, JoinKind::Inner),
         "outer join" => joined(&builder, JoinKind::LeftOuter),
         "stateless" => stateless(&builder),
+        "dead letters" => {
+            let first = parsed_or_dead(&builder).key_by("by key", ["key"]).dedup("first", 25, 0);
+            first.sink("out");
+        }
         "windows of windows" => {
             let first = parsed(&builder, "in")
                 .window("first", window(&["key", "kind"], 8, None, Mode::Append));

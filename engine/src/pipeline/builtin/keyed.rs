@@ -51,13 +51,15 @@ pub(super) fn sessions() -> Spec {
     builder.spec()
 }
 
-/// The first of the same key and rounded amount in ten seconds.
+/// The first of the same key and rounded amount in ten seconds; lines that are broken, too.
 pub(super) fn distinct() -> Spec {
     let builder = Builder::default();
     let tens = Expression::Per(Box::new((of("amount"), int(100))));
-    let rounded = parsed(&builder, "events").map("rounded", [("hundreds", tens)]);
+    let parsed = parsed(&builder, "events");
+    let rounded = parsed.map("rounded", [("hundreds", tens)]);
     let keyed = rounded.key_by("by key and hundreds", ["key", "hundreds"]);
     both_sinks(&keyed.dedup("firsts", 10_000, DELAY_MS));
+    parsed.dead_letters("no lines");
     builder.spec()
 }
 
