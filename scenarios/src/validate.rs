@@ -14,7 +14,7 @@ pub(crate) use self::plan::check as plan;
 use crate::{
     cluster, defects,
     input::{Invalid, unknown},
-    scenario::{Expect, Faults, Scenario, Source},
+    scenario::{Expect, Faults, Scenario, Sink, Source},
     topology::Cluster,
 };
 
@@ -40,6 +40,11 @@ pub(crate) fn scenario(scenario: &Scenario) -> Result<(), Invalid> {
             if faults.classes.sole_copy_media > 0 && !scenario.is_negative() {
                 let what = "damages what there is no other copy of, and nothing survives that; \
                             leave it out, or name in `expect` what must be caught";
+                return Err(Invalid::at("faults.generate.classes.sole_copy_media", what));
+            }
+            if faults.classes.sole_copy_media > 0 && scenario.sink != Sink::Table {
+                let what = "damages a sink's table, and the sinks are of another kind; leave it \
+                            out, or make `sink` a table";
                 return Err(Invalid::at("faults.generate.classes.sole_copy_media", what));
             }
         }

@@ -53,6 +53,12 @@ fn says_what_where_and_what_would_be_right() {
              and nothing survives that; leave it out, or name in `expect` what must be caught",
     );
     check(
+        r#", "sink": "files", "expect": {"caught": ["refused-wrongly"]},
+            "faults": {"generate": {"classes": {"sole_copy_media": 1}}}"#,
+        "x.json: faults.generate.classes.sole_copy_media: damages a sink's table, and the sinks \
+             are of another kind; leave it out, or make `sink` a table",
+    );
+    check(
         r#", "defects": ["ack-befor-sync"]"#,
         "x.json: defects: unknown defect \"ack-befor-sync\"; did you mean \"ack-before-sync\"?",
     );
