@@ -37,13 +37,15 @@ pub fn list(args: &ListArgs, out: &mut dyn Write) -> anyhow::Result<Status> {
     let ListArgs { what: Some(What::Pipelines), dot } = args else { return command::list(out) };
     if let Some(name) = dot {
         let spec = spec(name)?;
-        let pipeline = Pipeline::new(&spec).map_err(|error| Invalid::at(name, error.to_string()))?;
+        let pipeline =
+            Pipeline::new(&spec).map_err(|error| Invalid::at(name, error.to_string()))?;
         write!(out, "{}", pipeline.dot(&spec, name))?;
         return Ok(Status::Held);
     }
     for name in Spec::NAMES {
         let spec = spec(name)?;
-        let pipeline = Pipeline::new(&spec).map_err(|error| Invalid::at(name, error.to_string()))?;
+        let pipeline =
+            Pipeline::new(&spec).map_err(|error| Invalid::at(name, error.to_string()))?;
         let (sources, sinks, stages) = (pipeline.sources(), pipeline.sinks(), pipeline.stages());
         let nodes = spec.nodes.len();
         writeln!(

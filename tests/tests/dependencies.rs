@@ -132,6 +132,7 @@ fn of_the_scenarios_only_the_command_touches_the_operating_system() {
             "shrink/search.rs",
             "testing.rs",
             "schema.rs",
+            "pipelines.rs",
             "sweep/command.rs",
             "sweep/mod.rs",
             "sweep/nodes.rs",

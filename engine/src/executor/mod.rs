@@ -178,7 +178,9 @@ impl<E: Env> State<E> {
         let pipeline = &self.config.pipeline;
         let mut gone = pipeline.nowhere();
         for (tuple, offset) in tuples.iter().zip(task.range.start.0..) {
-            if let Err(reason) = pipeline.transform((task.partition, Offset(offset)), tuple, &mut gone) {
+            if let Err(reason) =
+                pipeline.transform((task.partition, Offset(offset)), tuple, &mut gone)
+            {
                 return Err(Answer::Refused(format!(
                     "partition {}, offset {offset}: {reason}; mend the pipeline's schema, the \
                      input stays where it is",

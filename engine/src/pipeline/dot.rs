@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::{
     graph::Pipeline,
+    shape::is_side,
     spec::{Op, Spec},
 };
 
@@ -23,20 +24,21 @@ impl Pipeline {
             for (node, _) in spec.nodes.iter().zip(&stages).filter(|(_, of)| **of == stage) {
                 let kind = kind(&node.op);
                 let label = format!("{}\n{kind}", node.name);
-                let shape = match node.op {
-                    Op::Source | Op::Sink | Op::LateSink | Op::DeadLetters => ", shape=cylinder",
-                    _ => "",
-                };
+                let outside =
+                    matches!(node.op, Op::Source | Op::Sink | Op::LateSink | Op::DeadLetters);
+                let shape = if outside { ", shape=cylinder" } else { "" };
                 let _ = writeln!(out, "    {:?} [label={label:?}{shape}];", node.name);
             }
             let _ = writeln!(out, "  }}");
         }
         for node in &spec.nodes {
             for input in &node.inputs {
-                let style = match node.op {
-                    Op::LateSink | Op::DeadLetters => " [style=dashed]",
-                    Op::Window(_) | Op::Session(_) | Op::Dedup(_) | Op::Join(_) => " [penwidth=3]",
-                    _ => "",
+                let shuffled =
+                    matches!(node.op, Op::Window(_) | Op::Session(_) | Op::Dedup(_) | Op::Join(_));
+                let style = match (is_side(&node.op), shuffled) {
+                    (true, _) => " [style=dashed]",
+                    (false, true) => " [penwidth=3]",
+                    (false, false) => "",
                 };
                 let _ = writeln!(out, "  {input:?} -> {:?}{style};", node.name);
             }

@@ -15,7 +15,7 @@ use super::{
     schema::Flow,
     session::SessionOp,
     shape::{is_side, ordered},
-    spec::{Column, ColumnType, Mode, Node, Op, Spec},
+    spec::{Column, ColumnType, Computed, Mode, Node, Op, Spec},
     window::WindowOp,
 };
 
@@ -74,6 +74,9 @@ impl Pipeline {
     ///
     /// # Errors
     /// The first thing that is wrong.
+    ///
+    /// # Panics
+    /// Never: what it relies on was checked before.
     pub fn new(spec: &Spec) -> Result<Self, PipelineError> {
         let (graph, order) = ordered(spec)?;
         let sinks = numbered(spec);
@@ -135,14 +138,12 @@ impl Pipeline {
                 continue;
             }
             let of = |input: &String| spec.nodes.iter().position(|one| one.name == *input);
-            let from = match &node.op {
-                // What is late is as it came to the operator.
-                Op::LateSink => of(&node.inputs[0])
-                    .and_then(|operator| of(spec.nodes[operator].inputs.first()?))
-                    .unwrap_or(*place),
-                _ => *place,
-            };
-            let names = flows[from].columns(&node.name)?;
+            // What is late is as it came to the operator.
+            let late = (node.op == Op::LateSink)
+                .then(|| of(&node.inputs[0]))
+                .flatten()
+                .and_then(|operator| of(spec.nodes[operator].inputs.first()?));
+            let names = flows[late.unwrap_or(*place)].columns(&node.name)?;
             columns.push(names.iter().map(|column| column.name.clone()).collect());
         }
         let of_source = |place: &usize| spec.nodes[*place].op == Op::Source;
@@ -263,24 +264,7 @@ fn compile(
             flow.columns = Some(flow.those(&places));
             Work::Project(places)
         }
-        Op::Map(computed) => {
-            let known = flow.columns(name)?.to_vec();
-            unlike(name, computed.iter().map(|column| column.name.as_str()))?;
-            let mut columns = known.clone();
-            let mut formulas = Vec::new();
-            for one in computed {
-                let (formula, kind) = Formula::new(name, &one.of, &known)?;
-                let column = Column { name: one.name.clone(), kind };
-                let place = columns.iter().position(|column| column.name == one.name);
-                match place {
-                    Some(place) => columns[place] = column,
-                    None => columns.push(column),
-                }
-                formulas.push((place.unwrap_or(columns.len() - 1), formula));
-            }
-            flow.columns = Some(columns);
-            Work::Map(formulas)
-        }
+        Op::Map(computed) => map(name, computed, &mut flow)?,
         Op::FlatMap(split) => {
             let known = flow.columns(name)?;
             let place = find(name, &split.column, known)?;
@@ -295,18 +279,7 @@ fn compile(
             Work::Split { place, at: split.at.clone() }
         }
         Op::Union => {
-            let first = flow.columns(name)?;
-            for (other, input) in inputs.iter().zip(&node.inputs).skip(1) {
-                if other.columns(name)? != first {
-                    let what = format!(
-                        "its inputs have different columns: \"{}\" has {}, \"{input}\" has {}",
-                        node.inputs[0],
-                        told(first),
-                        told(other.columns(name)?)
-                    );
-                    return Err(error(name, what));
-                }
-            }
+            alike(node, inputs)?;
             if inputs.iter().any(|other| other.key != flow.key) {
                 flow.key = None;
             }
@@ -352,6 +325,45 @@ fn compile(
     Ok((work, flow, None))
 }
 
+/// Computed columns, which take their places in the flow.
+fn map(name: &str, computed: &[Computed], flow: &mut Flow) -> Result<Work, PipelineError> {
+    let known = flow.columns(name)?.to_vec();
+    unlike(name, computed.iter().map(|column| column.name.as_str()))?;
+    let mut columns = known.clone();
+    let mut formulas = Vec::new();
+    for one in computed {
+        let (formula, kind) = Formula::new(name, &one.of, &known)?;
+        let column = Column { name: one.name.clone(), kind };
+        let place = columns.iter().position(|column| column.name == one.name);
+        match place {
+            Some(place) => columns[place] = column,
+            None => columns.push(column),
+        }
+        formulas.push((place.unwrap_or(columns.len() - 1), formula));
+    }
+    flow.columns = Some(columns);
+    Ok(Work::Map(formulas))
+}
+
+/// Checks that all inputs have the same columns.
+fn alike(node: &Node, inputs: &[Flow]) -> Result<(), PipelineError> {
+    let name = node.name.as_str();
+    let mut each = inputs.iter().zip(&node.inputs);
+    let Some((first, first_name)) = each.next() else { return Ok(()) };
+    for (other, input) in each {
+        let (first, other) = (first.columns(name)?, other.columns(name)?);
+        if first != other {
+            let what = format!(
+                "its inputs have different columns: \"{first_name}\" has {}, \"{input}\" has {}",
+                told(first),
+                told(other)
+            );
+            return Err(error(name, what));
+        }
+    }
+    Ok(())
+}
+
 /// What an operator with state gives.
 fn after(input: &Flow, columns: Vec<Column>, behind_ms: u64) -> Flow {
     Flow {
@@ -372,7 +384,10 @@ fn told(columns: &[Column]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::{Comparison, Condition, Constant};
+    use crate::pipeline::{
+        Comparison, Condition, Constant, Expression, Join, JoinKind, Window,
+        builder::{Builder, Stream, column, count, int, of},
+    };
 
     fn wrong(change: impl FnOnce(&mut Spec)) -> String {
         let mut spec = Spec::flights();
@@ -461,5 +476,64 @@ mod tests {
         spec.nodes[3].op = Op::Project(vec!["dest".to_owned()]);
         let other = Pipeline::new(&spec).expect("sound");
         assert_ne!(one.fingerprint(), other.fingerprint());
+    }
+
+    fn fault(write: impl FnOnce(&Stream<'_>)) -> String {
+        let builder = Builder::default();
+        let columns = [("key", "text"), ("amount", "int")];
+        write(&builder.source("in").parse("all", columns.map(|(name, kind)| column(name, kind))));
+        Pipeline::new(&builder.spec()).expect_err("a fault").to_string()
+    }
+
+    #[test]
+    fn faults_of_keys_types_and_inputs_are_told_with_their_nodes() {
+        let counts = || [count("n")];
+        let got = fault(|all| all.tumbling("w", 5, 0, counts()).sink("out"));
+        let want = "pipeline node \"w\": has no key: name at least one column, or key_by before";
+        assert_eq!(got, want);
+        let got = fault(|all| all.key_by("k", ["gate"]).session("s", 5, 0, counts()).sink("out"));
+        assert_eq!(got, "pipeline node \"k\": unknown column \"gate\"; there are: key, amount");
+        let got = fault(|all| {
+            let lean = all.key_by("k", ["key"]).project("lean", ["amount"]);
+            lean.dedup("d", 5, 0).sink("out");
+        });
+        assert_eq!(got, "pipeline node \"d\": unknown column \"key\"; there are: amount");
+        let got = fault(|all| all.union("u", &all.project("lean", ["key"])).sink("out"));
+        let want = "pipeline node \"u\": its inputs have different columns: \"all\" has key Text, \
+                    amount Int, \"lean\" has key Text";
+        assert_eq!(got, want);
+        let twice = Expression::Plus(Box::new((of("key"), int(1))));
+        let got = fault(|all| all.map("m", [("sum", twice)]).sink("out"));
+        let want = "pipeline node \"m\": computes with a value of type Text, and needs Int";
+        assert_eq!(got, want);
+        let got = fault(|all| all.flat_map("f", "amount", ",").sink("out"));
+        assert_eq!(got, "pipeline node \"f\": splits the column \"amount\" of type Int");
+        let names = |name: &str| vec![name.to_owned()];
+        let join = |left: &str, right: &str| Join {
+            kind: JoinKind::Inner,
+            left_key: names(left),
+            right_key: names(right),
+            before_ms: 1,
+            after_ms: 1,
+            delay_ms: 0,
+        };
+        let got = fault(|all| all.join("j", all, join("key", "amount")).sink("out"));
+        let want = "pipeline node \"j\": the keys have the types [Text] and [Int], and must have \
+                    the same";
+        assert_eq!(got, want);
+        let got = fault(|all| all.join("j", all, join("key", "key")).sink("out"));
+        assert_eq!(got, "pipeline node \"j\": has the column \"amount\" twice");
+        let got = fault(|all| {
+            let window = Window {
+                key: names("key"),
+                size_ms: 5,
+                slide_ms: None,
+                delay_ms: 0,
+                mode: Mode::Update,
+                aggregates: counts().into(),
+            };
+            all.window("w", window).key_by("k", ["key"]).dedup("d", 5, 0).sink("out");
+        });
+        assert_eq!(got, "pipeline node \"k\": takes rows that are updated; only sinks can");
     }
 }

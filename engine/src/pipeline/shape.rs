@@ -41,12 +41,12 @@ pub(super) fn ordered(spec: &Spec) -> Result<(Graph<'_>, Vec<NodeIndex>), Pipeli
             }
         }
         if let Some(taker) = takers().find(|taker| taker.op == Op::LateSink) {
-            let what = match node.op {
-                Op::Window(_) | Op::Session(_) | Op::Dedup(_) => None,
-                Op::Join(_) => Some("which is a join: its late rows are of two kinds"),
-                _ => Some("for which nothing is ever late: it keeps no state"),
-            };
-            if let Some(what) = what {
+            if !matches!(node.op, Op::Window(_) | Op::Session(_) | Op::Dedup(_)) {
+                let what = if matches!(node.op, Op::Join(_)) {
+                    "which is a join: its late rows are of two kinds"
+                } else {
+                    "for which nothing is ever late: it keeps no state"
+                };
                 let what = format!("takes late rows from \"{}\", {what}", node.name);
                 return Err(error(&taker.name, what));
             }

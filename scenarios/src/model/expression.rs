@@ -47,7 +47,7 @@ fn value(of: &Value, input: &Stream, item: &Item) -> Result<Cell, Invalid> {
                 Ok(Cell::Int(number))
             }
             Value::String(value) => Ok(Cell::Text(value.clone())),
-            _ => Err(unknown("a constant", rest)),
+            Value::Null | Value::Array(_) | Value::Object(_) => Err(unknown("a constant", rest)),
         },
         "if" => {
             let named: Vec<_> =

@@ -281,9 +281,8 @@ impl Graph {
         epochs: &[Epoch<'_>],
     ) -> Result<Stream, Invalid> {
         let source = &node["inputs"][0];
-        let dies = |other: &Value| {
-            other["op"] == "dead_letters" && other["inputs"][0] == node["name"]
-        };
+        let dies =
+            |other: &Value| other["op"] == "dead_letters" && other["inputs"][0] == node["name"];
         let dead_letters = self.nodes.iter().any(dies);
         let mut sources = self.nodes.iter().filter(|node| node["op"] == "source");
         let number = sources.position(|node| node["name"] == *source);

@@ -100,6 +100,9 @@ impl Model {
     }
 
     /// How many sources there are.
+    ///
+    /// # Panics
+    /// If there are more than 2^16.
     #[must_use]
     pub fn sources(&self) -> u16 {
         let sources = self.graph.as_ref().map_or(1, Graph::sources);

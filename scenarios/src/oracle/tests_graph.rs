@@ -137,8 +137,7 @@ fn a_row_in_another_epoch_is_torn_and_one_with_another_value_or_of_other_tuples_
         sinks[0][3].rows.push(row);
     };
     assert_eq!(kinds(moved), [VerdictKind::Torn]);
-    let value =
-        |sinks: &mut [Vec<Batch>; 2]| sinks[1][3].rows[0].cells[2] = Cell::Int(5);
+    let value = |sinks: &mut [Vec<Batch>; 2]| sinks[1][3].rows[0].cells[2] = Cell::Int(5);
     assert_eq!(kinds(value), [VerdictKind::Corrupt]);
     let of_others = |sinks: &mut [Vec<Batch>; 2]| sinks[1][3].rows[0].print ^= 1;
     assert_eq!(kinds(of_others), [VerdictKind::Corrupt]);

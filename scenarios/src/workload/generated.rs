@@ -37,10 +37,11 @@ pub(super) fn inputs(seed: u64, made: &Generated, pace: Pace, partitions: u16) -
             Lines::Amounts => amount(&key, &mut stream),
             Lines::Auctions => auctions::line(index, &mut stream),
         };
-        let value = match made.broken.0 > 0 && breaks.chance(made.broken.0.into(), made.broken.1.into()) {
-            true => value[..breaks.index(value.len())].to_owned(),
-            false => value,
-        };
+        let value =
+            match made.broken.0 > 0 && breaks.chance(made.broken.0.into(), made.broken.1.into()) {
+                true => value[..breaks.index(value.len())].to_owned(),
+                false => value,
+            };
         move |due_ns| {
             let arrival_ms = (WALL_START_NS + due_ns) / 1_000_000;
             Input {
