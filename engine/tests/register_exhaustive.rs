@@ -149,7 +149,7 @@ fn one_that_asks_for_votes_at_once_agrees_with_others() {
 #[test]
 fn two_that_ask_for_votes_at_once_may_not_agree() {
     let broken = explore(&Limits { at_once: 2, ..TWO }, Defects::default());
-    let broken = broken.err().expect("two values decided");
+    let broken = broken.expect_err("two values decided");
     assert!(broken.what.starts_with("both "), "{}", told(&broken));
 }
 

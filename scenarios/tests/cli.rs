@@ -88,7 +88,8 @@ fn bad_usage_is_one_line() {
 #[test]
 fn a_recovery_of_what_there_is_not_is_refused_in_one_line() {
     let folder = tempfile::tempdir().expect("a folder");
-    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("written");
+    let write =
+        |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("written");
     let refused = |args: &[&str], expected: &str| refused(folder.path(), args, expected);
     refused(
         &["recovery", "--grid", "quik"],

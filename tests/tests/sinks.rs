@@ -109,7 +109,7 @@ fn finish(world: &mut World, clients: usize) {
 
 /// The row of an output, with so many bytes of text.
 fn row(epoch: u64, output: u16, bytes: usize) -> Row {
-    let origin = Origin { producer: output, seq: epoch, time_ms: 0 };
+    let origin = Origin::Tuple { producer: output, seq: epoch, time_ms: 0 };
     Row { origin: Some(origin), values: vec![Value::Text("x".repeat(bytes)), Value::Null] }
 }
 
@@ -133,6 +133,7 @@ fn publish(world: &mut World, config: &Rc<Config>, epochs: u64, row_bytes: usize
                 }
                 let commit = CommitRecord {
                     epoch: Epoch(epoch),
+                    generation: Generation(1),
                     outputs,
                     base: Vec::new(),
                     states: Vec::new(),

@@ -79,7 +79,10 @@ impl<E: Env> Leader<E> {
         let request = Request::Prepare(Transaction { name, label: epoch, content });
         match self.ask(sink, request).await? {
             Answer::Prepared | Answer::Committed => Ok(()),
-            other => Err(unexpected("external system", &other).into()),
+            other
+            @ (Answer::Unknown | Answer::Aborted | Answer::Waiting(_) | Answer::Failed(_)) => {
+                Err(unexpected("external system", &other).into())
+            }
         }
     }
 
@@ -92,7 +95,10 @@ impl<E: Env> Leader<E> {
                     self.prepare_at(sink, number, content).await?;
                     self.node.env.mark("transaction.rewritten");
                 }
-                other => return Err(unexpected("external system", &other).into()),
+                other @ (Answer::Prepared
+                | Answer::Aborted
+                | Answer::Waiting(_)
+                | Answer::Failed(_)) => return Err(unexpected("external system", &other).into()),
             }
         }
     }
@@ -100,7 +106,11 @@ impl<E: Env> Leader<E> {
     async fn abort_twins(&self, sink: NodeId, decided: &CommitRecord) -> Result<(), End> {
         let waiting = match self.ask(sink, Request::Prepared).await? {
             Answer::Waiting(waiting) => waiting,
-            other => return Err(unexpected("external system", &other).into()),
+            other @ (Answer::Prepared
+            | Answer::Committed
+            | Answer::Unknown
+            | Answer::Aborted
+            | Answer::Failed(_)) => return Err(unexpected("external system", &other).into()),
         };
         let wrong = self.node.config.defects.has(Defect::PreparedTwinCommitted);
         for twin in transactions::twins(waiting, decided) {

@@ -184,9 +184,9 @@ mod tests {
             })
             .collect();
         assert_eq!(json.len(), 15, "{json:?}");
-        let window =
-            |node| if let Node { op: Op::Window(one), .. } = node { Some(one) } else { None };
-        let windows = || nodes().filter_map(window);
+        let windows = || {
+            nodes().filter_map(|node| if let Op::Window(one) = &node.op { Some(one) } else { None })
+        };
         assert!(windows().any(|window| window.slide_ms.is_some()));
         assert!(windows().any(|window| window.mode == Mode::Update));
         let pipelines = specs.map(|spec| Pipeline::new(&spec).expect("sound"));

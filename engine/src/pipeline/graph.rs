@@ -86,8 +86,7 @@ impl Pipeline {
         let mut exchanges = Vec::new();
         let mut delay_ms = 0;
         for place in &order {
-            let node = graph[*place];
-            let place = place.index();
+            let (node, place) = (graph[*place], place.index());
             let mut inputs: Vec<_> =
                 graph.edges_directed(order_index(place), petgraph::Direction::Incoming).collect();
             inputs.sort_by_key(|edge| *edge.weight());
@@ -127,9 +126,9 @@ impl Pipeline {
             }
         });
         let nodes = nodes.collect();
-        let mut by_number: Vec<_> = sinks.into_iter().collect();
-        by_number.sort_by_key(|(_, number)| *number);
-        let sinks: Vec<_> = by_number.into_iter().map(|(place, _)| place).collect();
+        let mut sinks: Vec<_> = sinks.into_iter().map(|(place, number)| (number, place)).collect();
+        sinks.sort_unstable();
+        let sinks: Vec<_> = sinks.into_iter().map(|(_, place)| place).collect();
         let mut columns = Vec::new();
         for place in &sinks {
             let node = &spec.nodes[*place];
@@ -294,35 +293,52 @@ fn compile(
             flow.columns(name)?;
             Work::Sink(*sink.expect("each sink has a number"))
         }
+        Op::Window(_) | Op::Session(_) | Op::Dedup(_) | Op::Join(_) => {
+            let (what, delay_ms, flow) = keeper(node, inputs, &flow)?;
+            return Ok((Work::Exchange(exchange), flow, Some((what, delay_ms))));
+        }
+    };
+    Ok((work, flow, None))
+}
+
+/// An operator with state: what it is, by how much it lets event times lag, and what it gives.
+fn keeper(node: &Node, inputs: &[Flow], flow: &Flow) -> Result<(What, u64, Flow), PipelineError> {
+    let name = node.name.as_str();
+    Ok(match &node.op {
         Op::Window(window) => {
-            let (what, rows) = WindowOp::new(name, window, &flow)?;
+            let (what, rows) = WindowOp::new(name, window, flow)?;
             let updates = window.mode == Mode::Update;
-            let flow = Flow { updates, ..after(&flow, rows, 0) };
-            let part = Some((What::Window(what), window.delay_ms));
-            return Ok((Work::Exchange(exchange), flow, part));
+            let flow = Flow { updates, ..after(flow, rows, 0) };
+            (What::Window(what), window.delay_ms, flow)
         }
         Op::Session(session) => {
-            let (what, rows) = SessionOp::new(name, session, &flow)?;
-            let part = Some((What::Session(what), session.delay_ms));
-            return Ok((Work::Exchange(exchange), after(&flow, rows, 0), part));
+            let (what, rows) = SessionOp::new(name, session, flow)?;
+            (What::Session(what), session.delay_ms, after(flow, rows, 0))
         }
         Op::Dedup(dedup) => {
-            let what = DedupOp::new(name, dedup, &flow)?;
+            let what = DedupOp::new(name, dedup, flow)?;
             let rows = flow.columns(name)?.to_vec();
-            let key = flow.key.clone();
-            let flow = Flow { key, ..after(&flow, rows, 0) };
-            let part = Some((What::Dedup(what), dedup.delay_ms));
-            return Ok((Work::Exchange(exchange), flow, part));
+            let flow = Flow { key: flow.key.clone(), ..after(flow, rows, 0) };
+            (What::Dedup(what), dedup.delay_ms, flow)
         }
         Op::Join(join) => {
             let [left, right] = inputs else { panic!("the shape was checked: two inputs") };
             let (what, rows) = JoinOp::new(name, join, [left, right])?;
-            let flow = after(&flow, rows, what.behind_ms());
-            let part = Some((What::Join(what), join.delay_ms));
-            return Ok((Work::Exchange(exchange), flow, part));
+            let flow = after(flow, rows, what.behind_ms());
+            (What::Join(what), join.delay_ms, flow)
         }
-    };
-    Ok((work, flow, None))
+        Op::Source
+        | Op::Parse(_)
+        | Op::Filter(_)
+        | Op::Project(_)
+        | Op::Map(_)
+        | Op::FlatMap(_)
+        | Op::Union
+        | Op::KeyBy(_)
+        | Op::Sink
+        | Op::LateSink
+        | Op::DeadLetters => unreachable!("it keeps no state"),
+    })
 }
 
 /// Computed columns, which take their places in the flow.

@@ -40,16 +40,16 @@ pub(super) fn ordered(spec: &Spec) -> Result<(Graph<'_>, Vec<NodeIndex>), Pipeli
                 return Err(error(&node.name, what));
             }
         }
-        if let Some(taker) = takers().find(|taker| taker.op == Op::LateSink) {
-            if !matches!(node.op, Op::Window(_) | Op::Session(_) | Op::Dedup(_)) {
-                let what = if matches!(node.op, Op::Join(_)) {
-                    "which is a join: its late rows are of two kinds"
-                } else {
-                    "for which nothing is ever late: it keeps no state"
-                };
-                let what = format!("takes late rows from \"{}\", {what}", node.name);
-                return Err(error(&taker.name, what));
-            }
+        if let Some(taker) = takers().find(|taker| taker.op == Op::LateSink)
+            && !matches!(node.op, Op::Window(_) | Op::Session(_) | Op::Dedup(_))
+        {
+            let what = if matches!(node.op, Op::Join(_)) {
+                "which is a join: its late rows are of two kinds"
+            } else {
+                "for which nothing is ever late: it keeps no state"
+            };
+            let what = format!("takes late rows from \"{}\", {what}", node.name);
+            return Err(error(&taker.name, what));
         }
         if let Some(taker) = takers().find(|taker| taker.op == Op::DeadLetters)
             && !matches!(node.op, Op::Parse(_))
