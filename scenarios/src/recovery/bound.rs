@@ -5,7 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use unplug_sim::{DiskTiming, NanosRange, WorldConfig};
 
-use super::{fault::Fault, phase::Phase, setting::Setting};
+use super::{
+    fault::{Fault, SLOW_DISK}, phase::Phase, setting::Setting};
 use crate::clients::PRODUCE_EVERY_NS;
 
 /// No attempt counts as a straggler's before so long; as `unplug_engine::Config` has it.
@@ -105,7 +106,11 @@ impl Bound {
         }
         let outage_ns: u64 = before.iter().map(|(_, ns)| *ns).sum();
         // Undisturbed, the next tuple is waited for, and then the next epoch.
-        let wait_ns = PRODUCE_EVERY_NS / 2 + setting.epoch_interval_ns / 2;
+        let mut wait_ns = PRODUCE_EVERY_NS / 2 + setting.epoch_interval_ns / 2;
+        if fault == Fault::BrokerSlowDisk {
+            // The tuple is synced first, and read then.
+            wait_ns += u64::from(SLOW_DISK) * (costs.sync_ns + costs.read_ns);
+        }
         let usual_ns = epoch_ns(&costs, setting, setting.epoch_interval_ns);
         let behind_ns = outage_ns + setting.epoch_interval_ns / 2;
         let after_ns = epoch_ns(&costs, setting, behind_ns.max(setting.epoch_interval_ns));

@@ -14,7 +14,7 @@ use crate::{cluster, scenario::Scenario, topology::Role};
 const SUPERVISOR_NS: u64 = 1_000_000;
 
 /// How many times slower a slow disk is.
-const SLOW_DISK: u32 = 100;
+pub(super) const SLOW_DISK: u32 = 100;
 
 /// The fault of a cell. A node of which there are several is drawn by the seed; the driver is the one
 /// that leads.
