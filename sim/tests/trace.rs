@@ -110,14 +110,20 @@ fn a_listener_is_told_what_node_code_says_and_what_befalls_nodes_and_changes_not
         let events = Rc::new(RefCell::new(Vec::new()));
         let sink = Rc::clone(&events);
         let recorder = Box::new(move |event| sink.borrow_mut().push(event));
-        if listening { world.listen(recorder) } else { world.record(recorder) }
+        if listening {
+            world.listen(recorder)
+        } else {
+            world.record(recorder)
+        }
         world.run_until(2 * SECOND);
         (world.digest(), events.take())
     };
     let ((digest, heard), (recorded, all)) = (run(true), run(false));
     assert_eq!(digest, recorded);
-    let wanted: Vec<_> =
-        all.into_iter().filter(|event| matches!(event.what, What::Log(_) | What::World(_))).collect();
+    let wanted: Vec<_> = all
+        .into_iter()
+        .filter(|event| matches!(event.what, What::Log(_) | What::World(_)))
+        .collect();
     assert!(wanted.len() > 50, "{}", wanted.len());
     assert_eq!(heard, wanted);
 }

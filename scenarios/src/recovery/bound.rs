@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 use unplug_sim::{DiskTiming, NanosRange, WorldConfig};
 
 use super::{
-    fault::{Fault, SLOW_DISK}, phase::Phase, setting::Setting};
+    fault::{Fault, SLOW_DISK},
+    phase::Phase,
+    setting::Setting,
+};
 use crate::clients::PRODUCE_EVERY_NS;
 
 /// No attempt counts as a straggler's before so long; as `unplug_engine::Config` has it.
