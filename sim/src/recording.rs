@@ -33,11 +33,19 @@ use crate::{
     trace::Recorder,
 };
 
+/// How much a recorder is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// Everything.
+    Whole,
+    /// No effects but marks, and no waits.
+    Marks,
+}
+
 /// A recorder, and what it is told beside effects.
 pub(crate) struct Recording {
     recorder: Recorder,
-    /// Whether it is told of all effects and waits, or of marks only.
-    whole: bool,
+    extent: Extent,
     /// Who is being polled; nobody while the world does something by itself.
     polled: Option<(NodeId, TaskName)>,
     waits: BTreeMap<Slot, Vec<Noted>>,
@@ -53,18 +61,18 @@ struct Noted {
 }
 
 impl Recording {
-    pub(crate) fn new(recorder: Recorder, whole: bool) -> Self {
+    pub(crate) fn new(recorder: Recorder, extent: Extent) -> Self {
         let lines = Lines::default();
         let dispatch = Dispatch::new(lines.clone());
-        Self { recorder, whole, polled: None, waits: BTreeMap::new(), lines, dispatch }
+        Self { recorder, extent, polled: None, waits: BTreeMap::new(), lines, dispatch }
     }
 
     pub(crate) fn hand(&mut self, event: Event) {
         (self.recorder)(event);
     }
 
-    pub(crate) const fn is_whole(&self) -> bool {
-        self.whole
+    pub(crate) fn is_whole(&self) -> bool {
+        self.extent == Extent::Whole
     }
 
     pub(crate) fn task(&self) -> Option<TaskName> {

@@ -9,7 +9,7 @@ use std::fmt;
 use crate::{
     env::NodeId,
     event::{Event, Happening, TaskName, What},
-    recording::Recording,
+    recording::{Extent, Recording},
 };
 
 /// A 128-bit rolling hash over everything that happened, the same on every platform and in every
@@ -130,8 +130,8 @@ impl Trace {
         Self { digest: Digest::default(), recording: None }
     }
 
-    pub(crate) fn record(&mut self, recorder: Recorder, whole: bool) {
-        self.recording = Some(Recording::new(recorder, whole));
+    pub(crate) fn record(&mut self, recorder: Recorder, extent: Extent) {
+        self.recording = Some(Recording::new(recorder, extent));
     }
 
     #[inline]

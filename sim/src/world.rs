@@ -32,6 +32,7 @@ use crate::{
     plan::PlanError,
     power::Power,
     queue::Due,
+    recording::Extent,
     schedule::{MAIN, Slot, Task, Wakeup},
     shared::Home,
     state::{Event, FEW, LazyDisk, MarkHit, Node, State},
@@ -227,14 +228,14 @@ impl World {
     /// Hands each event of the trace to `recorder` from now on. It must not call the world.
     pub fn record(&mut self, recorder: Recorder) {
         self.recorded = true;
-        self.state.borrow_mut().trace.record(recorder, true);
+        self.state.borrow_mut().trace.record(recorder, Extent::Whole);
     }
 
     /// The same, but for effects other than marks, datagrams that get lost on arrival, and what tasks
     /// wait for: what node code says, and what befalls the nodes. A run costs little more with it.
     pub fn listen(&mut self, recorder: Recorder) {
         self.recorded = true;
-        self.state.borrow_mut().trace.record(recorder, false);
+        self.state.borrow_mut().trace.record(recorder, Extent::Marks);
     }
 
     /// Runs until virtual time `until_ns`, counted from the start of the world, or until there is
