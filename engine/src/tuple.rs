@@ -102,18 +102,6 @@ impl fmt::Display for OffsetRange {
 }
 
 impl Partition {
-    /// The partition that a key of a source belongs to, given the source's number, from 0, and how
-    /// many there are: each source has every so-manieth partition.
-    ///
-    /// # Panics
-    /// If the source has no partitions.
-    #[must_use]
-    pub fn of_source(key: &[u8], (source, sources): (u16, u16), partitions: u16) -> Self {
-        assert!(source < sources, "source {source} of {sources}");
-        let own = (partitions + sources - 1 - source) / sources;
-        Self(Self::of_key(key, own).0 * sources + source)
-    }
-
     /// The partition that a key belongs to, so that all tuples of a key keep their order.
     ///
     /// # Panics

@@ -119,11 +119,6 @@ impl Clients {
         self
     }
 
-    /// The partition that a tuple goes to: of its source, by its key.
-    fn partition(&self, input: &Input) -> Partition {
-        Partition::of_source(&input.key, input.source, self.partitions)
-    }
-
     /// How many tuples there are to send.
     #[must_use]
     pub fn total(&self) -> usize {
@@ -224,7 +219,7 @@ async fn send(
     let mut batches = vec![Vec::new(); usize::from(clients.partitions)];
     for seq in part {
         let Input { event_ms, key, value, .. } = &clients.inputs[usize::from(producer)][seq];
-        let partition = clients.partition(&clients.inputs[usize::from(producer)][seq]);
+        let partition = Partition::of_key(key, clients.partitions);
         let (key, value) = (key.clone(), value.clone());
         let tuple = Tuple { producer, seq: seq as u64, time_ms: *event_ms, key, value };
         batches[usize::from(partition.0)].push(tuple);

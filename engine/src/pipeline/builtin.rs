@@ -178,15 +178,17 @@ mod tests {
         let specs = Spec::NAMES.map(|name| Spec::named(name).expect("there"));
         let nodes = || specs.iter().flat_map(|spec| &spec.nodes);
         let json: std::collections::BTreeSet<String> = nodes()
-            .map(|node| match serde_json::to_value(&node.op).expect("serialises") {
-                serde_json::Value::String(op) => op,
-                op => op.as_object().and_then(|op| op.keys().next()).expect("one").clone(),
+            .map(|node| {
+                let json = serde_json::to_value(&node.op).expect("serialises");
+                let name = json.as_object().and_then(|op| op.keys().next());
+                name.map(String::as_str).or(json.as_str()).expect("a name").to_owned()
             })
             .collect();
         assert_eq!(json.len(), 15, "{json:?}");
-        let windows = || {
-            nodes().filter_map(|node| if let Op::Window(one) = &node.op { Some(one) } else { None })
-        };
+        fn window(node: &Node) -> Option<&Window> {
+            if let Op::Window(window) = &node.op { Some(window) } else { None }
+        }
+        let windows = || nodes().filter_map(window);
         assert!(windows().any(|window| window.slide_ms.is_some()));
         assert!(windows().any(|window| window.mode == Mode::Update));
         let pipelines = specs.map(|spec| Pipeline::new(&spec).expect("sound"));

@@ -86,7 +86,8 @@ impl Pipeline {
         let mut exchanges = Vec::new();
         let mut delay_ms = 0;
         for place in &order {
-            let (node, place) = (graph[*place], place.index());
+            let node = graph[*place];
+            let place = place.index();
             let mut inputs: Vec<_> =
                 graph.edges_directed(order_index(place), petgraph::Direction::Incoming).collect();
             inputs.sort_by_key(|edge| *edge.weight());
@@ -126,25 +127,11 @@ impl Pipeline {
             }
         });
         let nodes = nodes.collect();
-        let mut sinks: Vec<_> = sinks.into_iter().map(|(place, number)| (number, place)).collect();
-        sinks.sort_unstable();
-        let sinks: Vec<_> = sinks.into_iter().map(|(_, place)| place).collect();
-        let mut columns = Vec::new();
-        for place in &sinks {
-            let node = &spec.nodes[*place];
-            if node.op == Op::DeadLetters {
-                columns.push(DEAD_LETTER.map(str::to_owned).to_vec());
-                continue;
-            }
-            let of = |input: &String| spec.nodes.iter().position(|one| one.name == *input);
-            // What is late is as it came to the operator.
-            let late = (node.op == Op::LateSink)
-                .then(|| of(&node.inputs[0]))
-                .flatten()
-                .and_then(|operator| of(spec.nodes[operator].inputs.first()?));
-            let names = flows[late.unwrap_or(*place)].columns(&node.name)?;
-            columns.push(names.iter().map(|column| column.name.clone()).collect());
-        }
+        let mut by_number: Vec<_> = sinks.into_iter().collect();
+        by_number.sort_by_key(|(_, number)| *number);
+        let sinks: Vec<_> = by_number.into_iter().map(|(place, _)| place).collect();
+        let columns =
+            sinks.iter().map(|place| columns(spec, *place, &flows)).collect::<Result<_, _>>()?;
         let of_source = |place: &usize| spec.nodes[*place].op == Op::Source;
         let sources = (0..spec.nodes.len()).filter(of_source).collect();
         let fingerprint = xxh3_64(format!("{spec:?}").as_bytes());
@@ -223,6 +210,22 @@ fn order_index(place: usize) -> petgraph::graph::NodeIndex {
     petgraph::graph::NodeIndex::new(place)
 }
 
+/// The names of a sink's columns.
+fn columns(spec: &Spec, place: usize, flows: &[Flow]) -> Result<Vec<String>, PipelineError> {
+    let node = &spec.nodes[place];
+    if node.op == Op::DeadLetters {
+        return Ok(DEAD_LETTER.map(str::to_owned).to_vec());
+    }
+    let of = |input: &String| spec.nodes.iter().position(|one| one.name == *input);
+    // What is late is as it came to the operator.
+    let late = (node.op == Op::LateSink)
+        .then(|| of(&node.inputs[0]))
+        .flatten()
+        .and_then(|operator| of(spec.nodes[operator].inputs.first()?));
+    let names = flows[late.unwrap_or(place)].columns(&node.name)?;
+    Ok(names.iter().map(|column| column.name.clone()).collect())
+}
+
 /// The number of each sink, by its place.
 fn numbered(spec: &Spec) -> BTreeMap<usize, usize> {
     let of = |op: Op| (0..spec.nodes.len()).filter(move |place| spec.nodes[*place].op == op);
@@ -294,51 +297,43 @@ fn compile(
             Work::Sink(*sink.expect("each sink has a number"))
         }
         Op::Window(_) | Op::Session(_) | Op::Dedup(_) | Op::Join(_) => {
-            let (what, delay_ms, flow) = keeper(node, inputs, &flow)?;
+            let (flow, what, delay_ms) = with_state(node, inputs, &flow)?;
             return Ok((Work::Exchange(exchange), flow, Some((what, delay_ms))));
         }
     };
     Ok((work, flow, None))
 }
 
-/// An operator with state: what it is, by how much it lets event times lag, and what it gives.
-fn keeper(node: &Node, inputs: &[Flow], flow: &Flow) -> Result<(What, u64, Flow), PipelineError> {
+/// An operator with state: what it gives, what it is, and by how much it lets event times lag.
+fn with_state(
+    node: &Node,
+    inputs: &[Flow],
+    flow: &Flow,
+) -> Result<(Flow, What, u64), PipelineError> {
     let name = node.name.as_str();
-    Ok(match &node.op {
-        Op::Window(window) => {
+    match (&node.op, inputs) {
+        (Op::Window(window), _) => {
             let (what, rows) = WindowOp::new(name, window, flow)?;
             let updates = window.mode == Mode::Update;
             let flow = Flow { updates, ..after(flow, rows, 0) };
-            (What::Window(what), window.delay_ms, flow)
+            Ok((flow, What::Window(what), window.delay_ms))
         }
-        Op::Session(session) => {
+        (Op::Session(session), _) => {
             let (what, rows) = SessionOp::new(name, session, flow)?;
-            (What::Session(what), session.delay_ms, after(flow, rows, 0))
+            Ok((after(flow, rows, 0), What::Session(what), session.delay_ms))
         }
-        Op::Dedup(dedup) => {
+        (Op::Dedup(dedup), _) => {
             let what = DedupOp::new(name, dedup, flow)?;
             let rows = flow.columns(name)?.to_vec();
             let flow = Flow { key: flow.key.clone(), ..after(flow, rows, 0) };
-            (What::Dedup(what), dedup.delay_ms, flow)
+            Ok((flow, What::Dedup(what), dedup.delay_ms))
         }
-        Op::Join(join) => {
-            let [left, right] = inputs else { panic!("the shape was checked: two inputs") };
+        (Op::Join(join), [left, right]) => {
             let (what, rows) = JoinOp::new(name, join, [left, right])?;
-            let flow = after(flow, rows, what.behind_ms());
-            (What::Join(what), join.delay_ms, flow)
+            Ok((after(flow, rows, what.behind_ms()), What::Join(what), join.delay_ms))
         }
-        Op::Source
-        | Op::Parse(_)
-        | Op::Filter(_)
-        | Op::Project(_)
-        | Op::Map(_)
-        | Op::FlatMap(_)
-        | Op::Union
-        | Op::KeyBy(_)
-        | Op::Sink
-        | Op::LateSink
-        | Op::DeadLetters => unreachable!("it keeps no state"),
-    })
+        (op, _) => panic!("{op:?} keeps no state, or the shape was not checked"),
+    }
 }
 
 /// Computed columns, which take their places in the flow.

@@ -240,19 +240,7 @@ impl Graph {
             return expression::map(computed, input);
         }
         if let Some(split) = op.get("flat_map") {
-            let place = input.place(&split["column"])?;
-            let at = split["at"].as_str().ok_or_else(|| unknown("a text", split))?;
-            let mut items = Vec::new();
-            for item in &input.items {
-                if let Cell::Text(text) = &item.cells[place] {
-                    for part in text.split(at) {
-                        let mut item = item.clone();
-                        item.cells[place] = Cell::Text(part.to_owned());
-                        items.push(item);
-                    }
-                }
-            }
-            return Ok(like(input.columns.clone(), items));
+            return Ok(like(input.columns.clone(), parts(split, input)?));
         }
         if op == "union" {
             let mut all = like(input.columns.clone(), input.items.clone());
@@ -308,6 +296,23 @@ impl Graph {
         }
         Ok(stream)
     }
+}
+
+/// A row for each part of a text.
+fn parts(split: &Value, input: &Stream) -> Result<Vec<Item>, Invalid> {
+    let place = input.place(&split["column"])?;
+    let at = split["at"].as_str().ok_or_else(|| unknown("a text", split))?;
+    let mut items = Vec::new();
+    for item in &input.items {
+        if let Cell::Text(text) = &item.cells[place] {
+            for part in text.split(at) {
+                let mut item = item.clone();
+                item.cells[place] = Cell::Text(part.to_owned());
+                items.push(item);
+            }
+        }
+    }
+    Ok(items)
 }
 
 /// The columns of a line, which must be an object.

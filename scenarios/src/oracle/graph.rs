@@ -23,6 +23,9 @@ use crate::{
 /// A row: its columns, and of which tuples it is.
 type Content = (Vec<Cell>, u128);
 
+/// A row that is only in one of two: its epoch, itself, and its tuples, if it should be there.
+type Differing = (u64, Content, Vec<TupleId>);
+
 /// How often a row is there, by epoch; and the tuples that it comes from, if it should be there.
 type Rows = BTreeMap<u64, BTreeMap<Content, (usize, Vec<TupleId>)>>;
 
@@ -82,7 +85,7 @@ fn shown(table: &Table<'_>, known: u64) -> Rows {
 }
 
 /// What is in one and not, or not so often, in the other.
-fn less(one: &Rows, other: &Rows) -> Vec<(u64, Content, Vec<TupleId>)> {
+fn less(one: &Rows, other: &Rows) -> Vec<Differing> {
     let mut left = Vec::new();
     for (epoch, rows) in one {
         let others = other.get(epoch);
@@ -101,11 +104,11 @@ fn sink(table: &Table<'_>, wanted: Rows, known: u64, objections: &mut Objections
     let mut missing = less(&wanted, &shown);
     for (epoch, content, _) in less(&shown, &wanted) {
         let cells = &content.0;
-        let take = |missing: &mut Vec<_>, same: &dyn Fn(&(u64, Content, Vec<TupleId>)) -> bool| {
+        let take = |missing: &mut Vec<_>, same: &dyn Fn(&Differing) -> bool| {
             missing.iter().position(same).map(|place| missing.remove(place))
         };
         let moved = take(&mut missing, &|(_, other, _)| *other == content);
-        let other = |(of, other, _): &(u64, Content, Vec<TupleId>)| {
+        let other = |(of, other, _): &Differing| {
             *of == epoch && (other.1 == content.1 || other.0 == content.0)
         };
         let (kind, what) = if let Some((of, ..)) = moved {

@@ -18,7 +18,6 @@ const VALUE: &[u8] = br#"{"key": "closing", "origin": "closing", "amount": null}
 
 /// Lets the first producer send closing tuples behind all other input.
 pub fn add(inputs: &mut [Vec<Input>], model: &Model, partitions: u16) {
-    let sources = model.sources();
     let all = || inputs.iter().flatten();
     let last = |of: fn(&Input) -> u64| all().map(of).max().unwrap_or(0);
     let due_ns = last(|input| input.due_ns) + GAP_NS;
@@ -27,12 +26,11 @@ pub fn add(inputs: &mut [Vec<Input>], model: &Model, partitions: u16) {
     let event_ms = last(|input| input.event_ms) + beyond_ms;
     let closing = (0..partitions).map(|partition| Input {
         line: None,
-        source: (partition % sources, sources),
         closing: true,
         due_ns,
         arrival_ms,
         event_ms,
-        key: key(Partition(partition), (partition % sources, sources), partitions),
+        key: key(Partition(partition), partitions),
         value: Bytes::from_static(VALUE),
     });
     if let Some(first) = inputs.first_mut() {
@@ -48,10 +46,9 @@ pub fn watermark_ms(inputs: &[Vec<Input>], model: &Model) -> u64 {
 }
 
 /// A key of the partition.
-fn key(partition: Partition, source: (u16, u16), partitions: u16) -> Bytes {
+fn key(partition: Partition, partitions: u16) -> Bytes {
     let mut keys = (0u64..).map(|number| format!("closing-{number}"));
-    let hit =
-        keys.find(|key| Partition::of_source(key.as_bytes(), source, partitions) == partition);
+    let hit = keys.find(|key| Partition::of_key(key.as_bytes(), partitions) == partition);
     Bytes::from(hit.expect("there is no end of keys"))
 }
 

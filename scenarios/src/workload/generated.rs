@@ -31,8 +31,6 @@ pub(super) fn inputs(seed: u64, made: &Generated, pace: Pace, partitions: u16) -
         let key = keys.draw(made, &mut stream);
         let late = stream.chance(made.late.0.into(), made.late.1.into());
         let behind_ms = stream.between(0, if late { made.late_ms } else { made.disorder_ms });
-        let sources = made.sources.max(1);
-        let source = (u16::try_from(index % u32::from(sources)).expect("below 16 bits"), sources);
         let value = match made.lines {
             Lines::Amounts => amount(&key, &mut stream),
             Lines::Auctions => auctions::line(index, &mut stream),
@@ -46,16 +44,29 @@ pub(super) fn inputs(seed: u64, made: &Generated, pace: Pace, partitions: u16) -
             let arrival_ms = (WALL_START_NS + due_ns) / 1_000_000;
             Input {
                 line: None,
-                source,
                 closing: false,
                 due_ns,
                 arrival_ms,
                 event_ms: arrival_ms - behind_ms,
                 value: Bytes::from(value),
-                key: Bytes::from(key),
+                key: Bytes::from(of_source(key, index, made.sources, partitions)),
             }
         }
     }))
+}
+
+/// A key by which a tuple goes to its source: a source has every so-manieth partition. With one
+/// source it is the key itself.
+fn of_source(key: String, index: u32, sources: u16, partitions: u16) -> String {
+    if sources <= 1 {
+        return key;
+    }
+    let source = index % u32::from(sources);
+    let fits = |key: &String| {
+        u32::from(Partition::of_key(key.as_bytes(), partitions).0 % sources) == source
+    };
+    let mut keys = (0u64..).map(|number| format!("{key}.{number}"));
+    keys.find(fits).expect("there is no end of keys")
 }
 
 /// A line with a key and an amount.
@@ -173,6 +184,17 @@ mod tests {
         assert_eq!(busy(&inputs[..666]), 4);
         assert_eq!(busy(&inputs[666..1_334]), 2);
         assert_eq!(busy(&inputs[1_334..]), 4);
+    }
+
+    #[test]
+    fn tuples_are_dealt_to_the_sources_in_turn() {
+        let inputs = made(&Generated { sources: 2, tuples: 100, ..Generated::default() });
+        for (input, number) in inputs.iter().zip(0..) {
+            assert_eq!(Partition::of_key(&input.key, 4).0 % 2, number % 2);
+            let line: serde_json::Value = serde_json::from_slice(&input.value).expect("JSON");
+            let key = line["key"].as_str().expect("text");
+            assert!(input.key.starts_with(key.as_bytes()));
+        }
     }
 
     #[test]

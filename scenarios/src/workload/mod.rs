@@ -38,8 +38,6 @@ pub struct Workload {
 pub struct Input {
     /// Its place among all flights, from 0, if it is one.
     pub line: Option<usize>,
-    /// The source that it is of, from 0, and how many there are.
-    pub source: (u16, u16),
     /// It is there to close the windows of all others.
     pub closing: bool,
     /// When it is due, in virtual nanoseconds; grows along the input.
@@ -133,7 +131,6 @@ impl Workload {
         pace.deal(chosen.iter().zip(start..).map(|(flight, line)| {
             move |due_ns| Input {
                 line: Some(line),
-                source: (0, 1),
                 closing: false,
                 due_ns,
                 arrival_ms: flight.arrival_ms,
