@@ -9,7 +9,7 @@ use unplug::{
 };
 use unplug_engine::{
     defect::{Defect, Defects},
-    pipeline::{Origin, Pipeline, Row, Spec, Value, Watermarks},
+    pipeline::{Gone, Pipeline, Row, Spec, Value, Watermarks},
     state::{Delta, State},
     tuple::{Offset, Partition, Tuple},
 };
@@ -109,6 +109,32 @@ fn wanted(items: &[Item], epoch: usize) -> Shown {
     rows
 }
 
+/// What came to the sinks, and what each exchange has for each state partition.
+struct Came {
+    sinks: Vec<Vec<Row>>,
+    blocks: BTreeMap<(usize, u16), Vec<Row>>,
+    state_partitions: u16,
+}
+
+impl Came {
+    fn new(pipeline: &Pipeline, state_partitions: u16) -> Self {
+        let sinks = vec![Vec::new(); pipeline.sinks()];
+        Self { sinks, blocks: BTreeMap::new(), state_partitions }
+    }
+
+    fn take(&mut self, pipeline: &Pipeline, gone: Gone) {
+        for (sink, rows) in self.sinks.iter_mut().zip(gone.sinks) {
+            sink.extend(rows);
+        }
+        for (exchange, rows) in gone.exchanges.into_iter().enumerate() {
+            for row in rows {
+                let state = pipeline.state_partition(exchange, &row, self.state_partitions);
+                self.blocks.entry((exchange, state)).or_default().push(row);
+            }
+        }
+    }
+}
+
 struct Run<'a> {
     pipeline: Pipeline,
     history: &'a History,
@@ -134,20 +160,7 @@ impl<'a> Run<'a> {
         tuples: Vec<(u64, &Drawn)>,
     ) -> Result<Vec<Vec<Row>>, String> {
         let count = self.history.state_partitions;
-        let mut sinks = vec![Vec::new(); self.pipeline.sinks()];
-        // What each exchange has for each state partition.
-        let mut blocks = BTreeMap::<(usize, u16), Vec<Row>>::new();
-        let mut came = |pipeline: &Pipeline, gone: unplug_engine::pipeline::Gone| {
-            for (sink, rows) in sinks.iter_mut().zip(gone.sinks) {
-                sink.extend(rows);
-            }
-            for (exchange, rows) in gone.exchanges.into_iter().enumerate() {
-                for row in rows {
-                    let state = pipeline.state_partition(exchange, &row, count);
-                    blocks.entry((exchange, state)).or_default().push(row);
-                }
-            }
-        };
+        let mut came = Came::new(&self.pipeline, count);
         for partition in 0..PARTITIONS {
             let mut gone = self.pipeline.nowhere();
             for (seq, one) in tuples.iter().filter(|(_, one)| one.partition == partition) {
@@ -161,7 +174,7 @@ impl<'a> Run<'a> {
                 let place = (Partition(partition), Offset(*seq));
                 self.pipeline.transform(place, &tuple, &mut gone)?;
             }
-            came(&self.pipeline, gone);
+            came.take(&self.pipeline, gone);
         }
         let watermarks =
             Watermarks { now_ms: watermark_ms, before_ms: self.before_ms, defects: self.defects };
@@ -170,7 +183,7 @@ impl<'a> Run<'a> {
             for state in 0..count {
                 let exchanges = (0..self.pipeline.exchanges())
                     .map(|exchange| match self.pipeline.stage_of(exchange) == stage {
-                        true => blocks.remove(&(exchange, state)).unwrap_or_default(),
+                        true => came.blocks.remove(&(exchange, state)).unwrap_or_default(),
                         false => Vec::new(),
                     })
                     .collect();
@@ -194,18 +207,10 @@ impl<'a> Run<'a> {
                         base.forget_seen();
                     }
                 }
-                for (sink, rows) in sinks.iter_mut().zip(reduced.gone.sinks) {
-                    sink.extend(rows);
-                }
-                for (exchange, rows) in reduced.gone.exchanges.into_iter().enumerate() {
-                    for row in rows {
-                        let state = self.pipeline.state_partition(exchange, &row, count);
-                        blocks.entry((exchange, state)).or_default().push(row);
-                    }
-                }
+                came.take(&self.pipeline, reduced.gone);
             }
         }
         self.before_ms = watermark_ms;
-        Ok(sinks)
+        Ok(came.sinks)
     }
 }

@@ -22,6 +22,8 @@ use self::{
 const CASES: u32 = 400;
 /// The seed of the draws.
 const RNG: u8 = 7;
+/// In more than so many of them there is something to compare.
+const ENOUGH: u64 = 100;
 
 /// Runs a pipeline on drawn histories; gives what was reached.
 fn run(name: &str, defects: Defects) -> Result<Reached, String> {
@@ -43,12 +45,17 @@ fn run(name: &str, defects: Defects) -> Result<Reached, String> {
 }
 
 /// Both agree, and the histories hold what makes the operator worth a test.
-fn holds(name: &str, late: bool) {
+fn holds(name: &str) -> Reached {
     let reached = run(name, Defects::default()).unwrap_or_else(|failed| panic!("{name}: {failed}"));
-    let enough = u64::from(CASES) / 4;
-    assert!(reached.rows > enough, "{name}: {reached:?}");
-    assert!(reached.restored > enough, "{name}: {reached:?}");
-    assert!(!late || reached.late > enough, "{name}: {reached:?}");
+    assert!(reached.rows > ENOUGH, "{name}: {reached:?}");
+    assert!(reached.restored > ENOUGH, "{name}: {reached:?}");
+    reached
+}
+
+/// The same, with something in the last sink: what came too late, or is broken.
+fn holds_with_the_rest(name: &str) {
+    let reached = holds(name);
+    assert!(reached.late > ENOUGH, "{name}: {reached:?}");
 }
 
 /// The bug shows.
@@ -59,67 +66,67 @@ fn caught(name: &str, defect: Defect) {
 
 #[test]
 fn tumbling_windows_are_the_models() {
-    holds("tumbling", true);
+    holds_with_the_rest("tumbling");
 }
 
 #[test]
 fn sliding_windows_are_the_models() {
-    holds("sliding", true);
+    holds_with_the_rest("sliding");
 }
 
 #[test]
 fn updated_windows_are_the_models() {
-    holds("updates", true);
+    holds_with_the_rest("updates");
 }
 
 #[test]
 fn sessions_are_the_models() {
-    holds("session", true);
+    holds_with_the_rest("session");
 }
 
 #[test]
 fn dedup_is_the_models() {
-    holds("dedup", true);
+    holds_with_the_rest("dedup");
 }
 
 #[test]
 fn inner_joins_are_the_models() {
-    holds("inner join", false);
+    holds("inner join");
 }
 
 #[test]
 fn left_outer_joins_are_the_models() {
-    holds("outer join", false);
+    holds("outer join");
 }
 
 #[test]
 fn operators_without_state_are_the_models() {
-    holds("stateless", false);
+    holds("stateless");
 }
 
 #[test]
 fn dead_letters_are_the_models() {
-    holds("dead letters", true);
+    holds_with_the_rest("dead letters");
 }
 
 #[test]
 fn windows_of_windows_are_the_models() {
-    holds("windows of windows", false);
+    holds("windows of windows");
 }
 
 #[test]
 fn a_join_behind_windows_and_a_window_behind_a_join_are_the_models() {
-    holds("three stages", false);
+    holds("three stages");
 }
 
 #[test]
 fn two_sources_and_two_sinks_are_the_models() {
-    holds("two sources", false);
+    holds("two sources");
 }
 
 #[test]
 fn a_dedup_of_sessions_and_rows_together_is_the_models() {
-    holds("mixed", true);
+    holds_with_the_rest("mixed");
 }
 
 #[test]

@@ -109,17 +109,7 @@ pub(crate) fn named(name: &str) -> Spec {
             second.late_sink("late");
         }
         "three stages" => three_stages(&builder),
-        "two sources" => {
-            let (left, right) = (parsed(&builder, "left"), parsed(&builder, "right"));
-            let right =
-                right.project("lean", ["key", "kind"]).map("named", [("other", of("kind"))]);
-            let right = right.project("leaner", ["key", "other"]);
-            let both = left.join("both", &right, near(JoinKind::LeftOuter, 0, 15));
-            both.sink("pairs");
-            both.key_by("by key", ["key"])
-                .session("runs", 12, 0, [count("pairs")])
-                .sink("runs out");
-        }
+        "two sources" => two_sources(&builder),
         "mixed" => {
             let all = parsed(&builder, "in");
             let sessions = all
@@ -168,6 +158,15 @@ fn stateless(builder: &Builder) {
     above.union("both", &words).sink("out");
     // Something with state, so that there is something to restore.
     all.key_by("by key", ["key"]).dedup("first", 5, 0).sink("firsts");
+}
+
+fn two_sources(builder: &Builder) {
+    let (left, right) = (parsed(builder, "left"), parsed(builder, "right"));
+    let right = right.project("lean", ["key", "kind"]).map("named", [("other", of("kind"))]);
+    let right = right.project("leaner", ["key", "other"]);
+    let both = left.join("both", &right, near(JoinKind::LeftOuter, 0, 15));
+    both.sink("pairs");
+    both.key_by("by key", ["key"]).session("runs", 12, 0, [count("pairs")]).sink("runs out");
 }
 
 fn three_stages(builder: &Builder) {
