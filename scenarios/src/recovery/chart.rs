@@ -39,110 +39,115 @@ pub(super) struct Chart {
     pub(super) mark: Option<i64>,
 }
 
+/// The axes of a chart.
+struct Frame {
+    across: Axis,
+    up: Axis,
+}
+
+/// Where the x axis is.
+const BOTTOM: u64 = ROOM.1 + SIZE.1;
+
+impl Frame {
+    fn x(&self, value: i64) -> u64 {
+        ROOM.0 + self.across.place(value)
+    }
+
+    fn y(&self, value: u64) -> u64 {
+        BOTTOM - self.up.place(i64::try_from(value).unwrap_or(i64::MAX))
+    }
+}
+
 impl Chart {
     /// The chart as SVG, with its legend.
     pub(super) fn svg(&self) -> String {
         let xs = || self.lines.iter().flat_map(|line| line.points.iter().map(|point| point.0));
-        let ys = || self.lines.iter().flat_map(|line| line.points.iter().map(|point| point.1));
+        let ys = self.lines.iter().flat_map(|line| line.points.iter().map(|point| point.1));
         let (Some(low), Some(high)) = (xs().min(), xs().max()) else { return String::new() };
-        let across = Axis::new(low.min(0), high.max(low + 1), SIZE.0);
-        let up = Axis::new(
-            0,
-            ys().max().and_then(|y| i64::try_from(y).ok()).unwrap_or(1).max(1),
-            SIZE.1,
-        );
-        let x = |value: i64| ROOM.0 + across.place(value);
-        let y = |value: i64| ROOM.1 + SIZE.1 - up.place(value);
-        let (width, height) = (ROOM.0 + SIZE.0 + 20, ROOM.1 + SIZE.1 + BELOW);
+        let highest = ys.max().and_then(|y| i64::try_from(y).ok()).unwrap_or(1).max(1);
+        let frame = Frame {
+            across: Axis::new(low.min(0), high.max(low + 1), SIZE.0),
+            up: Axis::new(0, highest, SIZE.1),
+        };
+        let (width, height) = (ROOM.0 + SIZE.0 + 20, BOTTOM + BELOW);
         let mut svg = format!("<figure><figcaption>{}</figcaption>", escaped(&self.title));
         put(&mut svg, format_args!("<svg viewBox=\"0 0 {width} {height}\" role=\"img\">"));
-        for value in up.ticks() {
-            let (at, right) = (y(value), ROOM.0 + SIZE.0);
-            put(
-                &mut svg,
-                format_args!(
-                    "<line class=\"grid\" x1=\"{}\" x2=\"{right}\" y1=\"{at}\" y2=\"{at}\"/>\
-                 <text class=\"tick\" text-anchor=\"end\" x=\"{}\" y=\"{}\">{value}</text>",
-                    ROOM.0,
-                    ROOM.0 - 6,
-                    at + 4
-                ),
-            );
-        }
-        let bottom = ROOM.1 + SIZE.1;
-        let named: Vec<_> = if self.names.is_empty() {
-            across.ticks().into_iter().map(|value| (value, value.to_string())).collect()
-        } else {
-            self.names.clone()
-        };
-        for (value, name) in named {
-            put(
-                &mut svg,
-                format_args!(
-                    "<text class=\"tick\" text-anchor=\"middle\" x=\"{}\" y=\"{}\">{}</text>",
-                    x(value),
-                    bottom + 16,
-                    escaped(&name)
-                ),
-            );
-        }
-        if let Some(mark) = self.mark {
-            let at = x(mark);
-            put(
-                &mut svg,
-                format_args!(
-                    "<line class=\"strike\" x1=\"{at}\" x2=\"{at}\" y1=\"{}\" y2=\"{bottom}\"/>",
-                    ROOM.1
-                ),
-            );
-        }
+        self.draw_axes(&mut svg, &frame);
         for (line, colour) in self.lines.iter().zip(COLOURS.iter().cycle()) {
-            let mut path = String::new();
-            let mut last = None;
-            for (value, height) in &line.points {
-                let (at, up) = (x(*value), y(i64::try_from(*height).unwrap_or(i64::MAX)));
-                match last {
-                    None => put(&mut path, format_args!("M{at} {up}")),
-                    Some(before) if line.steps => {
-                        put(&mut path, format_args!("L{at} {before}L{at} {up}"));
-                    }
-                    Some(_) => put(&mut path, format_args!("L{at} {up}")),
-                }
-                last = Some(up);
-            }
-            put(
-                &mut svg,
-                format_args!(
-                    "<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.6\"/>"
-                ),
-            );
-            if !line.steps {
-                for (value, height) in &line.points {
-                    put(
-                        &mut svg,
-                        format_args!(
-                            "<circle cx=\"{}\" cy=\"{}\" r=\"2.4\" fill=\"{colour}\"/>",
-                            x(*value),
-                            y(i64::try_from(*height).unwrap_or(i64::MAX))
-                        ),
-                    );
-                }
-            }
+            line.draw(&mut svg, &frame, colour);
         }
-        put(
-            &mut svg,
-            format_args!(
-                "<text class=\"tick\" text-anchor=\"middle\" x=\"{}\" y=\"{}\">{}</text>\
-             <text class=\"tick\" x=\"4\" y=\"10\">{}</text></svg>",
-                ROOM.0 + SIZE.0 / 2,
-                bottom + 34,
-                escaped(&self.across),
-                escaped(&self.up)
-            ),
-        );
+        svg.push_str("</svg>");
         svg.push_str(&legend(self.lines.iter().map(|line| line.name.as_str())));
         svg.push_str("</figure>");
         svg
+    }
+
+    fn draw_axes(&self, svg: &mut String, frame: &Frame) {
+        for value in frame.up.ticks() {
+            let (at, right) = (frame.y(value.unsigned_abs()), ROOM.0 + SIZE.0);
+            let (left, beside, below) = (ROOM.0, ROOM.0 - 6, at + 4);
+            put(
+                svg,
+                format_args!(
+                    "<line class=\"grid\" x1=\"{left}\" x2=\"{right}\" y1=\"{at}\" y2=\"{at}\"/>\
+                     <text class=\"tick\" text-anchor=\"end\" x=\"{beside}\" y=\"{below}\">{value}</text>"
+                ),
+            );
+        }
+        let named: Vec<_> = if self.names.is_empty() {
+            frame.across.ticks().into_iter().map(|value| (value, value.to_string())).collect()
+        } else {
+            self.names.clone()
+        };
+        let text = |svg: &mut String, anchor: &str, (x, y): (u64, u64), text: &str| {
+            let text = escaped(text);
+            put(
+                svg,
+                format_args!(
+                    "<text class=\"tick\" text-anchor=\"{anchor}\" x=\"{x}\" y=\"{y}\">{text}</text>"
+                ),
+            );
+        };
+        for (value, name) in named {
+            text(svg, "middle", (frame.x(value), BOTTOM + 16), &name);
+        }
+        text(svg, "middle", (ROOM.0 + SIZE.0 / 2, BOTTOM + 34), &self.across);
+        text(svg, "start", (4, 10), &self.up);
+        if let Some(mark) = self.mark {
+            let (at, top) = (frame.x(mark), ROOM.1);
+            put(
+                svg,
+                format_args!(
+                    "<line class=\"strike\" x1=\"{at}\" x2=\"{at}\" y1=\"{top}\" y2=\"{BOTTOM}\"/>"
+                ),
+            );
+        }
+    }
+}
+
+impl Line {
+    fn draw(&self, svg: &mut String, frame: &Frame, colour: &str) {
+        let points = self.points.iter().map(|(value, height)| (frame.x(*value), frame.y(*height)));
+        let points: Vec<_> = points.collect();
+        let mut path = String::new();
+        let mut last = None;
+        for (x, y) in &points {
+            match last {
+                None => put(&mut path, format_args!("M{x} {y}")),
+                Some(before) if self.steps => put(&mut path, format_args!("L{x} {before}L{x} {y}")),
+                Some(_) => put(&mut path, format_args!("L{x} {y}")),
+            }
+            last = Some(*y);
+        }
+        put(
+            svg,
+            format_args!(
+                "<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.6\"/>"
+            ),
+        );
+        for (x, y) in points.iter().filter(|_| !self.steps) {
+            put(svg, format_args!("<circle cx=\"{x}\" cy=\"{y}\" r=\"2.4\" fill=\"{colour}\"/>"));
+        }
     }
 }
 

@@ -168,6 +168,9 @@ impl Fault {
     }
 
     /// The plan of a run in which `leader` leads at the strike.
+    ///
+    /// # Panics
+    /// If the scenario has no node of the fault's role, which a setting's always has.
     #[must_use]
     pub fn plan(self, run: (&Setting, &Scenario), seed: u64, leader: &str) -> Plan {
         let (setting, scenario) = run;

@@ -175,6 +175,9 @@ impl Setting {
     ///
     /// # Errors
     /// What of the setting makes no sense.
+    ///
+    /// # Panics
+    /// Never: there are at most 64 partitions of the state.
     pub fn scenario(&self, name: &str) -> Result<Scenario, Invalid> {
         self.check()?;
         let mut scenario = Scenario::parse("recovery", &json!({ "name": name }).to_string())?;
