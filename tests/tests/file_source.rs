@@ -37,6 +37,7 @@ struct Text {
 }
 
 impl Text {
+    #[expect(clippy::fn_params_excessive_bools, reason = "one, which says what the line is")]
     fn add(&mut self, line: &str, is_record: bool) {
         let lines = if is_record { &mut self.records } else { &mut self.dead };
         lines.insert(self.text.len() as u64, line.to_owned());
@@ -89,6 +90,7 @@ fn config() -> Rc<Config> {
 type Ended = Rc<RefCell<Option<Counts>>>;
 
 /// A broker, and a feeder with a file. Tells how many lines there were, once it is over.
+#[expect(clippy::fn_params_excessive_bools, reason = "handed on as it is")]
 fn world(text: &str, schema: Schema, complete: bool) -> (World, Ended) {
     let config = config();
     let mut world = World::new(WorldConfig::new(1));

@@ -304,9 +304,10 @@ fn a_manifest_of_an_unknown_version_or_with_a_changed_byte_is_refused() {
 /// Brings six epochs to an external system, each with a twin that an earlier attempt left.
 async fn transact(env: SimEnv) {
     let rpc = rpc(&env);
-    let ask = async |request| match rpc.insist(SINK, &Request::Transaction(request)).await {
-        Answer::Transaction(answer) => answer,
-        other => panic!("{other:?}"),
+    let ask = async |request| {
+        let answer = rpc.insist(SINK, &Request::Transaction(request)).await;
+        let Answer::Transaction(answer) = answer else { panic!("{answer:?}") };
+        answer
     };
     for epoch in 1..=6u64 {
         let prepare = |attempt: &str| {
