@@ -275,7 +275,7 @@ mod tests {
     fn every_suite_is_sound_and_torture_is_only_torture() {
         for Suite { name, .. } in SUITES {
             let scenarios = suite(name).expect("sound");
-            assert!(scenarios.len() >= if name == "engine" { 2 } else { 5 }, "{name}");
+            assert!(scenarios.len() >= 5, "{name}");
             let torture = scenarios.iter().filter(|one| one.name.starts_with("torture-")).count();
             let want = match name {
                 "torture" => scenarios.len(),

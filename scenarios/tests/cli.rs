@@ -27,7 +27,7 @@ fn unknown_names_are_told_with_what_is_known() {
     );
     refused(
         &["run", "--suite", "all"],
-        "unknown suite \"all\"; known: smoke, default, ci, torture",
+        "unknown suite \"all\"; known: smoke, default, ci, torture, engine",
     );
     refused(
         &["run", "--defect", "skip-dirsync"],
@@ -222,7 +222,7 @@ fn schemas_are_printed_as_json() {
         folder.path(),
         &["schema", "pln"],
         "invalid value 'pln' for '<KIND>' [possible values: plan, scenario, failure, pipeline, \
-         report]; a similar value exists: 'plan'",
+         report, recovery, recovery-grid]; a similar value exists: 'plan'",
     );
 }
 
