@@ -7,11 +7,6 @@
 //! under the same name, from the blobs that the commit names. The system refuses no old leadership;
 //! but one that comes back asks for nothing other than what was decided, or for what nobody commits.
 
-#![expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "an answer that does not belong to the request ends the work, whichever it is"
-)]
-
 use std::time::Duration;
 
 use unplug_sim::env::{Env, NodeId, Refusal};
