@@ -256,7 +256,6 @@ impl<E: Env> Leader<E> {
         Ok(commit)
     }
 
-    /// Has a register decided, and gives the decision. `follows` is the leadership that the decided
     /// Has a register decided, and gives the decision. `follows` is the leadership that proposed
     /// the decided record before it. That is agreed, so it is one at the most, which may leave a
     /// round out. In a leadership no register is decided twice.
