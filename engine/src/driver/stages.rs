@@ -51,7 +51,7 @@ impl<E: Env> Leader<E> {
         let turn = usize::try_from(offsets.epoch.0).unwrap_or(0);
         let mut counts = vec![usize::from(offsets.state_partitions); input.pipeline.stages() + 1];
         counts[0] = input.busy.len();
-        let mut tasks = Tasks::new(self.limits(), turn, &counts);
+        let mut tasks = Tasks::new(self.limits(offsets), turn, &counts);
         let mut attempts: FuturesUnordered<Attempted<'_>> = FuturesUnordered::new();
         let mut tried = BTreeSet::new();
         loop {
@@ -86,12 +86,13 @@ impl<E: Env> Leader<E> {
         }
     }
 
-    fn limits(&self) -> Limits {
+    fn limits(&self, offsets: &OffsetsRecord) -> Limits {
         let config = &self.node.config;
         Limits {
             speculation: config.speculation,
             straggler_ns_min: nanos(config.straggler_min),
             silent_ns: nanos(config.task_timeout),
+            tuples: offsets.ranges.iter().map(|range| range.len()).sum(),
         }
     }
 

@@ -3,8 +3,9 @@
 //! All tasks of a stage run at once, each on the present executor that has the least to do; but a
 //! reduce task goes where the state is that it goes on from, unless that executor has its share. An
 //! attempt that fails, whose executor is gone, or that is silent for too long is followed by
-//! another. One that takes much longer than its peers gets a second one beside it, on another
-//! executor; the first to finish is chosen, and what the other does is read by nobody. A block that
+//! another. One that takes much longer than its peers, or than those of earlier epochs did for as many
+//! tuples, gets a second one beside it, on another executor; the first to finish is chosen, and what
+//! the other does is read by nobody. Before any has finished, nobody knows what is long. A block that
 //! cannot be fetched puts the task that made it back; a stage waits until all earlier ones are done.
 
 use std::collections::BTreeMap;
@@ -32,6 +33,8 @@ pub struct Limits {
     pub straggler_ns_min: u64,
     /// An attempt that did not answer for so long is given up, in nanoseconds.
     pub silent_ns: u64,
+    /// How many tuples the epoch reads: with more than usual, all of its tasks take longer.
+    pub tuples: u64,
 }
 
 /// An attempt to be started.
@@ -64,13 +67,13 @@ pub struct Chosen {
     pub done: Done,
 }
 
-/// How long the attempts that were chosen lately took, and the count of all attempts, over a whole
-/// leadership.
+/// How long the attempts that were chosen lately took, in epochs of how many tuples, and the count of
+/// all attempts, over a whole leadership.
 #[derive(Clone, Debug)]
 pub struct Record {
     generation: Generation,
     counter: u64,
-    took_ns: BTreeMap<Stage, Vec<u64>>,
+    took_ns: BTreeMap<Stage, Vec<(u64, u64)>>,
     /// How often each executor kept silent since an attempt on it last ended well.
     silences: BTreeMap<NodeId, u64>,
     /// The executor that was chosen last at a task: it may have the task's state in memory.
@@ -98,18 +101,25 @@ impl Record {
         Attempt { generation: self.generation, counter: self.counter }
     }
 
-    fn took(&mut self, stage: Stage, ns: u64) {
+    fn took(&mut self, stage: Stage, ns: u64, tuples: u64) {
         let known = self.took_ns.entry(stage).or_default();
         if known.len() == TOOK_MAX {
             known.remove(0);
         }
-        known.push(ns);
+        known.push((ns, tuples));
     }
 
-    fn median_ns(&self, stage: Stage) -> Option<u64> {
-        let mut known = self.took_ns.get(&stage)?.clone();
-        known.sort_unstable();
-        known.get(known.len() / 2).copied()
+    /// How long an attempt takes in an epoch of so many tuples: the median of the last ones, and for
+    /// more tuples than the median of their epochs accordingly more.
+    fn usual_ns(&self, stage: Stage, tuples: u64) -> Option<u64> {
+        let known = self.took_ns.get(&stage)?;
+        let median = |of: &dyn Fn(&(u64, u64)) -> u64| {
+            let mut values: Vec<_> = known.iter().map(of).collect();
+            values.sort_unstable();
+            values.get(values.len() / 2).copied()
+        };
+        let (took_ns, usual) = (median(&|one| one.0)?, median(&|one| one.1)?.max(1));
+        Some(took_ns.saturating_mul(tuples.max(usual)) / usual)
     }
 }
 
@@ -162,8 +172,9 @@ impl Tasks {
     #[must_use]
     pub fn look_ns(&self, record: &Record) -> Option<u64> {
         let single = self.running.iter().filter(|(_, attempts)| attempts.len() == 1);
-        let straggles = single
-            .map(|((stage, _), attempts)| attempts[0].since_ns + self.straggler_ns(record, *stage));
+        let straggles = single.filter_map(|((stage, _), attempts)| {
+            Some(attempts[0].since_ns.saturating_add(self.straggler_ns(record, *stage)?))
+        });
         straggles.filter(|_| self.limits.speculation).min()
     }
 
@@ -228,13 +239,16 @@ impl Tasks {
         }
     }
 
-    fn straggler_ns(&self, record: &Record, stage: Stage) -> u64 {
-        let twice_ns = record.median_ns(stage).map_or(0, |median_ns| 2 * median_ns);
-        twice_ns.max(self.limits.straggler_ns_min)
+    /// How long an attempt may take before it is a straggler; none if nothing is known of its stage.
+    fn straggler_ns(&self, record: &Record, stage: Stage) -> Option<u64> {
+        let usual_ns = record.usual_ns(stage, self.limits.tuples)?;
+        Some(usual_ns.saturating_mul(2).max(self.limits.straggler_ns_min))
     }
 
     fn is_straggler(&self, record: &Record, stage: Stage, running: &Running, now_ns: u64) -> bool {
-        self.limits.speculation && now_ns >= running.since_ns + self.straggler_ns(record, stage)
+        let took_ns = now_ns.saturating_sub(running.since_ns);
+        let straggler_ns = self.straggler_ns(record, stage);
+        self.limits.speculation && straggler_ns.is_some_and(|straggler_ns| took_ns >= straggler_ns)
     }
 
     /// Of the present executors that kept silent least often, the one that holds the task's state
@@ -263,7 +277,7 @@ impl Tasks {
         let attempts = self.running.get_mut(&launch.task)?;
         let place = attempts.iter().position(|running| running.attempt == launch.attempt)?;
         let running = attempts.remove(place);
-        record.took(launch.task.0, now_ns.saturating_sub(running.since_ns));
+        record.took(launch.task.0, now_ns.saturating_sub(running.since_ns), self.limits.tuples);
         record.silences.remove(&running.node);
         Some(running.speculative)
     }
@@ -273,7 +287,8 @@ impl Tasks {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { speculation: true, straggler_ns_min: 20, silent_ns: 1_000 };
+    const LIMITS: Limits =
+        Limits { speculation: true, straggler_ns_min: 20, silent_ns: 1_000, tuples: 10 };
     const NODES: [NodeId; 3] = [NodeId(3), NodeId(4), NodeId(5)];
 
     fn start(maps: usize, reduces: usize) -> (Tasks, Record) {
@@ -334,6 +349,29 @@ mod tests {
         assert_eq!(tasks.done_by((&mut record, 510), second[0], Done::default()), Some(true));
         assert_eq!(tasks.done_by((&mut record, 520), first[2], Done::default()), None);
         assert_eq!(tasks.done(0).expect("all done")[2].attempt, second[0].attempt);
+    }
+
+    #[test]
+    fn before_any_attempt_of_a_stage_is_done_none_is_a_straggler() {
+        let (mut tasks, mut record) = start(2, 0);
+        let first = tasks.launch(&mut record, &NODES, 0);
+        assert_eq!(tasks.look_ns(&record), None);
+        assert_eq!(tasks.launch(&mut record, &NODES, 999), []);
+        tasks.done_by((&mut record, 999), first[0], Done::default());
+        assert_eq!(tasks.look_ns(&record), Some(2 * 999));
+    }
+
+    #[test]
+    fn in_an_epoch_that_reads_more_an_attempt_may_take_longer() {
+        let (mut tasks, mut record) = start(3, 0);
+        for launch in tasks.launch(&mut record, &NODES, 0) {
+            tasks.done_by((&mut record, 40), launch, Done::default());
+        }
+        for (tuples, straggles_ns) in [(0, 80), (10, 80), (11, 88), (50, 400)] {
+            let mut tasks = Tasks::new(Limits { tuples, ..LIMITS }, 0, &[1]);
+            tasks.launch(&mut record, &NODES, 0);
+            assert_eq!(tasks.look_ns(&record), Some(straggles_ns), "{tuples} tuples");
+        }
     }
 
     #[test]
