@@ -6,6 +6,7 @@
 
 mod blobs;
 mod registers;
+mod silence;
 
 use std::{fmt, future::Future, rc::Rc, time::Duration};
 
@@ -13,6 +14,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, future::LocalBoxFuture, stream::FuturesUnordered};
 use unplug_sim::env::{Env, NodeId, Refusal};
 
+use self::silence::Silence;
 use crate::{
     config::Config,
     epoch::FloorRecord,
@@ -57,6 +59,7 @@ struct Shared<E: Env> {
     env: E,
     rpc: Rpc<E>,
     config: Rc<Config>,
+    silence: Silence,
 }
 
 /// What the stores answer, as it comes in.
@@ -66,7 +69,9 @@ impl<E: Env> Stores<E> {
     /// The stores, for a node that serves `rpc`.
     #[must_use]
     pub fn new(env: &E, rpc: Rpc<E>, config: Rc<Config>) -> Self {
-        Self { shared: Rc::new(Shared { env: env.clone(), rpc, config }) }
+        Self {
+            shared: Rc::new(Shared { env: env.clone(), rpc, config, silence: Silence::default() }),
+        }
     }
 
     /// Has a register decided; gives the decided value, which may be another's. Takes as long as
@@ -193,7 +198,9 @@ impl<E: Env> Shared<E> {
     /// Asks one store until it takes part.
     async fn ask(&self, store: NodeId, request: &Request) -> Result<(Stamp, Body), StoresError> {
         loop {
+            self.silence.asked(store, self.env.now());
             let Answer { stamp, body } = self.rpc.insist(store, request).await;
+            self.silence.answered(store);
             match body {
                 Body::Refused(Refused::Abstaining | Refused::NoSpace) => {
                     self.env.sleep(PAUSE).await;

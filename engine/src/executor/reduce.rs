@@ -7,7 +7,7 @@
 
 use std::{collections::BTreeMap, rc::Rc};
 
-use futures_util::future::try_join_all;
+use futures_util::future::{try_join, try_join_all};
 use tracing::info;
 use unplug_sim::env::Env;
 
@@ -83,7 +83,7 @@ impl<E: Env> super::State<E> {
     }
 
     /// The state that a task goes on from.
-    async fn load(&self, task: &ReduceTask) -> Result<Rc<State>, Answer> {
+    async fn load<'a>(&'a self, task: &'a ReduceTask) -> Result<Rc<State>, Answer> {
         let StateRef { uid, snapshot, deltas } = &task.base;
         if *uid == 0 {
             return Ok(Rc::default());
@@ -92,16 +92,15 @@ impl<E: Env> super::State<E> {
             return Ok(state);
         }
         info!(epoch = task.epoch.0, part = task.state, "loads a state");
+        let blobs = |blobs: &'a [BlobRef]| try_join_all(blobs.iter().map(|blob| self.blob(blob)));
+        let (parts, changes) = try_join(blobs(snapshot), blobs(deltas)).await?;
         let mut state = if snapshot.is_empty() {
             State::default()
         } else {
-            let parts = try_join_all(snapshot.iter().map(|blob| self.blob(blob))).await?;
             self.env.mark("snapshot.loaded");
             State::from_parts(&parts).map_err(|error| undecodable(&snapshot[0], &error))?
         };
-        for (blob, bytes) in
-            deltas.iter().zip(try_join_all(deltas.iter().map(|one| self.blob(one))).await?)
-        {
+        for (blob, bytes) in deltas.iter().zip(changes) {
             let delta = Delta::decode(&bytes).map_err(|error| undecodable(blob, &error))?;
             state.apply(&delta);
         }

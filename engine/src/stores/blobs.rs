@@ -20,7 +20,10 @@ use crate::{
 };
 
 /// How long one store may take to give a blob before the next is asked as well.
-const PATIENCE_ONE: Duration = Duration::from_millis(100);
+const PATIENCE_ONE: Duration = Duration::from_millis(20);
+
+/// How long a store may take to give a blob in all.
+const PATIENCE_GET: Duration = Duration::from_secs(1);
 
 /// How long a store that was not waited for may take.
 const PATIENCE_BEHIND: Duration = Duration::from_secs(10);
@@ -103,14 +106,17 @@ impl<E: Env> Shared<E> {
         Ok(bytes)
     }
 
-    /// Asks one store after the other, from a place on that depends on the name, and does not wait
-    /// long for one before the next is asked as well.
+    /// Asks one store after the other, from a place on that depends on the name, those that keep
+    /// silent last, and does not wait long for one before the next is asked as well.
     async fn find(&self, blob: &BlobRef, bad: &mut BTreeSet<NodeId>) -> Option<Bytes> {
         let stores = &self.config.cluster.stores;
         let count = stores.len() as u64;
         let place = xxhash_rust::xxh3::xxh3_64(blob.name.as_bytes()) % count;
         let first = usize::try_from(place).expect("below a length");
-        let mut left = stores.iter().cycle().skip(first).take(stores.len());
+        let mut left: Vec<_> = stores.iter().cycle().skip(first).take(stores.len()).collect();
+        let now = self.env.now();
+        left.sort_by_key(|store| self.silence.of(**store, now));
+        let mut left = left.into_iter();
         let mut asked: FuturesUnordered<LocalBoxFuture<'_, (NodeId, Got)>> =
             FuturesUnordered::new();
         loop {
@@ -129,7 +135,11 @@ impl<E: Env> Shared<E> {
 
     async fn get(&self, store: NodeId, blob: &BlobRef) -> (NodeId, Got) {
         let request = Request::Get { name: blob.name.clone() };
-        let answer: Result<Answer, _> = self.rpc.call(store, &request, PATIENCE_ONE * 10).await;
+        self.silence.asked(store, self.env.now());
+        let answer: Result<Answer, _> = self.rpc.call(store, &request, PATIENCE_GET).await;
+        if answer.is_ok() {
+            self.silence.answered(store);
+        }
         let unverified = self.config.defects.has(Defect::BlobUnverified);
         let got = match answer.map(|answer| answer.body) {
             Ok(Body::Blob(Some(bytes))) if unverified || is_whole(blob, &bytes) => {

@@ -1,0 +1,52 @@
+//! Which stores keep silent: what any of them can give is asked of those last.
+//!
+//! Only speed rests on this. A store that takes its time counts as silent until it answers again,
+//! and so does one whose answer nobody waited for.
+
+use std::{cell::RefCell, collections::BTreeMap, time::Duration};
+
+use unplug_sim::env::{Instant, NodeId};
+
+/// A store that has owed an answer for so long is silent.
+const SILENT_AFTER: Duration = Duration::from_millis(50);
+
+/// Since when each store has owed an answer.
+#[derive(Debug, Default)]
+pub(super) struct Silence(RefCell<BTreeMap<NodeId, Instant>>);
+
+impl Silence {
+    /// A store is asked something.
+    pub(super) fn asked(&self, store: NodeId, now: Instant) {
+        self.0.borrow_mut().entry(store).or_insert(now);
+    }
+
+    /// A store has answered, whatever it was asked.
+    pub(super) fn answered(&self, store: NodeId) {
+        self.0.borrow_mut().remove(&store);
+    }
+
+    /// Whether a store is silent.
+    pub(super) fn of(&self, store: NodeId, now: Instant) -> bool {
+        self.0.borrow().get(&store).is_some_and(|since| *since + SILENT_AFTER <= now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_is_silent_from_its_oldest_debt_until_it_answers() {
+        let (silence, store) = (Silence::default(), NodeId(2));
+        let at = |ms| Instant(0) + Duration::from_millis(ms);
+        silence.asked(store, at(0));
+        silence.asked(store, at(40));
+        assert!(!silence.of(store, at(49)));
+        assert!(silence.of(store, at(50)));
+        assert!(!silence.of(NodeId(3), at(50)), "never asked");
+        silence.answered(store);
+        assert!(!silence.of(store, at(1_000)));
+        silence.asked(store, at(1_000));
+        assert!(!silence.of(store, at(1_049)));
+    }
+}
