@@ -1,6 +1,7 @@
 //! Rows as blobs, under names that no other attempt ever has.
 
 use bytes::Bytes;
+use futures_util::future::try_join_all;
 use unplug_sim::env::Env;
 
 use super::{PATIENCE, State};
@@ -25,11 +26,8 @@ impl<E: Env> State<E> {
         at: At,
         sinks: Vec<Vec<Row>>,
     ) -> Result<Vec<OutputRef>, Answer> {
-        let mut kept = Vec::new();
-        for (sink, rows) in (0..).zip(sinks) {
-            kept.extend(self.keep_rows(at, sink, rows).await?);
-        }
-        Ok(kept)
+        let sinks = (0..).zip(sinks).map(|(sink, rows)| self.keep_rows(at, sink, rows));
+        Ok(try_join_all(sinks).await?.concat())
     }
 
     /// Writes what a sink gets from a task, in as many blobs as it takes; none if it gets nothing.

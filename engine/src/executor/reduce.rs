@@ -54,11 +54,14 @@ impl<E: Env> super::State<E> {
     pub(super) async fn reduce(&self, task: &ReduceTask) -> Result<Answer, Answer> {
         let (base, reduced) = {
             let _step = Step::Tasks.enter(&self.env);
-            let exchanges = self.fetch_all(task).await?;
-            let tuples = exchanges.iter().map(Vec::len).sum();
-            info!(epoch = task.epoch.0, part = task.state, tuples, "reduces");
-            self.work(task.epoch, tuples).await?;
-            let base = self.load(task).await?;
+            let gathered = async {
+                let exchanges = self.fetch_all(task).await?;
+                let tuples = exchanges.iter().map(Vec::len).sum();
+                info!(epoch = task.epoch.0, part = task.state, tuples, "reduces");
+                self.work(task.epoch, tuples).await?;
+                Ok(exchanges)
+            };
+            let (exchanges, base) = try_join(gathered, self.load(task)).await?;
             let watermarks = Watermarks {
                 now_ms: task.watermark_ms,
                 before_ms: task.watermark_before_ms,
@@ -77,9 +80,10 @@ impl<E: Env> super::State<E> {
         }
         let at = (task.epoch, Partition(task.state), task.attempt);
         let blocks = self.keep_blocks(at, reduced.gone.exchanges, task.state_partitions);
-        let outputs = self.keep_sinks(at, reduced.gone.sinks).await?;
-        let state = Some(self.keep_state(task, base, reduced.delta).await?);
-        Ok(Answer::Done(Done { latest_ms: 0, blocks, outputs, state }))
+        let outputs = self.keep_sinks(at, reduced.gone.sinks);
+        let (outputs, state) =
+            try_join(outputs, self.keep_state(task, base, reduced.delta)).await?;
+        Ok(Answer::Done(Done { latest_ms: 0, blocks, outputs, state: Some(state) }))
     }
 
     /// The state that a task goes on from.
