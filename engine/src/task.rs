@@ -35,6 +35,8 @@ pub enum Request {
         /// From which row on.
         from: u64,
     },
+    /// A driver was started: say to it that you are there. No answer.
+    DriverStarted,
 }
 
 /// An attempt at a task of the first stage.

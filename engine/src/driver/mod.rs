@@ -16,9 +16,15 @@ mod publish;
 mod stages;
 mod transactions;
 
-use std::{cell::RefCell, convert::Infallible, rc::Rc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    convert::Infallible,
+    rc::Rc,
+    time::Duration,
+};
 
-use futures_util::future::{Either, select};
+use futures_channel::oneshot;
+use futures_util::future::{Either, FusedFuture, select};
 use serde::{Deserialize, Serialize};
 use tracing::info;
 use unplug_sim::env::{Env, Exit, Instant, NodeId, Refusal, nanos};
@@ -34,6 +40,7 @@ use crate::{
     rpc::{Handling, Rpc},
     steps::Step,
     stores::{Scan, Stores, StoresError},
+    task,
     tuple::Generation,
 };
 
@@ -50,6 +57,10 @@ pub enum Request {
         /// Its leadership.
         generation: Generation,
     },
+    /// A driver was started: does anyone lead?
+    Started,
+    /// To that one: not as far as the sender knows, and it does not lead itself.
+    Leaderless,
 }
 
 /// Why a leadership ended.
@@ -86,6 +97,9 @@ struct Node<E: Env> {
     config: Rc<Config>,
     election: RefCell<Election>,
     members: RefCell<Members>,
+    leading: Cell<bool>,
+    /// Has it stand at once, the first time.
+    stand: RefCell<Option<oneshot::Sender<()>>>,
 }
 
 /// Runs a driver.
@@ -99,24 +113,31 @@ pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
     let rpc = Rpc::open(&env)?;
     let patience =
         Patience { beat_ns: nanos(config.heartbeat), gone_ns: nanos(config.failure_timeout) };
-    let mut places = (0..).zip(&config.cluster.drivers);
-    let place = places.find(|(_, node)| **node == env.node()).map(|(place, _)| place);
-    let place = place.expect("a driver stands in the cluster's list of drivers");
+    let place =
+        place(&config, env.node()).expect("a driver stands in the cluster's list of drivers");
+    let drivers = config.cluster.drivers.len() as u64;
+    let (stand, standing) = oneshot::channel();
     let node = Rc::new(Node {
         stores: Stores::new(&env, rpc.clone(), Rc::clone(&config)),
-        election: RefCell::new(Election::new(patience, place, env.now().0)),
+        election: RefCell::new(Election::new(patience, (place, drivers), env.now().0)),
+        leading: Cell::new(false),
+        stand: RefCell::new(Some(stand)),
         members: RefCell::new(Members::new(patience)),
         env,
         rpc: rpc.clone(),
         config,
     });
+    // Rather than to listen for them.
+    let others = node.config.cluster.drivers.iter().filter(|other| **other != node.env.node());
+    rpc.tell(others, &Request::Started);
+    rpc.tell(&node.config.cluster.executors, &task::Request::DriverStarted);
     let told = Rc::clone(&node);
     // This hands answers to the driver's calls, too.
     let serving = rpc.serve_from(move |from, request| {
         told.told(from, &request);
         Handling::<(), std::future::Ready<Result<(), Refusal>>>::Done(Ok(()))
     });
-    match select(std::pin::pin!(serving), std::pin::pin!(node.stand_by())).await {
+    match select(std::pin::pin!(serving), std::pin::pin!(node.stand_by(standing))).await {
         Either::Left((exit, _)) => exit,
         Either::Right((refusal, _)) => Err(refusal),
     }
@@ -125,27 +146,53 @@ pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
 impl<E: Env> Node<E> {
     fn told(&self, from: NodeId, request: &Request) {
         let now_ns = self.env.now().0;
+        if matches!(request, Request::Executor) {
+            self.members.borrow_mut().heard(from, now_ns);
+            return;
+        }
+        let Some(other) = place(&self.config, from) else { return };
+        let mut election = self.election.borrow_mut();
         match request {
-            Request::Executor => self.members.borrow_mut().heard(from, now_ns),
-            Request::Leader { generation } => {
-                self.election.borrow_mut().heard(*generation, now_ns);
+            Request::Executor => {}
+            Request::Leader { generation } => election.heard(*generation, other, now_ns),
+            Request::Started if self.leading.get() => {}
+            Request::Started => {
+                if election.is_leaderless(other, now_ns) {
+                    self.rpc.tell([&from], &Request::Leaderless);
+                }
+            }
+            Request::Leaderless => {
+                if election.told_leaderless(other, now_ns)
+                    && let Some(stand) = self.stand.borrow_mut().take()
+                {
+                    // It may stand already.
+                    let _ = stand.send(());
+                }
             }
         }
     }
 
     /// Stands by, leads, and stands by again, until something must not go on.
-    async fn stand_by(self: &Rc<Self>) -> Refusal {
+    async fn stand_by(self: &Rc<Self>, mut at_once: oneshot::Receiver<()>) -> Refusal {
         loop {
             let stand_ns = self.election.borrow().stand_ns();
             if self.env.now().0 < stand_ns {
-                self.env.sleep_until(Instant(stand_ns)).await;
+                let turn = self.env.sleep_until(Instant(stand_ns));
+                if at_once.is_terminated() {
+                    turn.await;
+                } else {
+                    select(std::pin::pin!(turn), &mut at_once).await;
+                }
                 continue;
             }
+            self.stand.borrow_mut().take();
+            self.leading.set(true);
             let ended = match self.elect().await {
                 Ok(Some(generation)) => self.lead(generation).await,
                 Ok(None) => End::Succeeded,
                 Err(end) => end,
             };
+            self.leading.set(false);
             match ended {
                 End::Fenced | End::Succeeded => self.election.borrow_mut().wait(self.env.now().0),
                 End::Refused(refusal) => return refusal,
@@ -210,6 +257,12 @@ impl<E: Env> Node<E> {
             self.env.sleep(self.config.heartbeat).await;
         }
     }
+}
+
+/// The place of a driver among the drivers.
+fn place(config: &Config, driver: NodeId) -> Option<u64> {
+    let mut places = (0..).zip(&config.cluster.drivers);
+    places.find(|(_, node)| **node == driver).map(|(place, _)| place)
 }
 
 fn decoded<T: serde::de::DeserializeOwned>(name: &str, value: &[u8]) -> Result<T, Refusal> {

@@ -86,12 +86,18 @@ pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
     });
     runaway::start(&env, config.defects);
     let beating = beat(&env, rpc.clone(), &config);
-    let serving = rpc.serve_from(move |_, request| match request {
+    let telling = rpc.clone();
+    let serving = rpc.serve_from(move |asking, request| match request {
         Request::Map(task) => Handling::Work(Rc::clone(&state).attempt(Task::Map(task))),
         Request::Reduce(task) => Handling::Work(Rc::clone(&state).attempt(Task::Reduce(task))),
         Request::Fetch { epoch, partition, attempt, block, from } => {
             let at = (epoch, partition, attempt);
             Handling::Done(Ok(state.blocks.borrow().page(at, block, from)))
+        }
+        Request::DriverStarted => {
+            telling.tell([&asking], &driver::Request::Executor);
+            // It was told, not asked.
+            Handling::Done(Ok(Answer::NoBlock))
         }
     });
     match select(std::pin::pin!(serving), std::pin::pin!(beating)).await {
@@ -142,15 +148,20 @@ impl<E: Env> State<E> {
     /// Refuses attempts of leaders that were succeeded: only to save work. Gives the answer of one
     /// that is done.
     fn admit(&self, epoch: Epoch, attempt: Attempt) -> Result<(), Answer> {
-        let current = self.generation.get();
-        if attempt.generation < current && !self.config.defects.has(Defect::ZombieNotFenced) {
-            return Err(Answer::Fenced(current));
-        }
-        self.generation.set(current.max(attempt.generation));
+        self.admit_leader(attempt.generation)?;
+        self.generation.set(self.generation.get().max(attempt.generation));
         self.epoch.set(self.epoch.get().max(epoch));
         let mut done = self.done.borrow_mut();
         done.retain(|(of, _), _| *of >= self.epoch.get());
         done.get(&(epoch, attempt)).map_or(Ok(()), |answer| Err(answer.clone()))
+    }
+
+    fn admit_leader(&self, generation: Generation) -> Result<(), Answer> {
+        let current = self.generation.get();
+        if generation < current && !self.config.defects.has(Defect::ZombieNotFenced) {
+            return Err(Answer::Fenced(current));
+        }
+        Ok(())
     }
 
     async fn map(&self, task: &MapTask) -> Result<Answer, Answer> {
@@ -174,7 +185,7 @@ impl<E: Env> State<E> {
     async fn transform(&self, task: &MapTask) -> Result<(Gone, u64), Answer> {
         let tuples = self.read(task).await?;
         info!(epoch = task.epoch.0, part = task.partition.0, tuples = tuples.len(), "maps");
-        self.work(task.epoch, tuples.len()).await?;
+        self.work((task.epoch, task.attempt), tuples.len()).await?;
         let pipeline = &self.config.pipeline;
         let mut gone = pipeline.nowhere();
         for (tuple, offset) in tuples.iter().zip(task.range.start.0..) {
@@ -195,8 +206,8 @@ impl<E: Env> State<E> {
         Ok((gone, latest_ms))
     }
 
-    /// Takes the CPU time of so many tuples of an epoch; fails once the epoch is over.
-    async fn work(&self, epoch: Epoch, tuples: usize) -> Result<(), Answer> {
+    /// Takes the CPU time of so many tuples; fails once the epoch is over, or another leads.
+    async fn work(&self, (epoch, attempt): (Epoch, Attempt), tuples: usize) -> Result<(), Answer> {
         let count = u32::try_from(tuples).unwrap_or(u32::MAX);
         let mut left = self.config.work_per_tuple.saturating_mul(count);
         while !left.is_zero() {
@@ -206,6 +217,7 @@ impl<E: Env> State<E> {
             if self.epoch.get() > epoch {
                 return Err(Answer::Failed(format!("epoch {epoch} is over")));
             }
+            self.admit_leader(attempt.generation)?;
         }
         Ok(())
     }

@@ -58,7 +58,7 @@ impl<E: Env> super::State<E> {
                 let exchanges = self.fetch_all(task).await?;
                 let tuples = exchanges.iter().map(Vec::len).sum();
                 info!(epoch = task.epoch.0, part = task.state, tuples, "reduces");
-                self.work(task.epoch, tuples).await?;
+                self.work((task.epoch, task.attempt), tuples).await?;
                 Ok(exchanges)
             };
             let (exchanges, base) = try_join(gathered, self.load(task)).await?;
