@@ -30,7 +30,7 @@ use crate::{
     epoch::{CommitRecord, FloorRecord, OffsetsRecord, register},
     steps::Step,
     stores::Scan,
-    tuple::{Epoch, Generation, Offset},
+    tuple::{Epoch, Generation, Offset, OffsetRange},
 };
 
 /// A driver that leads.
@@ -69,6 +69,7 @@ impl<E: Env> Leader<E> {
         loop {
             self.check_succession()?;
             let started = env.now();
+            let again = planned.is_some();
             let offsets = match planned.take() {
                 Some(offsets) => offsets,
                 None => self.plan(before.as_ref()).await?,
@@ -89,8 +90,13 @@ impl<E: Env> Leader<E> {
             if done.offsets.epoch.0.is_multiple_of(config.collect_every) {
                 self.collect(&done).await?;
             }
+            let full = |range: &OffsetRange| range.len() >= config.epoch_tuples_max;
+            let behind = again || done.offsets.ranges.iter().any(full);
             before = Some(done);
-            env.sleep_until(started + config.epoch_interval).await;
+            // What arrived meanwhile, or found no room in it, has waited long enough.
+            if !behind {
+                env.sleep_until(started + config.epoch_interval).await;
+            }
         }
     }
 
