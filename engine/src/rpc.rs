@@ -46,6 +46,15 @@ enum Head {
     Answer {
         id: u64,
     },
+    /// The sender was started: it knows nothing of what it was asked before.
+    Started,
+}
+
+/// A call that waits for its answer.
+struct Waiting {
+    to: NodeId,
+    payload: Bytes,
+    answer: oneshot::Sender<Bytes>,
 }
 
 /// What a handler makes of a request.
@@ -72,7 +81,7 @@ pub struct Rpc<E: Env> {
 struct Shared<E: Env> {
     env: E,
     socket: <E::Net as Net>::Socket,
-    waiting: RefCell<BTreeMap<u64, oneshot::Sender<Bytes>>>,
+    waiting: RefCell<BTreeMap<u64, Waiting>>,
     serving: RefCell<BTreeSet<(Address, u64)>>,
     /// By way of which datagrams are encoded.
     buffer: RefCell<Vec<u8>>,
@@ -139,6 +148,10 @@ impl<E: Env> Rpc<E> {
                 }
                 Some((Head::Request { id }, body)) => (Some((from, id)), body),
                 Some((Head::Notice, body)) => (None, body),
+                Some((Head::Started, _)) => {
+                    self.shared.ask_again(from.node);
+                    continue;
+                }
                 // The sender will repeat it.
                 None => continue,
             };
@@ -188,8 +201,8 @@ impl<E: Env> Rpc<E> {
         let shared = &self.shared;
         let id = shared.env.random();
         let payload = shared.encode(Head::Request { id }, request);
-        let (sender, mut receiver) = oneshot::channel();
-        shared.waiting.borrow_mut().insert(id, sender);
+        let (answer, mut receiver) = oneshot::channel();
+        shared.waiting.borrow_mut().insert(id, Waiting { to, payload: payload.clone(), answer });
         let _forget = Forget { shared, id };
         let deadline = shared.env.now() + patience;
         let mut wait = RESEND_FIRST;
@@ -220,6 +233,16 @@ impl<E: Env> Rpc<E> {
         to.into_iter().for_each(|node| self.shared.send(*node, &payload));
     }
 
+    /// Tells some nodes, once, that this one was started, so that they ask at once what they have
+    /// asked in vain; they would in time.
+    ///
+    /// # Panics
+    /// Never: the notice is small.
+    pub fn tell_started<'a>(&self, to: impl IntoIterator<Item = &'a NodeId>) {
+        let payload = self.shared.encode(Head::Started, &());
+        to.into_iter().for_each(|node| self.shared.send(*node, &payload));
+    }
+
     /// [`Rpc::call`], without end: for what a node cannot go on without.
     ///
     /// # Panics
@@ -237,8 +260,15 @@ impl<E: Env> Shared<E> {
     fn answered(&self, id: u64, body: Bytes) {
         if let Some(waiting) = self.waiting.borrow_mut().remove(&id) {
             // The call may have been given up just now.
-            drop(waiting.send(body));
+            drop(waiting.answer.send(body));
         }
+    }
+
+    /// Sends all that waits for an answer of a node once more.
+    fn ask_again(&self, node: NodeId) {
+        let waiting = self.waiting.borrow();
+        let of_it = waiting.values().filter(|waiting| waiting.to == node);
+        of_it.for_each(|waiting| self.send(node, &waiting.payload));
     }
 
     /// Answers who asked; a notice has no answer.

@@ -193,6 +193,7 @@ pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
         }
     };
     let rpc = Rpc::open(&env)?;
+    rpc.tell_started(&config.cluster.drivers);
     let mut sinks = (0..).zip(&config.cluster.sinks);
     let number = sinks.find(|(_, node)| **node == env.node()).map(|(number, _)| number);
     let shared = match &keeper {

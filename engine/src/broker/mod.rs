@@ -152,6 +152,8 @@ pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
     let (queue, waiting) = mpsc::unbounded();
     let state = Rc::new(State { config, files, parts, ends, generation: Cell::default(), queue });
     let rpc = Rpc::open(&env)?;
+    let cluster = &state.config.cluster;
+    rpc.tell_started(cluster.drivers.iter().chain(&cluster.executors));
     let writer = Rc::clone(&state);
     let serving = rpc.serve_from(move |_, request| match request {
         Request::Ends => Handling::Done(Ok(Answer::Ends(state.ends.borrow().clone()))),
