@@ -86,6 +86,8 @@ pub struct Config {
     pub straggler_min: Duration,
     /// Into how many parts the state is split; fixed by the first epoch.
     pub state_partitions: u16,
+    /// How many states an executor keeps in memory at the most; what it needs beside them is loaded.
+    pub states_kept: u16,
     /// A partition that had no input for so long does not hold the watermark back.
     pub idle_after: Duration,
     /// Every so many epochs, what no one needs any more is collected.
@@ -113,6 +115,7 @@ impl Config {
             speculation: true,
             straggler_min: Duration::from_millis(50),
             state_partitions: 3,
+            states_kept: 64,
             idle_after: Duration::from_secs(2),
             collect_every: 4,
             segment_bytes: broker::SEGMENT_BYTES,

@@ -135,6 +135,13 @@ impl State {
         }
     }
 
+    /// What makes this state again of what it is once `delta` was applied.
+    #[must_use]
+    pub fn undo(&self, delta: &Delta) -> Delta {
+        let keys = delta.changes.keys();
+        Delta { changes: keys.map(|key| (key.clone(), self.get(key).cloned())).collect() }
+    }
+
     fn put(&mut self, key: Key, entry: Entry) {
         let due_ms = entry.due_ms;
         let before = self.entries.insert(key.clone(), entry);

@@ -4,9 +4,11 @@
 //! - this file: which attempts are taken, and map tasks;
 //! - `shuffle`: the blocks that map tasks keep for reduce tasks;
 //! - `reduce`: reduce tasks, with the states that they go on from;
+//! - `cache`: those states, in memory;
 //! - `output`: rows as blobs;
 //! - `runaway`: planted tasks that break the run.
 
+mod cache;
 mod output;
 mod reduce;
 mod runaway;
@@ -23,7 +25,7 @@ use futures_util::future::{Either, select};
 use tracing::info;
 use unplug_sim::env::{Env, Exit, Refusal};
 
-use self::{reduce::StateCache, shuffle::Blocks};
+use self::{cache::StateCache, shuffle::Blocks};
 use crate::{
     broker,
     config::Config,
@@ -82,7 +84,7 @@ pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
         epoch: Cell::default(),
         done: RefCell::default(),
         blocks: RefCell::default(),
-        cache: RefCell::default(),
+        cache: RefCell::new(StateCache::new(usize::from(config.states_kept))),
     });
     runaway::start(&env, config.defects);
     let beating = beat(&env, rpc.clone(), &config);

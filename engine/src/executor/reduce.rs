@@ -2,16 +2,16 @@
 //! closes.
 //!
 //! State version N is version N - 1 and what changed. It is written before the commit names it:
-//! what changed, or now and then the whole. A version kept in memory is used only if its number is
-//! the one that the task names.
+//! what changed, or now and then the whole. What is in memory of the version that the task names is not
+//! loaded.
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::rc::Rc;
 
 use futures_util::future::{try_join, try_join_all};
 use tracing::info;
 use unplug_sim::env::Env;
 
-use super::{PATIENCE, output::At};
+use super::{PATIENCE, cache::Version, output::At};
 use crate::{
     defect::Defect,
     epoch::{BlobRef, StateRef},
@@ -24,31 +24,6 @@ use crate::{
 
 /// How many bytes a part of a snapshot holds at the most.
 const PART_BYTES_MAX: usize = 512 * 1024;
-
-/// A stage, and a state partition of it.
-type Slot = (u16, u16);
-
-/// The latest state version that this executor computed or loaded of each state partition.
-#[derive(Debug, Default)]
-pub(super) struct StateCache(BTreeMap<Slot, (u64, Rc<State>)>);
-
-impl StateCache {
-    /// The state of this version, if it is here.
-    fn get(&self, state: Slot, uid: u64) -> Option<Rc<State>> {
-        let (known, kept) = self.0.get(&state)?;
-        (*known == uid).then(|| Rc::clone(kept))
-    }
-
-    fn keep(&mut self, state: Slot, uid: u64, kept: Rc<State>) {
-        self.0.insert(state, (uid, kept));
-    }
-
-    /// Forgets what is kept, so that a state whose last holder goes on changing it need not be
-    /// copied.
-    fn forget(&mut self, state: Slot) {
-        self.0.remove(&state);
-    }
-}
 
 impl<E: Env> super::State<E> {
     pub(super) async fn reduce(&self, task: &ReduceTask) -> Result<Answer, Answer> {
@@ -86,34 +61,54 @@ impl<E: Env> super::State<E> {
         Ok(Answer::Done(Done { latest_ms: 0, blocks, outputs, state: Some(state) }))
     }
 
-    /// The state that a task goes on from.
+    /// The state that a task goes on from. What is in memory of it is not loaded.
     async fn load<'a>(&'a self, task: &'a ReduceTask) -> Result<Rc<State>, Answer> {
-        let StateRef { uid, snapshot, deltas } = &task.base;
-        if *uid == 0 {
+        let (slot, wanted) = ((task.stage, task.state), &task.base);
+        if wanted.uid == 0 {
             return Ok(Rc::default());
         }
-        if let Some(state) = self.cache.borrow().get((task.stage, task.state), *uid) {
+        if let Some(state) = self.cache.borrow_mut().get(slot, wanted) {
             return Ok(state);
         }
-        info!(epoch = task.epoch.0, part = task.state, "loads a state");
+        let nearest = self.cache.borrow_mut().take_nearest(slot, wanted);
+        let (snapshot, deltas) = match &nearest {
+            Some(nearest) => (&[][..], &wanted.deltas[nearest.of.deltas.len()..]),
+            None => (&wanted.snapshot[..], &wanted.deltas[..]),
+        };
+        let mut state = nearest.map(|nearest| nearest.state).unwrap_or_default();
+        if !snapshot.is_empty() || !deltas.is_empty() {
+            info!(epoch = task.epoch.0, part = task.state, "loads a state");
+            let changed = Rc::make_mut(&mut state);
+            self.load_into(changed, snapshot, deltas).await?;
+            if self.config.defects.has(Defect::DedupForgetsOnRestore) {
+                changed.forget_seen();
+            }
+            let bytes: u64 = snapshot.iter().chain(deltas).map(|blob| blob.bytes).sum();
+            info!(epoch = task.epoch.0, part = task.state, bytes, "loaded a state");
+        }
+        let version = Version { of: wanted.clone(), state: Rc::clone(&state), before: None };
+        self.cache.borrow_mut().keep(slot, version);
+        Ok(state)
+    }
+
+    /// Loads a snapshot, if there is one, and changes.
+    async fn load_into<'a>(
+        &'a self,
+        state: &mut State,
+        snapshot: &'a [BlobRef],
+        deltas: &'a [BlobRef],
+    ) -> Result<(), Answer> {
         let blobs = |blobs: &'a [BlobRef]| try_join_all(blobs.iter().map(|blob| self.blob(blob)));
         let (parts, changes) = try_join(blobs(snapshot), blobs(deltas)).await?;
-        let mut state = if snapshot.is_empty() {
-            State::default()
-        } else {
+        if let Some(first) = snapshot.first() {
             self.env.mark("snapshot.loaded");
-            State::from_parts(&parts).map_err(|error| undecodable(&snapshot[0], &error))?
-        };
+            *state = State::from_parts(&parts).map_err(|error| undecodable(first, &error))?;
+        }
         for (blob, bytes) in deltas.iter().zip(changes) {
             let delta = Delta::decode(&bytes).map_err(|error| undecodable(blob, &error))?;
             state.apply(&delta);
         }
-        if self.config.defects.has(Defect::DedupForgetsOnRestore) {
-            state.forget_seen();
-        }
-        let bytes: u64 = snapshot.iter().chain(deltas).map(|blob| blob.bytes).sum();
-        info!(epoch = task.epoch.0, part = task.state, bytes, "loaded a state");
-        Ok(Rc::new(state))
+        Ok(())
     }
 
     async fn blob(&self, blob: &BlobRef) -> Result<bytes::Bytes, Answer> {
@@ -128,27 +123,31 @@ impl<E: Env> super::State<E> {
         delta: Delta,
     ) -> Result<StateRef, Answer> {
         let at: At = (task.epoch, Partition(task.state), task.attempt);
+        let slot = (task.stage, task.state);
         if delta.is_empty() {
-            self.cache.borrow_mut().keep((task.stage, task.state), task.base.uid, base);
+            let version = Version { of: task.base.clone(), state: base, before: None };
+            self.cache.borrow_mut().keep(slot, version);
             return Ok(task.base.clone());
         }
         let uid = self.env.random().max(1);
-        let kept = if task.snapshot {
-            self.cache.borrow_mut().forget((task.stage, task.state));
+        let before = Some((task.base.clone(), base.undo(&delta)));
+        let of = if task.snapshot {
+            self.cache.borrow_mut().forget(slot);
             Rc::make_mut(&mut base).apply(&delta);
             let parts = base.parts(PART_BYTES_MAX);
             let snapshot = parts.into_iter().map(|part| self.keep_blob("state", at, part));
             StateRef { uid, snapshot: try_join_all(snapshot).await?, deltas: Vec::new() }
         } else {
             let blob = self.keep_blob("state", at, delta.encode()).await?;
-            self.cache.borrow_mut().forget((task.stage, task.state));
+            self.cache.borrow_mut().forget(slot);
             Rc::make_mut(&mut base).apply(&delta);
             let StateRef { snapshot, mut deltas, .. } = task.base.clone();
             deltas.push(blob);
             StateRef { uid, snapshot, deltas }
         };
-        self.cache.borrow_mut().keep((task.stage, task.state), uid, base);
-        Ok(kept)
+        let version = Version { of: of.clone(), state: base, before };
+        self.cache.borrow_mut().keep(slot, version);
+        Ok(of)
     }
 }
 
