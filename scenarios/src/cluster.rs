@@ -266,6 +266,7 @@ fn config(scenario: &Scenario, seed: u64) -> Result<Config, Invalid> {
         failure_timeout: Duration::from_nanos(scenario.failure_timeout_ns),
         speculation: scenario.speculates(seed),
         state_partitions: scenario.state_partitions,
+        states_kept: scenario.states_kept,
         defects: Defects::of(&defects),
         ..Config::new(cluster, pipeline(scenario)?)
     })

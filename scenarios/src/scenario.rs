@@ -81,6 +81,9 @@ pub struct Scenario {
     /// Partitions of a pipeline's state, 1 to 64.
     #[serde(default = "default_state_partitions")]
     pub state_partitions: u16,
+    /// How many states an executor keeps in memory, 0 to 1,024; what it needs beside them is loaded.
+    #[serde(default = "default_states_kept")]
+    pub states_kept: u16,
     /// How often nodes and drivers tell that they are there.
     #[serde(default = "default_heartbeat_ns")]
     pub heartbeat_ns: u64,
@@ -341,6 +344,10 @@ fn default_epoch_interval_ns() -> u64 {
 
 fn default_state_partitions() -> u16 {
     3
+}
+
+fn default_states_kept() -> u16 {
+    64
 }
 
 fn default_heartbeat_ns() -> u64 {

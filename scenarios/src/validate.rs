@@ -76,6 +76,7 @@ pub(crate) fn scenario(scenario: &Scenario) -> Result<(), Invalid> {
 fn engine(scenario: &Scenario) -> Result<(), Invalid> {
     within("epoch_interval_ns", scenario.epoch_interval_ns, 1_000_000..=HOUR)?;
     within("state_partitions", scenario.state_partitions, 1..=64)?;
+    within("states_kept", scenario.states_kept, 0..=1024)?;
     within("heartbeat_ns", scenario.heartbeat_ns, 1_000_000..=HOUR)?;
     within("failure_timeout_ns", scenario.failure_timeout_ns, 1_000_000..=HOUR)?;
     let (heartbeat, timeout) = (scenario.heartbeat_ns, scenario.failure_timeout_ns);

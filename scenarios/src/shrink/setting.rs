@@ -101,7 +101,7 @@ pub(super) fn calmer(sample: &Sample, _: &Workload) -> Vec<Sample> {
         let name = scenario.disk.profile(sample.seed).name;
         change(&|scenario| name.clone_into(&mut scenario.disk.profile));
     }
-    let calm: [fn(&mut Scenario); 8] = [
+    let calm: [fn(&mut Scenario); 9] = [
         |scenario| scenario.network.loss = (0, 1),
         |scenario| scenario.network.duplication = (0, 1),
         |scenario| scenario.network.tail = (0, 1),
@@ -109,6 +109,7 @@ pub(super) fn calmer(sample: &Sample, _: &Workload) -> Vec<Sample> {
         |scenario| scenario.disk.glitches = (0, 1),
         |scenario| scenario.speculation = Speculation::Off,
         |scenario| scenario.state_partitions = 1,
+        |scenario| scenario.states_kept = 64,
         |scenario| {
             if let Source::Generated(made) = scenario.workload {
                 let (late, idle, skew) = ((0, 1), (0, 1), (0, 1));

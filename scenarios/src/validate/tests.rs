@@ -173,6 +173,10 @@ fn the_engine_is_set_within_bounds() {
         "x.json: pipeline: unknown pipeline \"hourlie\"; did you mean \"hourly\"?",
     );
     check(
+        r#", "states_kept": 1025"#,
+        "x.json: states_kept: 1025 is out of range; it must be 0 to 1024",
+    );
+    check(
         r#", "state_partitions": 65"#,
         "x.json: state_partitions: 65 is out of range; it must be 1 to 64",
     );
