@@ -60,7 +60,11 @@ impl<E: Env> Leader<E> {
             }
             let node = &*self.node;
             let now_ns = node.env.now().0;
-            let present = node.members.borrow().present(now_ns);
+            let present = {
+                let members = node.members.borrow();
+                self.record.borrow_mut().heard(|executor| members.heard_ns(executor));
+                members.present(now_ns)
+            };
             let launches = tasks.launch(&mut self.record.borrow_mut(), &present, now_ns);
             for launch in launches {
                 if !tried.insert(launch.task) {

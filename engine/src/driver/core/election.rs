@@ -123,6 +123,12 @@ impl Members {
         self.heard_ns.insert(executor, now_ns);
     }
 
+    /// When an executor was heard last, in nanoseconds; 0 for never.
+    #[must_use]
+    pub fn heard_ns(&self, executor: NodeId) -> u64 {
+        self.heard_ns.get(&executor).copied().unwrap_or(0)
+    }
+
     /// Those that are there now, in order.
     #[must_use]
     pub fn present(&self, now_ns: u64) -> Vec<NodeId> {
@@ -200,5 +206,6 @@ mod tests {
         assert_eq!(members.present(600), [NodeId(3)]);
         members.heard(NodeId(7), 700);
         assert_eq!(members.present(800), [NodeId(7)]);
+        assert_eq!([3, 7, 9].map(|node| members.heard_ns(NodeId(node))), [300, 700, 0]);
     }
 }

@@ -76,6 +76,8 @@ pub struct Record {
     took_ns: BTreeMap<Stage, Vec<(u64, u64)>>,
     /// How often each executor kept silent since an attempt on it last ended well.
     silences: BTreeMap<NodeId, u64>,
+    /// Executors whose attempts straggled, and when that was last seen.
+    doubtful_ns: BTreeMap<NodeId, u64>,
     /// The executor that was chosen last at a task: it may have the task's state in memory.
     holders: BTreeMap<TaskId, NodeId>,
 }
@@ -92,8 +94,14 @@ impl Record {
             counter: 0,
             took_ns: BTreeMap::new(),
             silences: BTreeMap::new(),
+            doubtful_ns: BTreeMap::new(),
             holders: BTreeMap::new(),
         }
+    }
+
+    /// Executors were heard at these times: one that was since it straggled is not gone, only slow.
+    pub fn heard(&mut self, heard_ns: impl Fn(NodeId) -> u64) {
+        self.doubtful_ns.retain(|node, doubtful_ns| heard_ns(*node) <= *doubtful_ns);
     }
 
     fn next_attempt(&mut self) -> Attempt {
@@ -155,7 +163,10 @@ impl Tasks {
         for task in self.open() {
             let speculative = match self.running.get(&task).map(Vec::as_slice) {
                 None | Some([]) => false,
-                Some([only]) if self.is_straggler(record, task.0, only, now_ns) => true,
+                Some([only]) if self.is_straggler(record, task.0, only, now_ns) => {
+                    record.doubtful_ns.insert(only.node, now_ns);
+                    true
+                }
                 Some(_) => continue,
             };
             let Some(node) = self.pick(record, present, task) else { continue };
@@ -251,9 +262,9 @@ impl Tasks {
         self.limits.speculation && straggler_ns.is_some_and(|straggler_ns| took_ns >= straggler_ns)
     }
 
-    /// Of the present executors that kept silent least often, the one that holds the task's state
-    /// and has less than its share to do; or the one with the fewest attempts under way. In any
-    /// case one with none at this task.
+    /// Of the present executors that are not doubtful and kept silent least often, the one that holds
+    /// the task's state and has less than its share to do; or the one with the fewest attempts under
+    /// way. In any case one with none at this task.
     fn pick(&self, record: &Record, present: &[NodeId], task: TaskId) -> Option<NodeId> {
         let busy = |node: NodeId| {
             self.running.values().flatten().filter(|running| running.node == node).count()
@@ -267,9 +278,10 @@ impl Tasks {
         let share = self.chosen[usize::from(task.0)].len().div_ceil(count.max(1));
         let holder = record.holders.get(&task);
         let elsewhere = |node: NodeId| holder != Some(&node) || busy(node) >= share;
-        turned
-            .filter(|node| !tries(*node))
-            .min_by_key(|node| (silences(*node), elsewhere(*node), busy(*node)))
+        turned.filter(|node| !tries(*node)).min_by_key(|node| {
+            let doubtful = record.doubtful_ns.contains_key(node);
+            (doubtful, silences(*node), elsewhere(*node), busy(*node))
+        })
     }
 
     /// Takes an attempt that ended well off the list; none if it was given up.
@@ -400,6 +412,25 @@ mod tests {
         assert_eq!(nodes, [second.node; 2]);
         record.silences.clear();
         assert_eq!(tasks.pick(&record, &NODES[..2], (0, 0)), Some(first.node));
+    }
+
+    #[test]
+    fn an_executor_that_straggled_is_passed_over_until_it_is_heard() {
+        let (mut tasks, mut record) = start(3, 0);
+        let first = tasks.launch(&mut record, &NODES, 0);
+        for launch in &first[..2] {
+            tasks.done_by((&mut record, 40), *launch, Done::default());
+        }
+        assert_eq!(tasks.launch(&mut record, &NODES, 80).len(), 1);
+        let nodes = |record: &mut Record| {
+            let mut tasks = Tasks::new(LIMITS, 0, &[3]);
+            let launches = tasks.launch(record, &NODES, 90);
+            launches.iter().map(|launch| launch.node).collect::<Vec<_>>()
+        };
+        record.heard(|_| 80);
+        assert!(!nodes(&mut record).contains(&first[2].node));
+        record.heard(|_| 81);
+        assert!(nodes(&mut record).contains(&first[2].node));
     }
 
     #[test]
