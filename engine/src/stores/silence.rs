@@ -10,6 +10,9 @@ use unplug_sim::env::{Instant, NodeId};
 /// A store that has owed an answer for so long is silent.
 const SILENT_AFTER: Duration = Duration::from_millis(50);
 
+/// So long after it began to owe it a silent store is given another chance: nobody else may ask it.
+const ANOTHER_CHANCE_AFTER: Duration = Duration::from_secs(2);
+
 /// Since when each store has owed an answer.
 #[derive(Debug, Default)]
 pub(super) struct Silence(RefCell<BTreeMap<NodeId, Instant>>);
@@ -17,7 +20,11 @@ pub(super) struct Silence(RefCell<BTreeMap<NodeId, Instant>>);
 impl Silence {
     /// A store is asked something.
     pub(super) fn asked(&self, store: NodeId, now: Instant) {
-        self.0.borrow_mut().entry(store).or_insert(now);
+        let mut owing = self.0.borrow_mut();
+        let since = owing.entry(store).or_insert(now);
+        if *since + ANOTHER_CHANCE_AFTER <= now {
+            *since = now;
+        }
     }
 
     /// A store has answered, whatever it was asked.
@@ -27,7 +34,9 @@ impl Silence {
 
     /// Whether a store is silent.
     pub(super) fn of(&self, store: NodeId, now: Instant) -> bool {
-        self.0.borrow().get(&store).is_some_and(|since| *since + SILENT_AFTER <= now)
+        let silent =
+            |since: Instant| (since + SILENT_AFTER..since + ANOTHER_CHANCE_AFTER).contains(&now);
+        self.0.borrow().get(&store).is_some_and(|since| silent(*since))
     }
 }
 
@@ -36,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_store_is_silent_from_its_oldest_debt_until_it_answers() {
+    fn a_store_is_silent_from_its_oldest_debt_until_it_answers_or_for_a_while() {
         let (silence, store) = (Silence::default(), NodeId(2));
         let at = |ms| Instant(0) + Duration::from_millis(ms);
         silence.asked(store, at(0));
@@ -48,5 +57,9 @@ mod tests {
         assert!(!silence.of(store, at(1_000)));
         silence.asked(store, at(1_000));
         assert!(!silence.of(store, at(1_049)));
+        assert!(silence.of(store, at(2_999)));
+        assert!(!silence.of(store, at(3_000)), "another chance");
+        silence.asked(store, at(3_000));
+        assert!(silence.of(store, at(3_050)), "which it did not use");
     }
 }
