@@ -92,8 +92,8 @@ pub struct StateRef {
     pub uid: u64,
     /// The snapshot that it begins with, in parts; none for the empty state.
     pub snapshot: Vec<BlobRef>,
-    /// The changes since, one epoch after another.
-    pub deltas: Vec<BlobRef>,
+    /// The changes since, in layers, the oldest first; each in parts.
+    pub layers: Vec<Vec<BlobRef>>,
 }
 
 /// `floor/k`: what lies below is needed by nobody any more.
@@ -128,6 +128,13 @@ pub struct Output {
     pub partition: Partition,
     /// The rows, in the order of their offsets.
     pub rows: Vec<crate::pipeline::Row>,
+}
+
+impl StateRef {
+    /// All blobs that it takes.
+    pub fn blobs(&self) -> impl Iterator<Item = &BlobRef> {
+        self.snapshot.iter().chain(self.layers.iter().flatten())
+    }
 }
 
 impl OffsetsRecord {

@@ -7,6 +7,8 @@
 //! Each entry says up to which watermark it can wait. What is due is found without a look at what
 //! is not, so what an epoch costs follows its rows and what it closes, not the state.
 
+mod parts;
+mod stored;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,15 +17,15 @@ use bytes::Bytes;
 use postcard::experimental::serialized_size;
 use serde::{Deserialize, Serialize};
 
-pub use self::view::View;
+pub use self::{
+    stored::{Addition, LAYERS_MIN, Stored, Undo},
+    view::View,
+};
 use crate::{
     accumulator::Accumulator,
-    codec::{self, CodecError, HEADER_BYTES, Kind},
+    codec::{CodecError, Kind},
     pipeline::{Origin, Value},
 };
-
-/// The most that a part holds beside its entries: header, two numbers, a length.
-const PART_OVERHEAD_BYTES: usize = HEADER_BYTES + 5 + 5 + 10;
 
 /// What an entry is of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -91,14 +93,6 @@ pub struct State {
 pub struct Delta {
     /// The new content of an entry, or none if it is gone.
     changes: BTreeMap<Key, Option<Entry>>,
-}
-
-/// A part of a snapshot. It knows its place, so that parts are neither mixed up nor left out.
-#[derive(Serialize, Deserialize)]
-struct Part<Entry> {
-    number: u32,
-    parts: u32,
-    entries: Vec<Entry>,
 }
 
 impl State {
@@ -183,23 +177,7 @@ impl State {
     /// If there are more than 2^32 parts.
     #[must_use]
     pub fn parts(&self, bytes_max: usize) -> Vec<Bytes> {
-        let mut parts: Vec<Vec<_>> = Vec::new();
-        let mut bytes_left = 0;
-        for entry in &self.entries {
-            let bytes = serialized_size(&entry).expect("plain data serialises");
-            if parts.is_empty() || bytes > bytes_left {
-                parts.push(Vec::new());
-                bytes_left = bytes_max.saturating_sub(PART_OVERHEAD_BYTES);
-            }
-            bytes_left = bytes_left.saturating_sub(bytes);
-            parts.last_mut().expect("one was pushed").push(entry);
-        }
-        let count = u32::try_from(parts.len()).expect("fewer than 2^32 parts");
-        let numbered = (0..count).zip(parts);
-        let encode = |(number, entries)| {
-            codec::encode(Kind::Snapshot, &Part { number, parts: count, entries })
-        };
-        numbered.map(encode).collect()
+        parts::split(Kind::Snapshot, self.entries.iter(), bytes_max)
     }
 
     /// The state of a snapshot, given all its parts in their order.
@@ -207,17 +185,7 @@ impl State {
     /// # Errors
     /// If a part is damaged, missing, or not at its place.
     pub fn from_parts<B: AsRef<[u8]>>(parts: &[B]) -> Result<Self, CodecError> {
-        let mut entries: Vec<(Key, Entry)> = Vec::new();
-        for (place, bytes) in parts.iter().enumerate() {
-            let part: Part<_> = codec::decode(Kind::Snapshot, bytes.as_ref())?;
-            if (part.number as usize, part.parts as usize) != (place, parts.len()) {
-                return Err(CodecError::Damaged);
-            }
-            entries.extend(part.entries);
-        }
-        if !entries.is_sorted_by(|(one, _), (next, _)| one < next) {
-            return Err(CodecError::Damaged);
-        }
+        let entries: Vec<(Key, Entry)> = parts::joined(Kind::Snapshot, parts)?;
         let due = entries.iter().map(|(key, entry)| (key.op, entry.due_ms, key.clone())).collect();
         Ok(Self { entries: entries.into_iter().collect(), due })
     }
@@ -236,18 +204,37 @@ impl Delta {
         self.changes.is_empty()
     }
 
-    /// As bytes for a blob.
-    #[must_use]
-    pub fn encode(&self) -> Bytes {
-        codec::encode(Kind::Delta, self)
+    /// Takes in what changed after it.
+    pub fn follow(&mut self, later: &Self) {
+        let later = later.changes.iter();
+        self.changes.extend(later.map(|(key, change)| (key.clone(), change.clone())));
     }
 
-    /// What [`Delta::encode`] made.
+    /// How many bytes it has when serialised, without any header.
+    ///
+    /// # Panics
+    /// Never: plain data serialises.
+    #[must_use]
+    pub fn encoded_bytes(&self) -> u64 {
+        serialized_size(&self.changes).expect("plain data serialises") as u64
+    }
+
+    /// In parts, as [`State::parts`].
+    ///
+    /// # Panics
+    /// If there are more than 2^32 parts.
+    #[must_use]
+    pub fn parts(&self, bytes_max: usize) -> Vec<Bytes> {
+        parts::split(Kind::Delta, self.changes.iter(), bytes_max)
+    }
+
+    /// What [`Delta::parts`] made.
     ///
     /// # Errors
-    /// If the bytes are damaged or something else.
-    pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
-        codec::decode(Kind::Delta, bytes)
+    /// If a part is damaged, missing, or not at its place.
+    pub fn from_parts<B: AsRef<[u8]>>(parts: &[B]) -> Result<Self, CodecError> {
+        let changes = parts::joined(Kind::Delta, parts)?;
+        Ok(Self { changes: changes.into_iter().collect() })
     }
 }
 

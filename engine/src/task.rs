@@ -75,8 +75,6 @@ pub struct ReduceTask {
     pub base: StateRef,
     /// The blocks that have rows for it, by exchange, stage and partition.
     pub blocks: Vec<BlockRef>,
-    /// Whether to write the whole state rather than what changed.
-    pub snapshot: bool,
 }
 
 /// Where a shuffle block is.

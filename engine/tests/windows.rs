@@ -215,7 +215,7 @@ fn run(history: &History) -> Result<(Vec<Reduced>, State), TestCaseError> {
     let mut all = Vec::new();
     for epoch in &history.epochs {
         let reduced = reduce(&pipeline, &state, epoch)?;
-        state.apply(&Delta::decode(&reduced.delta.encode()).expect("intact"));
+        state.apply(&Delta::from_parts(&reduced.delta.parts(1_000)).expect("intact"));
         all.push(reduced);
     }
     Ok((all, state))

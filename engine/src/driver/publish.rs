@@ -11,7 +11,7 @@ use unplug_sim::env::{Env, NodeId, Refusal};
 use super::{End, PAUSE, core::plan::Before, leader::Leader, transactions::Content, unexpected};
 use crate::{
     broker,
-    epoch::{CommitRecord, FloorRecord, OffsetsRecord, register},
+    epoch::{CommitRecord, FloorRecord, OffsetsRecord, StateRef, register},
     sink,
     steps::Step,
     tuple::Epoch,
@@ -91,8 +91,7 @@ impl<E: Env> Leader<E> {
         };
         node.stores.raise_floor(self.generation, floor).await?;
         let states = published.commit.states.iter();
-        let keep = states.flat_map(|state| state.snapshot.iter().chain(&state.deltas));
-        let keep = keep.map(|blob| blob.name.clone()).collect();
+        let keep = states.flat_map(StateRef::blobs).map(|blob| blob.name.clone()).collect();
         node.stores.collect(self.generation, floor, keep).await?;
         let ends = published.offsets.ranges.iter().map(|range| range.end).collect();
         let request = broker::Request::Trim { generation: self.generation, ends };

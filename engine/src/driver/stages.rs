@@ -167,7 +167,6 @@ fn request(input: &Input<'_>, tasks: &Tasks, launch: Launch) -> Request {
         attempt,
         watermark_ms: offsets.watermark_ms,
         watermark_before_ms: before.map_or(0, |before| before.offsets.watermark_ms),
-        snapshot: base.deltas.len() >= plan::DELTAS_MAX,
         base,
         blocks: blocks(input, tasks, (stage, place)),
     })

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, rc::Rc};
 
 use crate::{
     epoch::StateRef,
-    state::{Delta, State},
+    state::{Stored, Undo},
 };
 
 /// A stage, and a state partition of it.
@@ -18,9 +18,9 @@ pub(super) type Slot = (u16, u16);
 #[derive(Clone, Debug)]
 pub(super) struct Version {
     pub(super) of: StateRef,
-    pub(super) state: Rc<State>,
+    pub(super) state: Rc<Stored>,
     /// The version before, and what makes it of this one.
-    pub(super) before: Option<(StateRef, Delta)>,
+    pub(super) before: Option<(StateRef, Undo)>,
 }
 
 /// What is kept, within a bound.
@@ -39,7 +39,7 @@ impl StateCache {
     }
 
     /// This version, if it is here.
-    pub(super) fn get(&mut self, slot: Slot, wanted: &StateRef) -> Option<Rc<State>> {
+    pub(super) fn get(&mut self, slot: Slot, wanted: &StateRef) -> Option<Rc<Stored>> {
         let (used, version) = self.kept.get_mut(&slot)?;
         if version.of.uid != wanted.uid {
             return None;
@@ -57,7 +57,7 @@ impl StateCache {
         }
         let Version { mut state, before, .. } = version;
         let (of, undo) = before.filter(|(of, _)| leads_to(of, wanted))?;
-        Rc::make_mut(&mut state).apply(&undo);
+        Rc::make_mut(&mut state).go_back(undo);
         Some(Version { of, state, before: None })
     }
 
@@ -81,7 +81,7 @@ impl StateCache {
 
 /// Whether a version is the wanted one, or that lacks only changes.
 fn leads_to(of: &StateRef, wanted: &StateRef) -> bool {
-    of.snapshot == wanted.snapshot && wanted.deltas.starts_with(&of.deltas)
+    of.snapshot == wanted.snapshot && wanted.layers.starts_with(&of.layers)
 }
 
 #[cfg(test)]
@@ -89,37 +89,38 @@ mod tests {
     use super::*;
     use crate::{
         epoch::BlobRef,
-        state::{Entry, Held, Key, View},
+        state::{Delta, Entry, Held, Key, State, View},
     };
 
     const SLOT: Slot = (1, 0);
 
-    /// A state with entries at these times.
-    fn state(times_ms: &[u64]) -> State {
-        let mut state = State::default();
-        for at_ms in times_ms {
-            state.apply(&change(&state, *at_ms));
+    /// A state with entries at these times, each of an epoch of its own.
+    fn state(times_ms: &[u64]) -> Stored {
+        let mut stored = Stored::default();
+        for (number, at_ms) in times_ms.iter().enumerate() {
+            stored.put_over(number, change(*at_ms), 0);
         }
-        state
+        stored
     }
 
-    fn change(state: &State, at_ms: u64) -> Delta {
-        let mut view = View::new(state);
+    fn change(at_ms: u64) -> Delta {
+        let state = State::default();
+        let mut view = View::new(&state);
         let key = Key { op: 0, group: Vec::new(), input: 0, at_ms };
         view.put(key, Entry { due_ms: at_ms, held: Held::Seen });
         view.into_delta()
     }
 
-    fn version(uid: u64, deltas: &[&str]) -> StateRef {
-        let blob = |name: &&str| BlobRef { name: (*name).to_owned(), checksum: 0, bytes: 0 };
-        StateRef { uid, snapshot: Vec::new(), deltas: deltas.iter().map(blob).collect() }
+    fn version(uid: u64, layers: &[&str]) -> StateRef {
+        let layer = |name: &&str| vec![BlobRef { name: (*name).to_owned(), checksum: 0, bytes: 0 }];
+        StateRef { uid, snapshot: Vec::new(), layers: layers.iter().map(layer).collect() }
     }
 
     /// Keeps version 2, made of version 1.
     fn kept() -> StateCache {
         let mut cache = StateCache::new(1);
         let (one, two) = (state(&[5]), state(&[5, 6]));
-        let before = Some((version(1, &["a"]), one.undo(&change(&one, 6))));
+        let before = Some((version(1, &["a"]), one.undo(&change(6))));
         cache.keep(SLOT, Version { of: version(2, &["a", "b"]), state: Rc::new(two), before });
         cache
     }
@@ -145,7 +146,7 @@ mod tests {
         }
         assert!(kept().take_nearest(SLOT, &version(3, &["other"])).is_none());
         let mut snapshot = version(3, &["a", "b", "c"]);
-        snapshot.snapshot = version(0, &["s"]).deltas;
+        snapshot.snapshot = version(0, &["s"]).layers.remove(0);
         assert!(kept().take_nearest(SLOT, &snapshot).is_none());
     }
 

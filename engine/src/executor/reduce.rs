@@ -1,12 +1,13 @@
 //! Tasks of later stages: a part of the state takes in an epoch, and gives out what its watermark
 //! closes.
 //!
-//! State version N is version N - 1 and what changed. It is written before the commit names it:
-//! what changed, or now and then the whole. What is in memory of the version that the task names is not
-//! loaded.
+//! State version N is version N - 1 and what changed. It is written before the commit names it, as a
+//! layer over what is stored, or now and then as a whole ([`Stored`]). What is in memory of the version
+//! that the task names is not loaded.
 
 use std::rc::Rc;
 
+use bytes::Bytes;
 use futures_util::future::{try_join, try_join_all};
 use tracing::info;
 use unplug_sim::env::Env;
@@ -16,13 +17,13 @@ use crate::{
     defect::Defect,
     epoch::{BlobRef, StateRef},
     pipeline::Watermarks,
-    state::{Delta, State},
+    state::{Addition, Delta, Stored},
     steps::Step,
     task::{Answer, Done, ReduceTask},
     tuple::Partition,
 };
 
-/// How many bytes a part of a snapshot holds at the most.
+/// How many bytes a part of a snapshot or of a layer holds at the most.
 const PART_BYTES_MAX: usize = 512 * 1024;
 
 impl<E: Env> super::State<E> {
@@ -43,7 +44,8 @@ impl<E: Env> super::State<E> {
                 defects: self.config.defects,
             };
             let pipeline = &self.config.pipeline;
-            let reduced = pipeline.reduce(usize::from(task.stage), &base, exchanges, watermarks);
+            let reduced =
+                pipeline.reduce(usize::from(task.stage), base.state(), exchanges, watermarks);
             let reduced = reduced.map_err(|reason| {
                 Answer::Refused(format!("epoch {}, state {}: {reason}", task.epoch, task.state))
             })?;
@@ -62,7 +64,7 @@ impl<E: Env> super::State<E> {
     }
 
     /// The state that a task goes on from. What is in memory of it is not loaded.
-    async fn load<'a>(&'a self, task: &'a ReduceTask) -> Result<Rc<State>, Answer> {
+    async fn load<'a>(&'a self, task: &'a ReduceTask) -> Result<Rc<Stored>, Answer> {
         let (slot, wanted) = ((task.stage, task.state), &task.base);
         if wanted.uid == 0 {
             return Ok(Rc::default());
@@ -71,19 +73,20 @@ impl<E: Env> super::State<E> {
             return Ok(state);
         }
         let nearest = self.cache.borrow_mut().take_nearest(slot, wanted);
-        let (snapshot, deltas) = match &nearest {
-            Some(nearest) => (&[][..], &wanted.deltas[nearest.of.deltas.len()..]),
-            None => (&wanted.snapshot[..], &wanted.deltas[..]),
+        let (snapshot, layers) = match &nearest {
+            Some(nearest) => (&[][..], &wanted.layers[nearest.of.layers.len()..]),
+            None => (&wanted.snapshot[..], &wanted.layers[..]),
         };
         let mut state = nearest.map(|nearest| nearest.state).unwrap_or_default();
-        if !snapshot.is_empty() || !deltas.is_empty() {
+        if !snapshot.is_empty() || !layers.is_empty() {
             info!(epoch = task.epoch.0, part = task.state, "loads a state");
             let changed = Rc::make_mut(&mut state);
-            self.load_into(changed, snapshot, deltas).await?;
+            self.load_into(changed, snapshot, layers).await?;
             if self.config.defects.has(Defect::DedupForgetsOnRestore) {
-                changed.forget_seen();
+                changed.state_mut().forget_seen();
             }
-            let bytes: u64 = snapshot.iter().chain(deltas).map(|blob| blob.bytes).sum();
+            let blobs = snapshot.iter().chain(layers.iter().flatten());
+            let bytes: u64 = blobs.map(|blob| blob.bytes).sum();
             info!(epoch = task.epoch.0, part = task.state, bytes, "loaded a state");
         }
         let version = Version { of: wanted.clone(), state: Rc::clone(&state), before: None };
@@ -91,35 +94,35 @@ impl<E: Env> super::State<E> {
         Ok(state)
     }
 
-    /// Loads a snapshot, if there is one, and changes.
+    /// Loads a snapshot, if there is one, and layers.
     async fn load_into<'a>(
         &'a self,
-        state: &mut State,
+        stored: &mut Stored,
         snapshot: &'a [BlobRef],
-        deltas: &'a [BlobRef],
+        layers: &'a [Vec<BlobRef>],
     ) -> Result<(), Answer> {
-        let blobs = |blobs: &'a [BlobRef]| try_join_all(blobs.iter().map(|blob| self.blob(blob)));
-        let (parts, changes) = try_join(blobs(snapshot), blobs(deltas)).await?;
-        if let Some(first) = snapshot.first() {
+        let changes = try_join_all(layers.iter().map(|layer| self.blobs(layer)));
+        let (parts, changes) = try_join(self.blobs(snapshot), changes).await?;
+        if !snapshot.is_empty() {
             self.env.mark("snapshot.loaded");
-            *state = State::from_parts(&parts).map_err(|error| undecodable(first, &error))?;
         }
-        for (blob, bytes) in deltas.iter().zip(changes) {
-            let delta = Delta::decode(&bytes).map_err(|error| undecodable(blob, &error))?;
-            state.apply(&delta);
-        }
-        Ok(())
+        stored.load(&parts, &changes).map_err(|(layer, error)| {
+            let blobs = layer.map_or(snapshot, |number| &layers[number]);
+            let name = blobs.first().map_or("", |blob| &blob.name);
+            Answer::Failed(format!("blob {name}: {error}"))
+        })
     }
 
-    async fn blob(&self, blob: &BlobRef) -> Result<bytes::Bytes, Answer> {
-        self.stores.get_blob(blob, PATIENCE).await.map_err(Answer::Failed)
+    async fn blobs(&self, blobs: &[BlobRef]) -> Result<Vec<Bytes>, Answer> {
+        let each = blobs.iter().map(|blob| self.stores.get_blob(blob, PATIENCE));
+        try_join_all(each).await.map_err(Answer::Failed)
     }
 
     /// Writes the version that a task leaves.
     async fn keep_state(
         &self,
         task: &ReduceTask,
-        mut base: Rc<State>,
+        mut base: Rc<Stored>,
         delta: Delta,
     ) -> Result<StateRef, Answer> {
         let at: At = (task.epoch, Partition(task.state), task.attempt);
@@ -131,26 +134,28 @@ impl<E: Env> super::State<E> {
         }
         let uid = self.env.random().max(1);
         let before = Some((task.base.clone(), base.undo(&delta)));
-        let of = if task.snapshot {
-            self.cache.borrow_mut().forget(slot);
-            Rc::make_mut(&mut base).apply(&delta);
-            let parts = base.parts(PART_BYTES_MAX);
-            let snapshot = parts.into_iter().map(|part| self.keep_blob("state", at, part));
-            StateRef { uid, snapshot: try_join_all(snapshot).await?, deltas: Vec::new() }
-        } else {
-            let blob = self.keep_blob("state", at, delta.encode()).await?;
-            self.cache.borrow_mut().forget(slot);
-            Rc::make_mut(&mut base).apply(&delta);
-            let StateRef { snapshot, mut deltas, .. } = task.base.clone();
-            deltas.push(blob);
-            StateRef { uid, snapshot, deltas }
+        let keep = async |parts: Vec<Bytes>| {
+            try_join_all(parts.into_iter().map(|part| self.keep_blob("state", at, part))).await
+        };
+        let of = match base.next(&delta) {
+            Addition::Snapshot => {
+                self.cache.borrow_mut().forget(slot);
+                let parts = Rc::make_mut(&mut base).replace(&delta, PART_BYTES_MAX);
+                StateRef { uid, snapshot: keep(parts).await?, layers: Vec::new() }
+            }
+            Addition::Layer { kept, changes } => {
+                let layer = keep(changes.parts(PART_BYTES_MAX)).await?;
+                let bytes = layer.iter().map(|blob| blob.bytes).sum();
+                self.cache.borrow_mut().forget(slot);
+                Rc::make_mut(&mut base).put_over(kept, changes, bytes);
+                let StateRef { snapshot, mut layers, .. } = task.base.clone();
+                layers.truncate(kept);
+                layers.push(layer);
+                StateRef { uid, snapshot, layers }
+            }
         };
         let version = Version { of: of.clone(), state: base, before };
         self.cache.borrow_mut().keep(slot, version);
         Ok(of)
     }
-}
-
-fn undecodable(blob: &BlobRef, error: &impl std::fmt::Display) -> Answer {
-    Answer::Failed(format!("blob {}: {error}", blob.name))
 }

@@ -5,9 +5,6 @@ use crate::{
     tuple::{Epoch, Generation, Offset, OffsetRange, Partition},
 };
 
-/// So many changes are kept beside a snapshot; the next epoch writes a new one.
-pub const DELTAS_MAX: usize = 4;
-
 /// What a leader knows of the last committed epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Before {
