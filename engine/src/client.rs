@@ -14,7 +14,9 @@ use crate::{
     broker::{self, PRODUCE_BYTES_MAX},
     codec::{self, CodecError, Kind},
     defect::{Defect, Defects},
+    driver,
     pipeline::Row,
+    progress::Progress,
     rpc::{Rpc, Unanswered},
     sink::{
         self, Batch,
@@ -96,6 +98,13 @@ impl<E: Env> Client<E> {
     #[must_use]
     pub fn with_defects(self, defects: Defects) -> Self {
         Self { defects, ..self }
+    }
+
+    /// What the last epoch came to that a driver published since it was started; none if it has
+    /// published none, or did not answer in time.
+    pub async fn progress(&self, driver: NodeId) -> Option<Progress> {
+        let asked = self.rpc.call(driver, &driver::Request::Progress, PATIENCE).await;
+        asked.ok().flatten()
     }
 
     /// Reads the sink from a position on; none if it did not answer in time.

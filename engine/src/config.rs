@@ -59,6 +59,20 @@ pub enum SinkKind {
     Append,
 }
 
+/// When epochs begin, and whether they end. What has waited long enough is not kept waiting: behind an
+/// epoch that was full or run again, the next one begins at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Trigger {
+    /// At the epoch interval, as long as there is input.
+    #[default]
+    Interval,
+    /// As soon as there is input, and the epoch before is published.
+    AsFastAsPossible,
+    /// One behind the other, up to where the source ends when a driver comes to lead; then all that
+    /// the watermark of this closes is published, and the drivers end. Started again, they go on.
+    AvailableNow,
+}
+
 /// The same on every node of a cluster.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -68,6 +82,8 @@ pub struct Config {
     pub pipeline: Pipeline,
     /// How the sink keeps what it is given.
     pub sink: SinkKind,
+    /// When epochs begin.
+    pub trigger: Trigger,
     /// From the start of one epoch to the start of the next, if there is input.
     pub epoch_interval: Duration,
     /// How long a task may take before another attempt at it is started elsewhere.
@@ -106,6 +122,7 @@ impl Config {
             cluster,
             pipeline,
             sink: SinkKind::Table,
+            trigger: Trigger::Interval,
             epoch_interval: Duration::from_millis(500),
             task_timeout: Duration::from_secs(4),
             epoch_tuples_max: 500,

@@ -24,6 +24,7 @@
 //! | [`state`], [`accumulator`] | what operators keep from one epoch to the next |
 //! | [`client`] | producers and readers |
 //! | [`source`] | files as sources |
+//! | [`progress`] | epochs in numbers |
 //! | [`register`] | what a store votes on, and how a register is decided, pure |
 //! | [`stores`] | registers and blobs as those use them who need them |
 //! | [`rpc`], [`codec`], [`durable`], [`log`] | written once: requests, formats, durable puts, logs |
@@ -44,6 +45,7 @@ mod identity;
 pub mod log;
 mod log_paths;
 pub mod pipeline;
+pub mod progress;
 pub mod register;
 pub mod rpc;
 pub mod sink;
@@ -59,7 +61,7 @@ use std::rc::Rc;
 
 use unplug_sim::env::{Env, Exit};
 
-pub use config::{Cluster, Config, Role, SinkKind};
+pub use config::{Cluster, Config, Role, SinkKind, Trigger};
 
 /// Runs one node of the engine. It ends only with a refusal.
 ///

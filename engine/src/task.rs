@@ -125,6 +125,8 @@ pub enum Answer {
 pub struct Done {
     /// The latest event time read, in milliseconds since 1970; 0 for none.
     pub latest_ms: u64,
+    /// How many bytes the keys and values have that were read.
+    pub bytes: u64,
     /// How many rows each block has, by exchange and state partition; none in a pipeline without
     /// state.
     pub blocks: Vec<u64>,

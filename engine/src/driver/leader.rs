@@ -5,12 +5,16 @@
     reason = "an answer that does not belong to the request ends the work, whichever it is"
 )]
 
-use std::{cell::RefCell, convert::Infallible, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    convert::Infallible,
+    rc::Rc,
+};
 
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 use tracing::info;
-use unplug_sim::env::{Env, Refusal};
+use unplug_sim::env::{Env, Instant, Refusal};
 
 use super::{
     End, Node, PAUSE,
@@ -26,8 +30,10 @@ use super::{
 use crate::{
     broker,
     codec::{self, Kind},
+    config::Trigger,
     defect::Defect,
     epoch::{CommitRecord, FloorRecord, OffsetsRecord, register},
+    progress::{Progress, Watch},
     steps::Step,
     stores::Scan,
     tuple::{Epoch, Generation, Offset, OffsetRange},
@@ -40,6 +46,8 @@ pub(super) struct Leader<E: Env> {
     pub(super) record: RefCell<Record>,
     /// The highest floor that is known.
     pub(super) floor: RefCell<Option<FloorRecord>>,
+    /// When it last found something to read, and how many tuples there were beyond the epoch.
+    found: Cell<Option<(Instant, u64)>>,
 }
 
 /// What was decided and is not below the floor.
@@ -51,7 +59,7 @@ struct Decided {
 impl<E: Env> Leader<E> {
     pub(super) fn new(node: Rc<Node<E>>, generation: Generation) -> Self {
         let record = RefCell::new(Record::new(generation));
-        Self { node, generation, record, floor: RefCell::default() }
+        Self { node, generation, record, floor: RefCell::default(), found: Cell::default() }
     }
 
     /// Leads until another does, or something is wrong.
@@ -66,14 +74,21 @@ impl<E: Env> Leader<E> {
         let Node { env, config, .. } = &*self.node;
         let (mut before, mut planned) = self.recover().await?;
         info!(epoch = before.as_ref().map_or(0, |before| before.offsets.epoch.0), "goes on");
+        let until = match config.trigger {
+            Trigger::Interval | Trigger::AsFastAsPossible => None,
+            Trigger::AvailableNow => Some(self.ends().await?),
+        };
         loop {
             self.check_succession()?;
             let started = env.now();
             let again = planned.is_some();
             let offsets = match planned.take() {
                 Some(offsets) => offsets,
-                None => self.plan(before.as_ref()).await?,
+                None => self.plan(before.as_ref(), until.as_deref()).await?,
             };
+            let found = self.found.take();
+            let mut watch = Watch::start(found.map_or(started, |(at, _)| at));
+            watch.lap(env.now());
             if offsets.pipeline != config.pipeline.fingerprint() {
                 return Err(End::Refused(Refusal::new(format!(
                     "offsets/{} was planned for another pipeline; run that one until the epoch is \
@@ -82,11 +97,19 @@ impl<E: Env> Leader<E> {
                 ))));
             }
             let results = self.run_tasks(&offsets, before.as_ref()).await?;
+            watch.lap(env.now());
+            let tuple_bytes = results.bytes;
             let commit = self.commit(&offsets, results, before.as_ref()).await?;
+            watch.lap(env.now());
             self.apply(&offsets, &commit).await?;
+            watch.lap(env.now());
             env.mark("epoch.published");
             info!(epoch = offsets.epoch.0, "epoch published");
             let done = Before { offsets, commit };
+            let known = (found.map(|(_, lag_tuples)| lag_tuples), tuple_bytes);
+            let progress = Progress::of(&done, self.generation, known, &watch);
+            progress.say();
+            self.node.progress.replace(Some(progress));
             if done.offsets.epoch.0.is_multiple_of(config.collect_every) {
                 self.collect(&done).await?;
             }
@@ -94,7 +117,7 @@ impl<E: Env> Leader<E> {
             let behind = again || done.offsets.ranges.iter().any(full);
             before = Some(done);
             // What arrived meanwhile, or found no room in it, has waited long enough.
-            if !behind {
+            if !behind && config.trigger == Trigger::Interval {
                 env.sleep_until(started + config.epoch_interval).await;
             }
         }
@@ -187,8 +210,13 @@ impl<E: Env> Leader<E> {
         Ok(())
     }
 
-    /// Step 2: has the next epoch's plan decided, once there is input.
-    async fn plan(&self, before: Option<&Before>) -> Result<OffsetsRecord, End> {
+    /// Step 2: has the next epoch's plan decided, once there is input; up to these ends, if they are
+    /// given.
+    async fn plan(
+        &self,
+        before: Option<&Before>,
+        until: Option<&[Offset]>,
+    ) -> Result<OffsetsRecord, End> {
         let Node { env, config, .. } = &*self.node;
         let state_partitions =
             if config.pipeline.stages() > 0 { config.state_partitions } else { 0 };
@@ -200,13 +228,22 @@ impl<E: Env> Leader<E> {
                 pipeline: config.pipeline.fingerprint(),
                 state_partitions,
             };
-            if let Some(plan) = plan::plan(before, &self.ends().await?, limits) {
+            let mut ends = self.ends().await?;
+            let lasts = until.unwrap_or_default();
+            ends.iter_mut().zip(lasts).for_each(|(end, last)| *end = (*end).min(*last));
+            if let Some(plan) = plan::plan(before, &ends, limits) {
+                let left = ends.iter().zip(&plan.ranges);
+                let lag_tuples = left.map(|(end, range)| end.0.saturating_sub(range.end.0)).sum();
+                self.found.set(Some((env.now(), lag_tuples)));
                 let _step = Step::Offsets.enter(env);
                 let name = register::offsets(plan.epoch);
                 let offsets = self.decide(name, &plan, leadership(before)).await?;
                 env.mark("offsets.decided");
                 info!(epoch = offsets.epoch.0, "offsets decided");
                 return Ok(offsets);
+            }
+            if until.is_some() {
+                return Err(End::Finished);
             }
             self.check_succession()?;
             env.sleep(PAUSE).await;

@@ -37,6 +37,7 @@ use crate::{
     codec::{self, CodecError, Kind},
     config::Config,
     epoch::{GenerationRecord, register},
+    progress::Progress,
     rpc::{Handling, Rpc},
     steps::Step,
     stores::{Scan, Stores, StoresError},
@@ -47,7 +48,7 @@ use crate::{
 /// How long the driver waits before it asks again for what was not there.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What drivers are told; nobody waits for an answer.
+/// What drivers are told, and nobody waits for an answer; and what they are asked.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Request {
     /// An executor is there.
@@ -61,6 +62,8 @@ pub enum Request {
     Started,
     /// To that one: not as far as the sender knows, and it does not lead itself.
     Leaderless,
+    /// What did the last epoch come to?
+    Progress,
 }
 
 /// Why a leadership ended.
@@ -69,6 +72,8 @@ enum End {
     Fenced,
     /// Another was heard to lead, or was quicker: stand by again.
     Succeeded,
+    /// All is published that there was to be.
+    Finished,
     /// This must not go on.
     Refused(Refusal),
 }
@@ -97,6 +102,8 @@ struct Node<E: Env> {
     config: Rc<Config>,
     election: RefCell<Election>,
     members: RefCell<Members>,
+    /// The last epoch that it published.
+    progress: RefCell<Option<Progress>>,
     leading: Cell<bool>,
     /// Has it stand at once, the first time.
     stand: RefCell<Option<oneshot::Sender<()>>>,
@@ -123,6 +130,7 @@ pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
         leading: Cell::new(false),
         stand: RefCell::new(Some(stand)),
         members: RefCell::new(Members::new(patience)),
+        progress: RefCell::default(),
         env,
         rpc: rpc.clone(),
         config,
@@ -135,11 +143,16 @@ pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
     // This hands answers to the driver's calls, too.
     let serving = rpc.serve_from(move |from, request| {
         told.told(from, &request);
-        Handling::<(), std::future::Ready<Result<(), Refusal>>>::Done(Ok(()))
+        let progress = match request {
+            Request::Progress => told.progress.borrow().clone(),
+            Request::Executor | Request::Leader { .. } => None,
+            Request::Started | Request::Leaderless => None,
+        };
+        Handling::<_, std::future::Ready<Result<_, Refusal>>>::Done(Ok(progress))
     });
     match select(std::pin::pin!(serving), std::pin::pin!(node.stand_by(standing))).await {
         Either::Left((exit, _)) => exit,
-        Either::Right((refusal, _)) => Err(refusal),
+        Either::Right((exit, _)) => exit,
     }
 }
 
@@ -153,7 +166,7 @@ impl<E: Env> Node<E> {
         let Some(other) = place(&self.config, from) else { return };
         let mut election = self.election.borrow_mut();
         match request {
-            Request::Executor => {}
+            Request::Executor | Request::Progress => {}
             Request::Leader { generation } => election.heard(*generation, other, now_ns),
             Request::Started if self.leading.get() => {}
             Request::Started => {
@@ -173,7 +186,7 @@ impl<E: Env> Node<E> {
     }
 
     /// Stands by, leads, and stands by again, until something must not go on.
-    async fn stand_by(self: &Rc<Self>, mut at_once: oneshot::Receiver<()>) -> Refusal {
+    async fn stand_by(self: &Rc<Self>, mut at_once: oneshot::Receiver<()>) -> Exit {
         loop {
             let stand_ns = self.election.borrow().stand_ns();
             if self.env.now().0 < stand_ns {
@@ -195,7 +208,8 @@ impl<E: Env> Node<E> {
             self.leading.set(false);
             match ended {
                 End::Fenced | End::Succeeded => self.election.borrow_mut().wait(self.env.now().0),
-                End::Refused(refusal) => return refusal,
+                End::Finished => return Ok(()),
+                End::Refused(refusal) => return Err(refusal),
             }
         }
     }

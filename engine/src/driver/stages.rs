@@ -204,6 +204,7 @@ fn results(input: &Input<'_>, tasks: &Tasks) -> Option<Results> {
         Results { latest_ms: vec![0; input.offsets.ranges.len()], ..Results::default() };
     for (partition, task) in input.busy.iter().zip(tasks.done(0)?) {
         results.latest_ms[usize::from(partition.0)] = task.done.latest_ms;
+        results.bytes += task.done.bytes;
         results.outputs.extend_from_slice(&task.done.outputs);
     }
     for stage in (1..).take(input.pipeline.stages()) {

@@ -167,7 +167,7 @@ impl<E: Env> State<E> {
     }
 
     async fn map(&self, task: &MapTask) -> Result<Answer, Answer> {
-        let (gone, latest_ms) = {
+        let (gone, read) = {
             let _step = Step::Tasks.enter(&self.env);
             self.transform(task).await?
         };
@@ -179,12 +179,12 @@ impl<E: Env> State<E> {
             let _step = Step::Blobs.enter(&self.env);
             outputs = self.keep_sinks(at, gone.sinks).await?;
         }
-        Ok(Answer::Done(Done { latest_ms, blocks, outputs, state: None }))
+        Ok(Answer::Done(Done { blocks, outputs, ..read }))
     }
 
-    /// Reads the range and runs the pipeline over it, up to the first shuffles and sinks. Gives the
-    /// latest event time, too.
-    async fn transform(&self, task: &MapTask) -> Result<(Gone, u64), Answer> {
+    /// Reads the range and runs the pipeline over it, up to the first shuffles and sinks. Gives what
+    /// it read, too: the latest event time, and how much.
+    async fn transform(&self, task: &MapTask) -> Result<(Gone, Done), Answer> {
         let tuples = self.read(task).await?;
         info!(epoch = task.epoch.0, part = task.partition.0, tuples = tuples.len(), "maps");
         self.work((task.epoch, task.attempt), tuples.len()).await?;
@@ -205,7 +205,8 @@ impl<E: Env> State<E> {
             self.env.mark("dead.letter");
         }
         let latest_ms = tuples.iter().map(|tuple| tuple.time_ms).max().unwrap_or(0);
-        Ok((gone, latest_ms))
+        let bytes = tuples.iter().map(|tuple| (tuple.key.len() + tuple.value.len()) as u64).sum();
+        Ok((gone, Done { latest_ms, bytes, ..Done::default() }))
     }
 
     /// Takes the CPU time of so many tuples; fails once the epoch is over, or another leads.

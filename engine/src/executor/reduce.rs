@@ -60,7 +60,7 @@ impl<E: Env> super::State<E> {
         let outputs = self.keep_sinks(at, reduced.gone.sinks);
         let (outputs, state) =
             try_join(outputs, self.keep_state(task, base, reduced.delta)).await?;
-        Ok(Answer::Done(Done { latest_ms: 0, blocks, outputs, state: Some(state) }))
+        Ok(Answer::Done(Done { blocks, outputs, state: Some(state), ..Done::default() }))
     }
 
     /// The state that a task goes on from. What is in memory of it is not loaded.

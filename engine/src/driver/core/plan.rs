@@ -86,6 +86,8 @@ pub struct Results {
     /// The latest event time that was read of each partition, in milliseconds since 1970; 0 for
     /// none.
     pub latest_ms: Vec<u64>,
+    /// How many bytes the keys and values have that were read.
+    pub bytes: u64,
     /// The outputs.
     pub outputs: Vec<OutputRef>,
     /// The states, by stage and state partition.
