@@ -76,7 +76,7 @@ fn epochs(pipeline: &Pipeline, tuples: &[(Partition, Tuple)]) -> usize {
 
 /// Elements are tuples.
 fn operators(criterion: &mut Criterion<CpuTime>) {
-    let flights = unplug::scenario::Flights { tuples: 10_000, per_second: 1_000 };
+    let flights = unplug::scenario::Flights { tuples: 10_000, weather: false, per_second: 1_000 };
     let flights = Source::Flights(flights);
     let mut group = criterion.benchmark_group("tuples");
     for (what, name, source) in [

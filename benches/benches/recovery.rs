@@ -62,7 +62,8 @@ fn boots(criterion: &mut Criterion<CpuTime>) {
 /// What a power loss leaves of the disks of [`ROLES`], among what it can leave.
 fn crash_images(tuples: u32) -> Vec<Disk> {
     let mut scenario = suite::scenario("power-loss").expect("embedded");
-    scenario.workload = Source::Flights(Flights { tuples, per_second: PER_SECOND });
+    scenario.workload =
+        Source::Flights(Flights { tuples, per_second: PER_SECOND, ..Flights::default() });
     let workload = Workload::embedded().expect("sound");
     let (mut world, clients) = cluster::build(&scenario, 0, &workload).expect("sound");
     while !clients.delivered() {

@@ -16,12 +16,15 @@ use unplug_engine::{
 };
 use unplug_sim::{
     SimEnv, WALL_START_NS,
+    disk::Profile,
     env::{Env, Exit, NodeId},
 };
 
 use crate::{
+    feeders,
     history::{Acknowledged, Batch, Cell, Cut, History, Read, Row, TupleId},
-    workload::Input,
+    scenario::Files,
+    workload::{Input, lines::Written},
 };
 
 /// Producers look for due input so often.
@@ -46,6 +49,8 @@ pub struct Clients {
     pub broker: NodeId,
     /// Who is read, in the pipeline's order.
     pub sinks: Vec<NodeId>,
+    /// The files of producers that have their input in some.
+    pub files: Option<InFiles>,
     /// Bugs planted in readers.
     pub defects: Defects,
     /// What was seen.
@@ -57,6 +62,17 @@ pub struct Clients {
     pub ending: Flag<bool>,
     /// How many readers did so.
     pub finished: Flag<usize>,
+}
+
+/// Input in files.
+#[derive(Clone, Debug)]
+pub struct InFiles {
+    /// How they are written.
+    pub format: Files,
+    /// What is in them in the end, by producer.
+    pub written: Vec<Written>,
+    /// What kind of disks they are on.
+    pub profile: Profile,
 }
 
 /// How far the run is, kept as it goes.
@@ -94,6 +110,7 @@ impl Clients {
             partitions,
             broker,
             sinks,
+            files: None,
             defects: Defects::default(),
             history: RefCell::default(),
             progress: RefCell::new(progress),
@@ -149,15 +166,23 @@ impl Clients {
         self.inputs.iter().flatten().map(|input| input.due_ns).max().unwrap_or(0)
     }
 
-    fn acknowledge(&self, one: Acknowledged) {
+    /// The input that a tuple is, if a producer has such a one.
+    #[must_use]
+    pub fn input(&self, id: TupleId) -> Option<(usize, &Input)> {
+        let inputs = self.inputs.get(usize::from(id.producer))?;
+        let place = inputs.binary_search_by_key(&id.seq, |input| input.seq).ok()?;
+        Some((place, &inputs[place]))
+    }
+
+    pub(crate) fn acknowledge(&self, one: Acknowledged) {
         self.note_acknowledged(&one);
         self.history.borrow_mut().acknowledged.push(one);
     }
 
     fn note_acknowledged(&self, one: &Acknowledged) {
         let mut progress = self.progress.borrow_mut();
-        let (producer, seq) = (usize::from(one.id.producer), usize::try_from(one.id.seq));
-        let known = &mut progress.acknowledged[producer][seq.expect("its own input")];
+        let (place, _) = self.input(one.id).expect("its own input");
+        let known = &mut progress.acknowledged[usize::from(one.id.producer)][place];
         if !std::mem::replace(known, true) {
             progress.distinct += 1;
         }
@@ -184,12 +209,15 @@ impl Clients {
     }
 }
 
-/// A producer: sends its input in the order of arrival, when it is due, until acknowledged. It
+/// A producer: one that has its input in a file, or one that sends its input in the order of arrival, when it is due, until acknowledged. It
 /// keeps nothing; after a crash it sends all of it again, and is told the first offsets.
 ///
 /// # Errors
 /// If the broker refuses the input for good.
 pub async fn producer(env: SimEnv, number: u16, clients: Rc<Clients>) -> Exit {
+    if clients.files.is_some() {
+        return Box::pin(feeders::run(env, number, clients)).await;
+    }
     let client = Client::new(&env)?;
     let input = &clients.inputs[usize::from(number)];
     let mut next = clients.begin.get(usize::from(number)).copied().unwrap_or(0);

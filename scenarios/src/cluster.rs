@@ -15,14 +15,15 @@ use unplug_sim::{
 };
 
 use crate::{
-    clients::{self, Clients},
-    defects,
+    clients::{self, Clients, InFiles},
+    defects, feeders,
     history::History,
     input::{self, Invalid, unknown},
     model::Model,
-    scenario::{Scenario, Sink},
+    outcome::Verdict,
+    scenario::{Generated, Scenario, Sink, Source, Trigger},
     topology,
-    workload::{Input, Workload, closing},
+    workload::{self, Input, Workload, closing},
 };
 
 /// The engine's pipeline of a scenario.
@@ -79,8 +80,7 @@ pub fn build(
     workload: &Workload,
 ) -> Result<(World, Rc<Clients>), Invalid> {
     let config = Rc::new(config(scenario, seed)?);
-    let (inputs, watermark_ms) = inputs(scenario, seed, workload)?;
-    let clients = Rc::new(clients(&config, inputs, watermark_ms));
+    let clients = Rc::new(clients(&config, sends(scenario, seed, workload)?));
     let mut world = World::new(WorldConfig {
         network: scenario.network,
         clocks: scenario.clocks,
@@ -104,8 +104,7 @@ pub fn build(
 #[derive(Debug)]
 pub(crate) struct Parts {
     config: Config,
-    inputs: Vec<Vec<Input>>,
-    watermark_ms: u64,
+    sends: Sends,
 }
 
 impl Parts {
@@ -118,8 +117,8 @@ impl Parts {
         seed: u64,
         workload: &Workload,
     ) -> Result<Self, Invalid> {
-        let (inputs, watermark_ms) = inputs(scenario, seed, workload)?;
-        Ok(Self { config: config(scenario, seed)?, inputs, watermark_ms })
+        let sends = sends(scenario, seed, workload)?;
+        Ok(Self { config: config(scenario, seed)?, sends })
     }
 }
 
@@ -142,13 +141,16 @@ pub(crate) fn resume(
     config: WorldConfig,
     standing: Standing,
 ) -> (World, Rc<Clients>) {
-    let Parts { config: engine, inputs, watermark_ms } = parts;
+    let Parts { config: engine, sends } = parts;
     let Standing { now_ns, disks, history } = standing;
-    let mut inputs = inputs.clone();
-    for input in inputs.iter_mut().flatten() {
+    let mut sends = sends.clone();
+    for input in sends.inputs.iter_mut().flatten() {
         input.due_ns = input.due_ns.min(now_ns);
     }
-    let clients = clients(engine, inputs, *watermark_ms).having_seen(history);
+    for file in sends.files.iter_mut().flat_map(|files| &mut files.written) {
+        file.grows.iter_mut().for_each(|(due_ns, _)| *due_ns = (*due_ns).min(now_ns));
+    }
+    let clients = clients(engine, sends).having_seen(history);
     let (clients, engine) = (Rc::new(clients), Rc::new(engine.clone()));
     let mut world = World::starting_at(now_ns, config);
     for (node, disk) in engine_nodes(scenario).zip(disks) {
@@ -167,6 +169,9 @@ fn add_clients(world: &mut World, scenario: &Scenario, clients: &Rc<Clients>) {
         let name = topology::Role::Producer.node(number.into());
         let program = move |env| clients::producer(env, number, Rc::clone(&shared));
         let node = world.add_node(&name, Site::Outside, program);
+        if let Some(files) = &clients.files {
+            world.disk(node, |disk| *disk = feeders::blank_disk(files.profile));
+        }
         world.start(node);
     }
     for number in (0..=u16::MAX).take_while(|number| u32::from(*number) < scenario.cluster.readers)
@@ -181,21 +186,63 @@ fn add_clients(world: &mut World, scenario: &Scenario, clients: &Rc<Clients>) {
 
 /// All that clients will send, and the watermark that closes its windows. Where there are windows,
 /// closing tuples come last.
-fn inputs(
-    scenario: &Scenario,
-    seed: u64,
-    workload: &Workload,
-) -> Result<(Vec<Vec<Input>>, u64), Invalid> {
+fn sends(scenario: &Scenario, seed: u64, workload: &Workload) -> Result<Sends, Invalid> {
     let partitions = partitions(scenario);
-    let mut inputs =
-        workload.inputs(seed, &scenario.workload, scenario.cluster.producers, partitions);
+    let source = match scenario.workload {
+        // Their lines are broken in the files.
+        Source::Generated(made) if scenario.files.is_some() => {
+            Source::Generated(Generated { broken: (0, 1), ..made })
+        }
+        source @ (Source::Generated(_) | Source::Flights(_)) => source,
+    };
+    let mut inputs = workload.inputs(seed, &source, scenario.cluster.producers, partitions);
     let mut watermark_ms = 0;
     let model = model(scenario)?;
     if model.span_ms().is_some() {
         closing::add(&mut inputs, &model, partitions);
         watermark_ms = closing::watermark_ms(&inputs, &model);
     }
-    Ok((inputs, watermark_ms))
+    workload::number(&mut inputs);
+    let files = scenario.files.map(|format| {
+        let written = workload::lines::lay_out(&mut inputs, format, broken(scenario), seed);
+        // What stands in a file is not to be lost.
+        let profile = scenario.disk.of(topology::Role::Broker, seed);
+        InFiles { format, written, profile }
+    });
+    Ok(Sends { inputs, watermark_ms, files })
+}
+
+/// What clients will send, in files or not, and the watermark that closes its windows.
+#[derive(Clone, Debug)]
+struct Sends {
+    inputs: Vec<Vec<Input>>,
+    watermark_ms: u64,
+    files: Option<InFiles>,
+}
+
+/// How often a line is broken.
+fn broken(scenario: &Scenario) -> (u32, u32) {
+    match scenario.workload {
+        Source::Flights(_) => (0, 1),
+        Source::Generated(made) => made.broken,
+    }
+}
+
+/// Judges the dead letters of the files.
+pub(crate) fn dead_letters(
+    world: &mut World,
+    clients: &Clients,
+    scenario: &Scenario,
+) -> Vec<Verdict> {
+    let Some(files) = &clients.files else { return Vec::new() };
+    let first = engine_nodes(scenario).count();
+    let mut verdicts = Vec::new();
+    for (written, number) in files.written.iter().zip(first..) {
+        let node = NodeId(u16::try_from(number).expect("few nodes"));
+        let left = world.disk(node, |disk| disk.durable_tree());
+        verdicts.extend(feeders::dead_letters(&left, &world.name(node), written));
+    }
+    verdicts
 }
 
 fn partitions(scenario: &Scenario) -> u16 {
@@ -203,10 +250,12 @@ fn partitions(scenario: &Scenario) -> u16 {
 }
 
 /// The clients of a run, with all that they will send.
-fn clients(config: &Config, inputs: Vec<Vec<Input>>, watermark_ms: u64) -> Clients {
+fn clients(config: &Config, sends: Sends) -> Clients {
+    let Sends { inputs, watermark_ms, files } = sends;
     let Cluster { partitions, broker, ref sinks, .. } = config.cluster;
     let mut clients = Clients::new(inputs, partitions, watermark_ms, broker, sinks.clone());
     clients.defects = config.defects;
+    clients.files = files;
     clients
 }
 
@@ -260,6 +309,11 @@ fn config(scenario: &Scenario, seed: u64) -> Result<Config, Invalid> {
             Sink::Transactional => SinkKind::Transactional,
             Sink::Append => SinkKind::Append,
         },
+        trigger: match scenario.trigger {
+            Trigger::Interval => unplug_engine::Trigger::Interval,
+            Trigger::AsFastAsPossible => unplug_engine::Trigger::AsFastAsPossible,
+        },
+        epoch_tuples_max: scenario.epoch_tuples_max,
         epoch_interval: Duration::from_nanos(scenario.epoch_interval_ns),
         work_per_tuple: Duration::from_nanos(scenario.work_per_tuple_ns),
         heartbeat: Duration::from_nanos(scenario.heartbeat_ns),

@@ -22,6 +22,7 @@ pub mod determinism;
 pub mod disk;
 mod endings;
 pub mod failure;
+mod feeders;
 pub mod files;
 pub mod generate;
 pub mod history;

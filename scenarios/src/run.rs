@@ -178,6 +178,7 @@ impl<'a> Case<'a> {
             }
         }
         if verdicts.is_empty() {
+            verdicts.extend(cluster::dead_letters(&mut world, &clients, scenario));
             verdicts.extend(leaked(&mut world, &clients, scenario));
         }
         let outcome = outcome(scenario, (seed, plan), (&world, &clients), verdicts);
@@ -192,12 +193,11 @@ impl<'a> Case<'a> {
             .map(|inputs| inputs.iter().map(|input| self.row(input)).collect())
             .collect::<Result<_, _>>()?;
         let sent = |id: TupleId| {
-            let (producer, seq) = (usize::from(id.producer), usize::try_from(id.seq).ok()?);
-            let input = clients.inputs.get(producer)?.get(seq)?;
+            let (place, input) = clients.input(id)?;
             Some(Sent {
                 time_ms: input.event_ms,
                 key: &input.key,
-                row: (*rows[producer][seq]).as_deref(),
+                row: (*rows[usize::from(id.producer)][place]).as_deref(),
                 line: &input.value,
                 closing: input.closing,
             })

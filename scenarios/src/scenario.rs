@@ -63,6 +63,10 @@ pub struct Scenario {
     /// What producers send.
     #[serde(default)]
     pub workload: Source,
+    /// Producers have their input, of keys and amounts, in files of this form that grow, and feeders
+    /// read these. A line that is broken is a dead letter of the feeder then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<Files>,
     /// What breaks.
     #[serde(default)]
     pub faults: Faults,
@@ -78,6 +82,12 @@ pub struct Scenario {
     /// From the start of one epoch to the start of the next, if there is input.
     #[serde(default = "default_epoch_interval_ns")]
     pub epoch_interval_ns: u64,
+    /// When epochs begin.
+    #[serde(default)]
+    pub trigger: Trigger,
+    /// How many tuples of one partition go into one epoch at the most.
+    #[serde(default = "default_epoch_tuples_max")]
+    pub epoch_tuples_max: u64,
     /// Partitions of a pipeline's state, 1 to 64.
     #[serde(default = "default_state_partitions")]
     pub state_partitions: u16,
@@ -126,6 +136,27 @@ pub enum Speculation {
     Half,
 }
 
+/// When epochs begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Trigger {
+    /// At the epoch interval, as long as there is input.
+    #[default]
+    Interval,
+    /// As soon as there is input, and the epoch before is published.
+    AsFastAsPossible,
+}
+
+/// How an input file is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Files {
+    /// A JSON object a line.
+    JsonLines,
+    /// Comma-separated values under a line of names.
+    Csv,
+}
+
 /// How the sink keeps what it is given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -156,8 +187,10 @@ pub enum Source {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Flights {
-    /// How many, over all producers; 1 to 12,126.
+    /// How many, over all producers, weather included; 1 to 12,126.
     pub tuples: u32,
+    /// Whether the weather of each hour at the airports comes between them, as a second source.
+    pub weather: bool,
     /// At which rate, of all producers together.
     pub per_second: u32,
 }
@@ -186,7 +219,8 @@ pub struct Generated {
     pub sources: u16,
     /// What the lines are.
     pub lines: Lines,
-    /// How often a line is broken off in its midst; only for pipelines with dead letters.
+    /// How often a line is broken off in its midst; only where there are dead letters: in pipelines
+    /// that have them wherever they parse, or beside files.
     pub broken: (u32, u32),
 }
 
@@ -322,7 +356,7 @@ impl Default for Generated {
 
 impl Default for Flights {
     fn default() -> Self {
-        Self { tuples: 2_000, per_second: 100 }
+        Self { tuples: 2_000, weather: false, per_second: 100 }
     }
 }
 
@@ -340,6 +374,10 @@ impl Default for Bounds {
 
 fn default_epoch_interval_ns() -> u64 {
     500 * MS
+}
+
+fn default_epoch_tuples_max() -> u64 {
+    500
 }
 
 fn default_state_partitions() -> u16 {

@@ -14,7 +14,7 @@ pub(crate) use self::plan::check as plan;
 use crate::{
     cluster, defects,
     input::{Invalid, unknown},
-    scenario::{Expect, Faults, Scenario, Sink, Source},
+    scenario::{Expect, Faults, Generated, Lines, Scenario, Sink, Source},
     topology::Cluster,
 };
 
@@ -69,12 +69,15 @@ pub(crate) fn scenario(scenario: &Scenario) -> Result<(), Invalid> {
     reach(scenario)?;
     time(scenario)?;
     sources(scenario)?;
-    sinks(scenario)
+    sinks(scenario)?;
+    broken(scenario)?;
+    files(scenario)
 }
 
 /// Checks how the engine is set.
 fn engine(scenario: &Scenario) -> Result<(), Invalid> {
     within("epoch_interval_ns", scenario.epoch_interval_ns, 1_000_000..=HOUR)?;
+    within("epoch_tuples_max", scenario.epoch_tuples_max, 1..=1_000_000)?;
     within("state_partitions", scenario.state_partitions, 1..=64)?;
     within("states_kept", scenario.states_kept, 0..=1024)?;
     within("heartbeat_ns", scenario.heartbeat_ns, 1_000_000..=HOUR)?;
@@ -106,7 +109,7 @@ fn reach(scenario: &Scenario) -> Result<(), Invalid> {
 fn sources(scenario: &Scenario) -> Result<(), Invalid> {
     let wanted = cluster::pipeline(scenario)?.sources();
     let (place, got) = match scenario.workload {
-        Source::Flights(_) => ("workload.flights", 1),
+        Source::Flights(flights) => ("workload.flights", 1 + usize::from(flights.weather)),
         Source::Generated(made) => ("workload.generated.sources", usize::from(made.sources)),
     };
     if got != wanted {
@@ -133,6 +136,40 @@ fn sinks(scenario: &Scenario) -> Result<(), Invalid> {
         scenario.cluster.sinks
     );
     Err(Invalid::at("cluster.sinks", what))
+}
+
+/// Checks that lines are broken only where they are dead letters.
+fn broken(scenario: &Scenario) -> Result<(), Invalid> {
+    let Source::Generated(made) = scenario.workload else { return Ok(()) };
+    if made.broken.0 == 0 || scenario.files.is_some() {
+        return Ok(());
+    }
+    let pipeline = cluster::pipeline(scenario)?;
+    match pipeline.without_dead_letters() {
+        None => Ok(()),
+        Some(node) => {
+            let what = format!(
+                "breaks lines, and the pipeline's node {node:?} has no sink for dead letters; give \
+                 it one, or break none"
+            );
+            Err(Invalid::at("workload.generated.broken", what))
+        }
+    }
+}
+
+/// Checks that what goes into files are keys and amounts, of one source.
+fn files(scenario: &Scenario) -> Result<(), Invalid> {
+    if scenario.files.is_none() {
+        return Ok(());
+    }
+    match scenario.workload {
+        Source::Generated(Generated { lines: Lines::Amounts, sources: 1, .. }) => Ok(()),
+        Source::Generated(_) | Source::Flights(_) => {
+            let what =
+                "takes generated lines of amounts, of one source; make `workload` such a one";
+            Err(Invalid::at("files", what))
+        }
+    }
 }
 
 /// Checks that a run can end within its virtual time.

@@ -118,7 +118,7 @@ fn world(text: &str, schema: Schema, complete: bool) -> (World, Ended) {
     let node = world.add_node("feeder", Site::DataCentre, move |env: SimEnv| {
         let (what, told) = (what.clone(), Rc::clone(&told));
         async move {
-            *told.borrow_mut() = Some(feed(env, what).await?);
+            *told.borrow_mut() = Some(feed(env, what, |_| ()).await?);
             std::future::pending().await
         }
     });

@@ -11,10 +11,10 @@ use super::spec::{
 
 impl Spec {
     /// The names that [`Spec::named`] knows.
-    pub const NAMES: [&str; 22] = [
+    pub const NAMES: [&str; 23] = [
         "flights", "hourly", "keyed", "sliding", "sessions", "distinct", "growing", "nested",
         "paired", "mixed", "q0", "q1", "q2", "q3", "q4", "q5", "q7", "q8", "q11", "channels",
-        "aircraft", "routes",
+        "aircraft", "routes", "weather",
     ];
 
     /// The pipeline of a name.
@@ -43,6 +43,7 @@ impl Spec {
             "channels" => nexmark::channels(),
             "aircraft" => flights::aircraft(),
             "routes" => flights::routes(),
+            "weather" => flights::weather(),
             _ => return None,
         })
     }

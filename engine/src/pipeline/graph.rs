@@ -144,6 +144,14 @@ impl Pipeline {
         self.sources.len()
     }
 
+    /// The first node that parses lines and stops at one that is none of its schema; none if all have
+    /// a sink for those.
+    #[must_use]
+    pub fn without_dead_letters(&self) -> Option<&str> {
+        let stops = |node: &&Compiled| matches!(node.work, Work::Parse(_)) && node.side.is_none();
+        self.nodes.iter().find(stops).map(|node| node.name.as_str())
+    }
+
     /// How many sinks there are: those for rows, then those for late rows, then those for dead
     /// letters.
     #[must_use]

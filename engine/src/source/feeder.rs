@@ -1,6 +1,7 @@
 //! The program that reads a file and sends its lines.
 //!
-//! Of each piece of the file, records are acknowledged and dead letters durable before the place
+//! What is read is made durable before it is sent: a file that lost what the broker has could become
+//! another one. Of each piece of the file, records are acknowledged and dead letters durable before the place
 //! behind it is. So after a crash some lines are sent again, and the broker knows them by their seqs;
 //! a dead letter is known by its name.
 //!
@@ -23,8 +24,8 @@ use crate::{
     client::Client,
     codec::{self, Kind},
     defect::Defects,
-    durable::{Store, failed, read_range, uninterrupted},
-    tuple::{Partition, Tuple},
+    durable::{Store, failed, read_range, settled, synced, uninterrupted},
+    tuple::{Offset, Partition, Tuple},
 };
 
 /// The directory of dead letters; formatting makes it.
@@ -79,6 +80,18 @@ pub struct DeadLetter {
     pub text: String,
 }
 
+/// Lines that the broker acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// In which partition they are.
+    pub partition: Partition,
+    /// Where the lines begin, which are the tuples' seqs.
+    pub seqs: Vec<u64>,
+    /// The tuples' offsets; none for one that was acknowledged so long ago that where it was is no
+    /// longer known.
+    pub offsets: Vec<Option<Offset>>,
+}
+
 /// How far a file was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Fed {
@@ -86,12 +99,17 @@ struct Fed {
     counts: Counts,
 }
 
-/// Feeds a file to the broker. If it is complete, it ends with the file; else never.
+/// Feeds a file to the broker, and tells of what is acknowledged before it notes how far it came. If
+/// the file is complete, it ends with it; else never.
 ///
 /// # Errors
 /// A file that is not there, that was cut, or that does not have the columns of its schema; any disk
 /// error.
-pub async fn feed<E: Env>(env: E, feed: Feed) -> Result<Counts, Refusal> {
+pub async fn feed<E: Env>(
+    env: E,
+    feed: Feed,
+    acknowledged: impl Fn(Sent),
+) -> Result<Counts, Refusal> {
     let store = Store::new(&env, Defects::default());
     store.settle_root(&[FED]).await?;
     store.settle(DEAD_LETTERS).await?;
@@ -104,20 +122,36 @@ pub async fn feed<E: Env>(env: E, feed: Feed) -> Result<Counts, Refusal> {
         })?,
     };
     let client = Client::new(&env)?;
-    let mut feeder = Feeder { env, client, store, feed, fed };
+    let mut feeder = Feeder { env, client, store, feed, fed, acknowledged };
+    feeder.settle().await?;
     let header = feeder.header().await?;
     feeder.run(&header).await
 }
 
-struct Feeder<E: Env> {
+struct Feeder<E: Env, A> {
     env: E,
     client: Client<E>,
     store: Store<E>,
     feed: Feed,
     fed: Fed,
+    acknowledged: A,
 }
 
-impl<E: Env> Feeder<E> {
+impl<E: Env, A: Fn(Sent)> Feeder<E, A> {
+    /// Makes durable what there is of the file, and its name: earlier processes may have left it in
+    /// the page cache.
+    async fn settle(&self) -> Result<(), Refusal> {
+        let (disk, path) = (self.env.disk(), &self.feed.path);
+        let parent = path.rsplit_once('/').map_or("/", |(parent, _)| parent);
+        let parent = if parent.is_empty() { "/" } else { parent };
+        let settled = async {
+            let file = uninterrupted(|| disk.open(path, OpenMode::Read)).await?;
+            settled(Defects::default(), &file).await?;
+            synced(Defects::default(), || disk.sync_dir(parent)).await
+        };
+        settled.await.map_err(|error| failed("sync", path, error))
+    }
+
     /// The columns, once they are there. The line that names them is no record.
     async fn header(&mut self) -> Result<Header, Refusal> {
         if self.feed.schema.format == Format::JsonLines {
@@ -191,9 +225,13 @@ impl<E: Env> Feeder<E> {
             }
         }
         let batches = (0..partitions).zip(batches).filter(|(_, tuples)| !tuples.is_empty());
-        let client = &self.client;
-        let sends =
-            batches.map(|(partition, tuples)| client.produce(broker, Partition(partition), tuples));
+        let sends = batches.map(async |(partition, tuples)| -> Result<(), Refusal> {
+            let seqs = tuples.iter().map(|tuple| tuple.seq).collect();
+            let partition = Partition(partition);
+            let offsets = self.client.produce(broker, partition, tuples).await?;
+            (self.acknowledged)(Sent { partition, seqs, offsets });
+            Ok(())
+        });
         try_join_all(sends).await?;
         Ok(())
     }
@@ -221,7 +259,11 @@ impl<E: Env> Feeder<E> {
         let file = opened.map_err(|error| failed("open", path, error))?;
         let read = async {
             let len = uninterrupted(|| file.metadata()).await?.len;
-            Ok((len, read_range(&file, at, CHUNK_BYTES).await?))
+            let bytes = read_range(&file, at, CHUNK_BYTES).await?;
+            if !bytes.is_empty() {
+                synced(Defects::default(), || file.sync_data()).await?;
+            }
+            Ok((len, bytes))
         };
         let (len, bytes) = read.await.map_err(|error| failed("read", path, error))?;
         if len < at {

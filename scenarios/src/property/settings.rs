@@ -47,8 +47,9 @@ pub fn cluster() -> impl Strategy<Value = Cluster> {
 
 /// So many flights.
 pub fn flights(tuples: RangeInclusive<u32>) -> impl Strategy<Value = Source> {
-    (tuples, PER_SECOND)
-        .prop_map(|(tuples, per_second)| Source::Flights(Flights { tuples, per_second }))
+    (tuples, PER_SECOND).prop_map(|(tuples, per_second)| {
+        Source::Flights(Flights { tuples, per_second, ..Flights::default() })
+    })
 }
 
 /// So many made-up tuples, with few keys or many, skewed, out of order, and late.

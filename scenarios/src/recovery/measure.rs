@@ -131,8 +131,7 @@ fn taken(timeline: &Timeline, clients: &Clients, nodes: &Nodes) -> BTreeMap<u64,
         let partition = usize::from(one.partition);
         let place = cuts.partition_point(|(_, ends)| ends[partition] <= offset);
         let Some((epoch, _)) = cuts.get(place) else { continue };
-        let seq = usize::try_from(one.id.seq).expect("it was sent from memory");
-        let input = &clients.inputs[usize::from(one.id.producer)][seq];
+        let (_, input) = clients.input(one.id).expect("its own input");
         if input.closing {
             continue;
         }

@@ -167,7 +167,41 @@ fn clusters_are_of_sizes_that_work() {
 }
 
 #[test]
+fn lines_are_broken_only_where_they_are_dead_letters() {
+    check(
+        r#", "pipeline": "keyed", "cluster": {"sinks": 2}, "workload": {"generated": {"broken": [1, 9]}}"#,
+        "x.json: workload.generated.broken: breaks lines, and the pipeline's node \"parsed\" has no \
+         sink for dead letters; give it one, or break none",
+    );
+    check(
+        r#", "pipeline": "distinct", "cluster": {"sinks": 3}, "workload": {"generated": {"broken": [1, 0]}}"#,
+        "x.json: workload.generated: broken: [1, 0] is no probability; it must be [cases, of so \
+             many], such as [1, 3]",
+    );
+    check(
+        r#", "files": "csv""#,
+        "x.json: files: takes generated lines of amounts, of one source; make `workload` such a one",
+    );
+    check(
+        r#", "pipeline": "weather", "cluster": {"sinks": 3}"#,
+        "x.json: workload.flights: has one source, and the pipeline has 2",
+    );
+    let sound = |rest: &str| {
+        let text = format!(
+            r#"{{"name": "x", "pipeline": {rest}, "workload": {{"generated": {{"broken": [1, 9]}}}}}}"#
+        );
+        Scenario::parse("x.json", &text).expect("sound")
+    };
+    sound(r#""distinct", "cluster": {"sinks": 3}"#);
+    sound(r#""keyed", "cluster": {"sinks": 2}, "files": "csv""#);
+}
+
+#[test]
 fn the_engine_is_set_within_bounds() {
+    check(
+        r#", "epoch_tuples_max": 0"#,
+        "x.json: epoch_tuples_max: 0 is out of range; it must be 1 to 1000000",
+    );
     check(
         r#", "pipeline": "hourlie""#,
         "x.json: pipeline: unknown pipeline \"hourlie\"; did you mean \"hourly\"?",

@@ -29,6 +29,7 @@ fn generated(made: &Generated) -> Result<(), Invalid> {
     within("disorder_ms", made.disorder_ms, 0..=24 * 3_600_000)?;
     ratio("late", made.late)?;
     within("late_ms", made.late_ms, 0..=24 * 3_600_000)?;
+    ratio("broken", made.broken)?;
     ratio("idle", made.idle)?;
     if made.idle.0 == made.idle.1 {
         return Err(Invalid::at("idle", "every partition stops; leave one that goes on"));

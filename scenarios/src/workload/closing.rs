@@ -25,6 +25,7 @@ pub fn add(inputs: &mut [Vec<Input>], model: &Model, partitions: u16) {
     let beyond_ms = BEYOND_MS + 10 * model.span_ms().unwrap_or(0);
     let event_ms = last(|input| input.event_ms) + beyond_ms;
     let closing = (0..partitions).map(|partition| Input {
+        seq: 0,
         line: None,
         closing: true,
         due_ns,
@@ -78,7 +79,8 @@ mod tests {
     #[test]
     fn each_partition_gets_one_far_beyond_and_behind_all_others() {
         let workload = Workload::embedded().expect("sound");
-        let flights = Source::Flights(Flights { tuples: 100, per_second: 100 });
+        let flights =
+            Source::Flights(Flights { tuples: 100, per_second: 100, ..Flights::default() });
         let generated = Source::Generated(Generated { tuples: 100, ..Generated::default() });
         for (source, model) in
             [(flights, model("origin", "delay")), (generated, model("key", "amount"))]

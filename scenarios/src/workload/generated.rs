@@ -43,13 +43,19 @@ pub(super) fn inputs(seed: u64, made: &Generated, pace: Pace, partitions: u16) -
         move |due_ns| {
             let arrival_ms = (WALL_START_NS + due_ns) / 1_000_000;
             Input {
+                seq: 0,
                 line: None,
                 closing: false,
                 due_ns,
                 arrival_ms,
                 event_ms: arrival_ms - behind_ms,
                 value: Bytes::from(value),
-                key: Bytes::from(of_source(key, index, made.sources, partitions)),
+                key: Bytes::from(of_source(
+                    key,
+                    index % u32::from(made.sources.max(1)),
+                    made.sources,
+                    partitions,
+                )),
             }
         }
     }))
@@ -57,11 +63,10 @@ pub(super) fn inputs(seed: u64, made: &Generated, pace: Pace, partitions: u16) -
 
 /// A key by which a tuple goes to its source: a source has every so-manieth partition. With one
 /// source it is the key itself.
-fn of_source(key: String, index: u32, sources: u16, partitions: u16) -> String {
+pub(super) fn of_source(key: String, source: u32, sources: u16, partitions: u16) -> String {
     if sources <= 1 {
         return key;
     }
-    let source = index % u32::from(sources);
     let fits = |key: &String| {
         u32::from(Partition::of_key(key.as_bytes(), partitions).0 % sources) == source
     };

@@ -5,6 +5,7 @@
 mod auctions;
 pub mod closing;
 pub mod generated;
+pub mod lines;
 
 use std::{io::Read as _, ops::Range};
 
@@ -25,17 +26,30 @@ pub const FLIGHTS: u32 = 12_126;
 pub(crate) const FIRST_DUE_NS: u64 = 300_000_000;
 
 const PACKED: &[u8] = include_bytes!("../../data/flights.ndjson.gz");
+const PACKED_WEATHER: &[u8] = include_bytes!("../../data/weather.ndjson.gz");
 
 /// All flights, read once and shared by all runs.
 #[derive(Debug)]
 pub struct Workload {
     text: Vec<u8>,
     flights: Vec<Flight>,
+    weather: Vec<Observed>,
 }
 
-/// One tuple as a producer sends it; its position in the producer's input is its seq.
+/// The weather of an hour at an airport, which is known when the hour begins.
+#[derive(Debug)]
+struct Observed {
+    at_ms: u64,
+    origin: String,
+    line: String,
+}
+
+/// One tuple as a producer sends it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Input {
+    /// Its seq: its position in the producer's input, or where its line begins in the producer's
+    /// file.
+    pub seq: u64,
     /// Its place among all flights, from 0, if it is one.
     pub line: Option<usize>,
     /// It is there to close the windows of all others.
@@ -62,6 +76,12 @@ struct Flight {
     tail: Range<usize>,
 }
 
+#[derive(Deserialize)]
+struct ObservedFields {
+    ts: u64,
+    origin: String,
+}
+
 /// The fields that matter for the way; the others belong to the pipeline.
 #[derive(Deserialize)]
 struct Fields {
@@ -76,10 +96,7 @@ impl Workload {
     /// # Errors
     /// If they are damaged.
     pub fn embedded() -> Result<Self, Invalid> {
-        let mut text = String::new();
-        GzDecoder::new(PACKED)
-            .read_to_string(&mut text)
-            .map_err(|error| Invalid::at("the embedded flights", error.to_string()))?;
+        let text = unpacked(PACKED, "the embedded flights")?;
         let mut flights = Vec::new();
         let mut start = 0;
         for (index, line) in text.lines().enumerate() {
@@ -88,7 +105,13 @@ impl Workload {
             })?);
             start += line.len() + 1;
         }
-        Ok(Self { text: text.into_bytes(), flights })
+        let mut weather = Vec::new();
+        for (index, line) in unpacked(PACKED_WEATHER, "the embedded weather")?.lines().enumerate() {
+            let ObservedFields { ts: at_ms, origin } = input::parse("weather", line)
+                .map_err(|error| error.within(&format!("line {}", index + 1)))?;
+            weather.push(Observed { at_ms, origin, line: line.to_owned() });
+        }
+        Ok(Self { text: text.into_bytes(), flights, weather })
     }
 
     /// How many lines there are.
@@ -112,6 +135,9 @@ impl Workload {
     ) -> Vec<Vec<Input>> {
         let pace = Pace { per_second: source.per_second(), producers };
         match source {
+            Source::Flights(flights) if flights.weather => {
+                self.with_weather(seed, flights.tuples, pace, partitions)
+            }
             Source::Flights(flights) => self.flights(seed, flights.tuples, pace),
             Source::Generated(made) => generated::inputs(seed, made, pace, partitions),
         }
@@ -130,6 +156,7 @@ impl Workload {
         let part = &part;
         pace.deal(chosen.iter().zip(start..).map(|(flight, line)| {
             move |due_ns| Input {
+                seq: 0,
                 line: Some(line),
                 closing: false,
                 due_ns,
@@ -139,6 +166,57 @@ impl Workload {
                 value: part(&flight.line),
             }
         }))
+    }
+}
+
+impl Workload {
+    /// So many flights and hours of weather in a row, as they came. The flights are the first source,
+    /// the weather is the second.
+    fn with_weather(&self, seed: u64, tuples: u32, pace: Pace, partitions: u16) -> Vec<Vec<Input>> {
+        let flights = self.flights.iter().map(|flight| {
+            let part = |range: &Range<usize>| {
+                String::from_utf8_lossy(&self.text[range.clone()]).into_owned()
+            };
+            (flight.arrival_ms, 0, flight.event_ms, part(&flight.tail), part(&flight.line))
+        });
+        let weather = self.weather.iter().map(|Observed { at_ms, origin, line }| {
+            (*at_ms, 1, *at_ms, origin.clone(), line.clone())
+        });
+        let mut all: Vec<_> = flights.chain(weather).collect();
+        // Stable: what came at the same time keeps its order.
+        all.sort_by_key(|(arrival_ms, source, ..)| (*arrival_ms, std::cmp::Reverse(*source)));
+        let tuples = usize::try_from(tuples).expect("fits");
+        let start = PlanStream::of_plan(seed, "workload").index(all.len() - tuples + 1);
+        let chosen = all.into_iter().skip(start).take(tuples);
+        pace.deal(chosen.map(|(arrival_ms, source, event_ms, key, line)| {
+            move |due_ns| Input {
+                seq: 0,
+                line: None,
+                closing: false,
+                due_ns,
+                arrival_ms,
+                event_ms,
+                key: generated::of_source(key, source, 2, partitions).into(),
+                value: line.into(),
+            }
+        }))
+    }
+}
+
+fn unpacked(packed: &[u8], what: &str) -> Result<String, Invalid> {
+    let mut text = String::new();
+    GzDecoder::new(packed)
+        .read_to_string(&mut text)
+        .map_err(|error| Invalid::at(what, error.to_string()))?;
+    Ok(text)
+}
+
+/// Gives each tuple its position as its seq.
+pub(crate) fn number(inputs: &mut [Vec<Input>]) {
+    for input in inputs {
+        for (input, seq) in input.iter_mut().zip(0..) {
+            input.seq = seq;
+        }
     }
 }
 
@@ -200,7 +278,7 @@ mod tests {
     fn inputs_are_a_slice_dealt_in_turn() {
         let workload = Workload::embedded().expect("sound");
         let inputs = |seed, tuples, producers| {
-            let flights = Flights { tuples, per_second: 100 };
+            let flights = Flights { tuples, per_second: 100, ..Flights::default() };
             workload.inputs(seed, &Source::Flights(flights), producers, 4)
         };
         let (inputs, all) = (inputs(7, 101, 2), inputs);
@@ -217,6 +295,24 @@ mod tests {
         assert_eq!(all(7, FLIGHTS, 1)[0].len(), workload.flights.len());
         let due = |producer: usize, seq: usize| inputs[producer][seq].due_ns;
         assert_eq!((due(0, 0), due(1, 0), due(0, 50)), (320_000_000, 320_000_000, 1_320_000_000));
+    }
+
+    #[test]
+    fn weather_comes_between_flights_in_the_order_of_its_hours_and_is_a_source_of_its_own() {
+        let workload = Workload::embedded().expect("sound");
+        let flights = Flights { tuples: 600, weather: true, per_second: 100 };
+        let inputs = workload.inputs(7, &Source::Flights(flights), 1, 4).remove(0);
+        assert_eq!(inputs.len(), 600);
+        assert!(inputs.is_sorted_by_key(|input| input.arrival_ms));
+        let mut hours = 0;
+        for input in &inputs {
+            let line: serde_json::Value = serde_json::from_slice(&input.value).expect("JSON");
+            let weather = line.get("wind").is_some();
+            let partition = unplug_engine::tuple::Partition::of_key(&input.key, 4);
+            assert_eq!(partition.0 % 2, u16::from(weather), "{line}");
+            hours += usize::from(weather);
+        }
+        assert!((20..120).contains(&hours), "{hours}");
     }
 
     #[test]
