@@ -183,7 +183,7 @@ fn lines_are_broken_only_where_they_are_dead_letters() {
         "x.json: files: takes generated lines of amounts, of one source; make `workload` such a one",
     );
     check(
-        r#", "pipeline": "weather", "cluster": {"sinks": 3}"#,
+        r#", "pipeline": "weather", "cluster": {"sinks": 2}"#,
         "x.json: workload.flights: has one source, and the pipeline has 2",
     );
     let sound = |rest: &str| {

@@ -77,6 +77,5 @@ pub(super) fn weather() -> Spec {
         .key_by("by airport", ["origin"])
         .tumbling("hours", 3_600_000, 0, aggregates)
         .sink("airports by hour");
-    together.late_sink("late");
     builder.spec()
 }
