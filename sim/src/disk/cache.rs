@@ -1,7 +1,9 @@
 //! The page cache of a file where it differs from the device: bytes that were lost on their way,
 //! or went astray.
 
-use std::{ops::Range, sync::Arc};
+use std::ops::Range;
+
+use triomphe::Arc;
 
 use super::file::{ChangeKind, FileContent, put, zero};
 

@@ -1,9 +1,8 @@
 //! The power cut: fates are applied, and what remains is what a machine finds at its next boot.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
+
+use triomphe::Arc;
 
 use super::{
     CrashReport, Disk, Fate, InodeNumber, Unit, UnitId,

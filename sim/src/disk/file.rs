@@ -6,10 +6,11 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     ops::Range,
-    sync::{Arc, OnceLock},
+    sync::OnceLock,
 };
 
 use bytes::Bytes;
+use triomphe::Arc;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{Profile, lazy::Past};

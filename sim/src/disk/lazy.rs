@@ -11,10 +11,10 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     ops::Range,
-    sync::Arc,
 };
 
 use bytes::Bytes;
+use triomphe::Arc;
 
 use super::{
     CrashReport, Disk, Fate, InodeNumber, Profile, Unit, UnitId, UnitKind,

@@ -62,13 +62,10 @@ mod sync;
 mod tests;
 mod unit;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, fmt};
 
 use bytes::Bytes;
+use triomphe::Arc;
 
 pub use self::{
     draw::CrashMode,
@@ -103,8 +100,8 @@ pub struct Disk {
     operation_last: u64,
     /// The number of changes that are not durable, over all inodes.
     pending: usize,
-    /// The inodes that have such changes.
-    dirty: BTreeSet<InodeNumber>,
+    /// The inodes that have such changes, in order: mostly few, and none after each sync.
+    dirty: Vec<InodeNumber>,
     /// What was last on the platter of a file, and is no part of it any more.
     stale: Bytes,
     space: Space,
@@ -132,7 +129,7 @@ impl Disk {
             handle_next: 0,
             operation_last: 0,
             pending: 0,
-            dirty: BTreeSet::new(),
+            dirty: Vec::new(),
             stale: Bytes::new(),
             space: Space::default(),
             script: None,
@@ -197,7 +194,16 @@ impl Disk {
     /// A change of `number` is pending.
     fn changed(&mut self, number: InodeNumber) {
         self.pending += 1;
-        self.dirty.insert(number);
+        if let Err(place) = self.dirty.binary_search(&number) {
+            self.dirty.insert(place, number);
+        }
+    }
+
+    /// No change of `number` is pending any more.
+    fn clean(&mut self, number: InodeNumber) {
+        if let Ok(place) = self.dirty.binary_search(&number) {
+            self.dirty.remove(place);
+        }
     }
 
     fn next_operation(&mut self) -> UnitId {
@@ -220,7 +226,7 @@ impl Disk {
         let inodes = Arc::make_mut(&mut self.inodes);
         let inode = inodes.remove(&number).expect("it was there a line ago");
         self.pending -= inode.pending();
-        self.dirty.remove(&number);
+        self.clean(number);
         if let Content::File(file) = &inode.content {
             self.stale = file.remains().unwrap_or_else(|| self.stale.clone());
         }

@@ -162,7 +162,8 @@ impl Disk {
         self.check_room_for_a_name()?;
         let number = InodeNumber(self.inode_next);
         self.inode_next += 1;
-        Arc::make_mut(&mut self.inodes).insert(number, Arc::new(Inode::new(content)));
+        let inode = triomphe::Arc::new(Inode::new(content));
+        triomphe::Arc::make_mut(&mut self.inodes).insert(number, inode);
         let id = self.next_operation();
         self.set_name(id, place, Some(number));
         self.names_changed([place.directory]);

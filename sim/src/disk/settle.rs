@@ -1,8 +1,9 @@
 //! What becomes of a file's pending changes at a power cut: the units they are made of, and how
 //! each fate shows in the bytes.
 
-use std::{collections::VecDeque, ops::Range, sync::Arc};
+use std::{collections::VecDeque, ops::Range};
 
+use triomphe::Arc;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{

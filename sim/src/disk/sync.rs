@@ -157,7 +157,7 @@ impl Disk {
     /// What is pending at `number` has changed, and durable names no longer stand for `released`.
     pub(super) fn hardened(&mut self, number: InodeNumber, released: Vec<InodeNumber>) {
         if self.inode(number).pending() == 0 {
-            self.dirty.remove(&number);
+            self.clean(number);
         }
         for number in released {
             self.release_claim(number);

@@ -1,6 +1,6 @@
 //! Copies of a disk share what neither changes, and power cuts touch only what was unsynced.
 
-use std::sync::Arc;
+use triomphe::Arc;
 
 use super::{super::inode::Inode, *};
 use crate::random::Stream;
