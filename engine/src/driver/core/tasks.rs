@@ -33,7 +33,8 @@ pub struct Limits {
     pub straggler_ns_min: u64,
     /// An attempt that did not answer for so long is given up, in nanoseconds.
     pub silent_ns: u64,
-    /// How many tuples the epoch reads: with more than usual, all of its tasks take longer.
+    /// How many tuples the epoch reads: with more than usual, or fewer executors, all of its tasks
+    /// take longer.
     pub tuples: u64,
 }
 
@@ -53,6 +54,8 @@ struct Running {
     attempt: Attempt,
     node: NodeId,
     since_ns: u64,
+    /// How much an executor has to do, if all have as much: thousandths of tuples of the epoch.
+    load: u64,
     speculative: bool,
 }
 
@@ -67,8 +70,8 @@ pub struct Chosen {
     pub done: Done,
 }
 
-/// How long the attempts that were chosen lately took, in epochs of how many tuples, and the count of
-/// all attempts, over a whole leadership.
+/// How long the attempts that were chosen lately took, under which load, and the count of all attempts,
+/// over a whole leadership.
 #[derive(Clone, Debug)]
 pub struct Record {
     generation: Generation,
@@ -109,17 +112,17 @@ impl Record {
         Attempt { generation: self.generation, counter: self.counter }
     }
 
-    fn took(&mut self, stage: Stage, ns: u64, tuples: u64) {
+    fn took(&mut self, stage: Stage, ns: u64, load: u64) {
         let known = self.took_ns.entry(stage).or_default();
         if known.len() == TOOK_MAX {
             known.remove(0);
         }
-        known.push((ns, tuples));
+        known.push((ns, load));
     }
 
-    /// How long an attempt takes in an epoch of so many tuples: the median of the last ones, and for
-    /// more tuples than the median of their epochs accordingly more.
-    fn usual_ns(&self, stage: Stage, tuples: u64) -> Option<u64> {
+    /// How long an attempt takes under a load: the median of the last ones, and under more than the
+    /// median of their loads accordingly more.
+    fn usual_ns(&self, stage: Stage, load: u64) -> Option<u64> {
         let known = self.took_ns.get(&stage)?;
         let median = |of: &dyn Fn(&(u64, u64)) -> u64| {
             let mut values: Vec<_> = known.iter().map(of).collect();
@@ -127,7 +130,12 @@ impl Record {
             values.get(values.len() / 2).copied()
         };
         let (took_ns, usual) = (median(&|one| one.0)?, median(&|one| one.1)?.max(1));
-        Some(took_ns.saturating_mul(tuples.max(usual)) / usual)
+        Some(took_ns.saturating_mul(load.max(usual)) / usual)
+    }
+
+    /// Of the present executors those that are not doubtful.
+    fn sound(&self, present: &[NodeId]) -> usize {
+        present.iter().filter(|node| !self.doubtful_ns.contains_key(node)).count()
     }
 }
 
@@ -171,7 +179,9 @@ impl Tasks {
             };
             let Some(node) = self.pick(record, present, task) else { continue };
             let attempt = record.next_attempt();
-            let running = Running { attempt, node, since_ns: now_ns, speculative };
+            let sound = u64::try_from(record.sound(present).max(1)).unwrap_or(u64::MAX);
+            let load = self.limits.tuples.saturating_mul(1_000) / sound;
+            let running = Running { attempt, node, since_ns: now_ns, load, speculative };
             self.running.entry(task).or_default().push(running);
             launches.push(Launch { task, attempt, node });
         }
@@ -184,7 +194,8 @@ impl Tasks {
     pub fn look_ns(&self, record: &Record) -> Option<u64> {
         let single = self.running.iter().filter(|(_, attempts)| attempts.len() == 1);
         let straggles = single.filter_map(|((stage, _), attempts)| {
-            Some(attempts[0].since_ns.saturating_add(self.straggler_ns(record, *stage)?))
+            let straggler_ns = self.straggler_ns(record, *stage, &attempts[0])?;
+            Some(attempts[0].since_ns.saturating_add(straggler_ns))
         });
         straggles.filter(|_| self.limits.speculation).min()
     }
@@ -251,14 +262,14 @@ impl Tasks {
     }
 
     /// How long an attempt may take before it is a straggler; none if nothing is known of its stage.
-    fn straggler_ns(&self, record: &Record, stage: Stage) -> Option<u64> {
-        let usual_ns = record.usual_ns(stage, self.limits.tuples)?;
+    fn straggler_ns(&self, record: &Record, stage: Stage, running: &Running) -> Option<u64> {
+        let usual_ns = record.usual_ns(stage, running.load)?;
         Some(usual_ns.saturating_mul(2).max(self.limits.straggler_ns_min))
     }
 
     fn is_straggler(&self, record: &Record, stage: Stage, running: &Running, now_ns: u64) -> bool {
         let took_ns = now_ns.saturating_sub(running.since_ns);
-        let straggler_ns = self.straggler_ns(record, stage);
+        let straggler_ns = self.straggler_ns(record, stage, running);
         self.limits.speculation && straggler_ns.is_some_and(|straggler_ns| took_ns >= straggler_ns)
     }
 
@@ -289,7 +300,7 @@ impl Tasks {
         let attempts = self.running.get_mut(&launch.task)?;
         let place = attempts.iter().position(|running| running.attempt == launch.attempt)?;
         let running = attempts.remove(place);
-        record.took(launch.task.0, now_ns.saturating_sub(running.since_ns), self.limits.tuples);
+        record.took(launch.task.0, now_ns.saturating_sub(running.since_ns), running.load);
         record.silences.remove(&running.node);
         Some(running.speculative)
     }
@@ -374,15 +385,17 @@ mod tests {
     }
 
     #[test]
-    fn in_an_epoch_that_reads_more_an_attempt_may_take_longer() {
+    fn in_an_epoch_that_reads_more_or_on_fewer_executors_an_attempt_may_take_longer() {
         let (mut tasks, mut record) = start(3, 0);
         for launch in tasks.launch(&mut record, &NODES, 0) {
             tasks.done_by((&mut record, 40), launch, Done::default());
         }
-        for (tuples, straggles_ns) in [(0, 80), (10, 80), (11, 88), (50, 400)] {
+        for (tuples, executors, straggles_ns) in
+            [(0, 3, 80), (10, 3, 80), (20, 3, 160), (50, 3, 400), (10, 1, 240), (50, 1, 1_200)]
+        {
             let mut tasks = Tasks::new(Limits { tuples, ..LIMITS }, 0, &[1]);
-            tasks.launch(&mut record, &NODES, 0);
-            assert_eq!(tasks.look_ns(&record), Some(straggles_ns), "{tuples} tuples");
+            tasks.launch(&mut record, &NODES[..executors], 0);
+            assert_eq!(tasks.look_ns(&record), Some(straggles_ns), "{tuples} on {executors}");
         }
     }
 
