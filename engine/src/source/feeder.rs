@@ -144,8 +144,9 @@ impl<E: Env, A: Fn(Sent)> Feeder<E, A> {
         let (disk, path) = (self.env.disk(), &self.feed.path);
         let parent = path.rsplit_once('/').map_or("/", |(parent, _)| parent);
         let parent = if parent.is_empty() { "/" } else { parent };
+        let opened = uninterrupted(|| disk.open(path, OpenMode::Read)).await;
+        let file = opened.map_err(|error| failed("open", path, error))?;
         let settled = async {
-            let file = uninterrupted(|| disk.open(path, OpenMode::Read)).await?;
             settled(Defects::default(), &file).await?;
             synced(Defects::default(), || disk.sync_dir(parent)).await
         };
