@@ -17,7 +17,7 @@ use unplug_engine::{
 };
 use unplug_sim::{
     SimEnv, Site, World, WorldConfig,
-    env::{Env, NodeId},
+    env::{Env, Exit, NodeId},
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -30,6 +30,8 @@ const TUPLES: u64 = 100;
 const LATER_NS: u64 = 20 * SECOND;
 /// So many of a partition go into an epoch.
 const EPOCH_TUPLES: u64 = 15;
+
+type Seen = (Rc<RefCell<BTreeMap<u64, Progress>>>, Rc<Cell<u64>>);
 
 /// A cluster with this trigger, and what is known of each epoch.
 struct Watched {
@@ -84,36 +86,36 @@ fn watched(trigger: Trigger) -> Watched {
     }
     let progress: Rc<RefCell<BTreeMap<u64, Progress>>> = Rc::default();
     let published: Rc<Cell<u64>> = Rc::default();
-    let (seen, shown) = (Rc::clone(&progress), Rc::clone(&published));
-    let client = world.add_node("client", Site::Outside, move |env: SimEnv| {
-        let (seen, shown) = (Rc::clone(&seen), Rc::clone(&shown));
-        async move {
-            let client = Client::new(&env)?;
-            let began = env.now();
-            let mut batches = 0;
-            env.sleep(Duration::from_secs(1)).await;
-            send(&client, 0).await?;
-            let mut later = false;
-            loop {
-                if let Some(one) = client.progress(DRIVER).await {
-                    seen.borrow_mut().insert(one.epoch.0, one);
-                }
-                if let Ok(Some(page)) = client.read(SINK, batches).await {
-                    batches += page.batches.len() as u64;
-                    if let Some(last) = page.batches.last() {
-                        shown.set(last.cut.ends.iter().map(|end| end.0).sum());
-                    }
-                }
-                if !later && env.now().0 - began.0 >= LATER_NS {
-                    later = true;
-                    send(&client, TUPLES).await?;
-                }
-                env.sleep(Duration::from_millis(2)).await;
-            }
-        }
-    });
+    let seen = (Rc::clone(&progress), Rc::clone(&published));
+    let client = world.add_node("client", Site::Outside, move |env| client(env, seen.clone()));
     world.start(client);
     Watched { world, progress, published }
+}
+
+/// Sends tuples, then more of them, and looks at the driver and at a sink all the time.
+async fn client(env: SimEnv, (progress, published): Seen) -> Exit {
+    let client = Client::new(&env)?;
+    let began = env.now();
+    let mut batches = 0;
+    env.sleep(Duration::from_secs(1)).await;
+    send(&client, 0).await?;
+    let mut later = false;
+    loop {
+        if let Some(one) = client.progress(DRIVER).await {
+            progress.borrow_mut().insert(one.epoch.0, one);
+        }
+        if let Ok(Some(page)) = client.read(SINK, batches).await {
+            batches += page.batches.len() as u64;
+            if let Some(last) = page.batches.last() {
+                published.set(last.cut.ends.iter().map(|end| end.0).sum());
+            }
+        }
+        if !later && env.now().0 - began.0 >= LATER_NS {
+            later = true;
+            send(&client, TUPLES).await?;
+        }
+        env.sleep(Duration::from_millis(2)).await;
+    }
 }
 
 /// Sends tuples with these seqs and later ones, by turns to the partitions.
