@@ -51,16 +51,15 @@ fn generated(sources: u16) -> Source {
 
 /// Ten epochs of a pipeline, one behind the other, in one state partition. What comes out is counted.
 fn epochs(pipeline: &Pipeline, tuples: &[(Partition, Tuple)]) -> usize {
-    let mut states = vec![State::default(); pipeline.stages() + 1];
+    let mut states = vec![State::default(); pipeline.stages()];
     let (mut watermarks, mut rows) = (Watermarks::default(), 0);
     for epoch in tuples.chunks(usize::try_from(TUPLES).expect("few")) {
         let mut gone = pipeline.nowhere();
         for (seq, (partition, tuple)) in (0..).zip(epoch) {
             pipeline.transform((*partition, Offset(seq)), tuple, &mut gone).expect("sound");
         }
-        for stage in 1..=pipeline.stages() {
+        for (stage, state) in (1..).zip(&mut states) {
             let exchanges = std::mem::take(&mut gone.exchanges);
-            let state = &mut states[stage];
             let reduced = pipeline.reduce(stage, state, exchanges, watermarks).expect("sound");
             state.apply(&reduced.delta);
             rows += reduced.gone.sinks.iter().map(Vec::len).sum::<usize>();
@@ -202,8 +201,7 @@ fn state_size(criterion: &mut Criterion<CpuTime>) {
                 epochs += ROUND;
             });
         });
-        if epochs > 0 {
-            let bytes = (going.stored_bytes - before) / epochs;
+        if let Some(bytes) = (going.stored_bytes - before).checked_div(epochs) {
             unplug_benches::say(&format!("{keys} keys: {bytes} bytes stored an epoch\n"));
         }
     }
