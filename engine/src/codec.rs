@@ -50,8 +50,13 @@ pub enum CodecError {
     #[error("damaged, or not what it should be")]
     Damaged,
     /// A version that this build does not know; the content may be sound.
-    #[error("format version {0}, and this build reads only version {VERSION}")]
-    Version(u8),
+    #[error("format version {found}, and this build reads only version {reads}")]
+    Version {
+        /// The version that it has.
+        found: u8,
+        /// The version that is read.
+        reads: u8,
+    },
 }
 
 /// Encodes `value`.
@@ -120,7 +125,7 @@ pub fn check(kind: Kind, bytes: &[u8]) -> Result<&[u8], CodecError> {
         return Err(CodecError::Damaged);
     }
     if head[3] != VERSION {
-        return Err(CodecError::Version(head[3]));
+        return Err(CodecError::Version { found: head[3], reads: VERSION });
     }
     Ok(body)
 }
@@ -152,7 +157,10 @@ mod tests {
         bytes[3] = 9;
         let sum = checksum(Kind::Table, 9, &bytes[HEADER_BYTES..]);
         bytes[4..HEADER_BYTES].copy_from_slice(&sum.to_le_bytes());
-        assert_eq!(decode::<u64>(Kind::Table, &bytes), Err(CodecError::Version(9)));
+        assert_eq!(
+            decode::<u64>(Kind::Table, &bytes),
+            Err(CodecError::Version { found: 9, reads: VERSION })
+        );
     }
 
     #[test]

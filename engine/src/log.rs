@@ -302,7 +302,9 @@ pub(crate) fn scan(path: &str, bytes: &Bytes, sector: usize) -> Result<Scan, Ref
                 end += len;
             }
             Ok(_) => return Err(damaged(path, end as u64, &CodecError::Damaged)),
-            Err(error @ CodecError::Version(_)) => return Err(damaged(path, end as u64, &error)),
+            Err(error @ CodecError::Version { .. }) => {
+                return Err(damaged(path, end as u64, &error));
+            }
             Err(error) => {
                 let later = (end..bytes.len()).step_by(sector).any(|at| {
                     whole(log, &bytes[at..], sector).is_ok_and(|(it, _)| it.sequence > sequence)

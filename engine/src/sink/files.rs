@@ -104,7 +104,9 @@ impl Manifest {
         }
         match serde_json::from_str(json) {
             Ok(Version { version: VERSION }) => {}
-            Ok(Version { version }) => return Err(CodecError::Version(version)),
+            Ok(Version { version: found }) => {
+                return Err(CodecError::Version { found, reads: VERSION });
+            }
             Err(_) => return Err(CodecError::Damaged),
         }
         serde_json::from_str(json).map_err(|_| CodecError::Damaged)

@@ -191,7 +191,7 @@ async fn read_registers<E: Env>(files: &Store<E>) -> Result<Registers, Refusal> 
 fn unsound(path: &str, error: CodecError) -> Result<String, Refusal> {
     match error {
         CodecError::Damaged => Ok(format!("{path}: {error}")),
-        CodecError::Version(_) => {
+        CodecError::Version { .. } => {
             Err(Refusal::new(format!("{path}: {error}; run that version, nothing was changed")))
         }
     }
