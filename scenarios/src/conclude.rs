@@ -168,10 +168,10 @@ fn notes(part: &Part, reports: &[ScenarioReport]) -> Vec<String> {
             let count = report.not_measured;
             notes.push(format!("{name}: {count} not measured, the first with seed {seed}: {why}"));
         }
-        if let (Expect::Caught(kinds), Some(0), true) =
+        if let (Expect::Caught { verdicts, .. }, Some(0), true) =
             (&scenario.expect, report.caught, report.failed > 0)
         {
-            let kinds: Vec<_> = kinds.iter().map(VerdictKind::to_string).collect();
+            let kinds: Vec<_> = verdicts.iter().map(VerdictKind::to_string).collect();
             let (seeds, kinds) = (report.seeds, kinds.join(" or "));
             notes.push(format!("{name}: never caught in {seeds} seeds, must be: {kinds}"));
         }

@@ -91,11 +91,11 @@ impl Outcome {
         if kinds == [VerdictKind::NotMeasured] {
             return Judgement::NotMeasured;
         }
-        match expect {
-            Expect::Caught(expected) if kinds.iter().all(|kind| expected.contains(kind)) => {
-                Judgement::Caught
-            }
-            Expect::Caught(_) | Expect::Exact => Judgement::Failed,
+        let shown = kinds.iter().any(|kind| expect.asks_for(*kind));
+        if shown && kinds.iter().all(|kind| expect.allows(*kind)) {
+            Judgement::Caught
+        } else {
+            Judgement::Failed
         }
     }
 }
@@ -225,11 +225,13 @@ mod tests {
 
     #[test]
     fn judged_by_what_the_scenario_expects() {
-        use VerdictKind::{Duplicated, Lost, NotMeasured};
-        let negative = Expect::Caught(vec![Duplicated]);
+        use VerdictKind::{Duplicated, Lost, NotMeasured, RolledBack};
+        let negative = Expect::Caught { verdicts: vec![Duplicated], beside: vec![RolledBack] };
         for (kinds, exact, caught) in [
             (&[][..], Judgement::Exact, Judgement::Exact),
             (&[Duplicated, Duplicated], Judgement::Failed, Judgement::Caught),
+            (&[Duplicated, RolledBack], Judgement::Failed, Judgement::Caught),
+            (&[RolledBack], Judgement::Failed, Judgement::Failed),
             (&[Lost, Duplicated], Judgement::Failed, Judgement::Failed),
             (&[NotMeasured], Judgement::NotMeasured, Judgement::NotMeasured),
             (&[NotMeasured, Lost], Judgement::Failed, Judgement::Failed),

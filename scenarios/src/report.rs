@@ -294,7 +294,7 @@ impl Tally {
     #[must_use]
     pub fn finish(mut self, expect: &Expect, all: Runs) -> ScenarioReport {
         let mut sums = self.sums;
-        if matches!(expect, Expect::Caught(_)) {
+        if matches!(expect, Expect::Caught { .. }) {
             sums.caught = Some(self.caught);
             if self.caught == 0 && all == Runs::All {
                 sums.failed += std::mem::take(&mut sums.passed);

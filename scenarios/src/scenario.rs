@@ -258,8 +258,34 @@ pub enum Expect {
     /// Nothing, with any seed.
     #[default]
     Exact,
-    /// These objections, with at least one seed of a suite, and no other ones with any.
-    Caught(Vec<VerdictKind>),
+    /// Objections, with at least one seed of a suite, and no other ones with any.
+    Caught {
+        /// The kinds that show it; any of them is enough.
+        verdicts: Vec<VerdictKind>,
+        /// Kinds that may come beside those, and need not. Alone they are a failure.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        beside: Vec<VerdictKind>,
+    },
+}
+
+impl Expect {
+    /// Whether a run may end with a verdict of this kind.
+    #[must_use]
+    pub fn allows(&self, kind: VerdictKind) -> bool {
+        match self {
+            Self::Exact => false,
+            Self::Caught { verdicts, beside } => verdicts.contains(&kind) || beside.contains(&kind),
+        }
+    }
+
+    /// Whether a verdict of this kind shows what must be caught.
+    #[must_use]
+    pub fn asks_for(&self, kind: VerdictKind) -> bool {
+        match self {
+            Self::Exact => false,
+            Self::Caught { verdicts, .. } => verdicts.contains(&kind),
+        }
+    }
 }
 
 impl Scenario {
@@ -300,7 +326,7 @@ impl Scenario {
     /// Whether it must be caught rather than held.
     #[must_use]
     pub fn is_negative(&self) -> bool {
-        matches!(self.expect, Expect::Caught(_))
+        matches!(self.expect, Expect::Caught { .. })
     }
 }
 

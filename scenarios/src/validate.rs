@@ -60,8 +60,15 @@ pub(crate) fn scenario(scenario: &Scenario) -> Result<(), Invalid> {
     within("bounds.in_flight_bytes_max", scenario.bounds.in_flight_bytes_max, 1..=1 << 32)?;
     within("bounds.disk_bytes_max", scenario.bounds.disk_bytes_max, 1..=1 << 36)?;
     within("bounds.stuck_after_ns", scenario.bounds.stuck_after_ns, 1..=24 * HOUR)?;
-    if scenario.expect == Expect::Caught(Vec::new()) {
-        return Err(Invalid::at("expect.caught", "names no verdict; name at least one"));
+    if let Expect::Caught { verdicts, beside } = &scenario.expect {
+        if verdicts.is_empty() {
+            let what = "names no verdict; name at least one";
+            return Err(Invalid::at("expect.caught.verdicts", what));
+        }
+        if let Some(twice) = beside.iter().find(|kind| verdicts.contains(kind)) {
+            let what = format!("{twice} is among `verdicts` already; leave it out of one of them");
+            return Err(Invalid::at("expect.caught.beside", what));
+        }
     }
     for defect in &scenario.defects {
         defects::check(defect).map_err(|error| error.within("defects"))?;

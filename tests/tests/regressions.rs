@@ -1,11 +1,16 @@
 //! Plans that once broke the promise, or that strike where it is most easily broken. Each file in
-//! `regressions/` is one run that must be exact for ever:
-//! `{"about": …, "scenario": …, "seed": …, "plan": …}`.
+//! `regressions/` is one run that must be exact for ever, or, of a negative control, end with these
+//! verdicts and no others:
+//! `{"about": …, "scenario": …, "seed": …, "plan": …, "verdicts": […]}`.
 
 use std::{fs, path::Path};
 
 use serde::Deserialize;
-use unplug::{run, scenario::Scenario};
+use unplug::{
+    outcome::{Judgement, VerdictKind},
+    run,
+    scenario::Scenario,
+};
 use unplug_sim::fault::Plan;
 use unplug_tests::exactness::workload;
 
@@ -18,6 +23,9 @@ struct Regression {
     scenario: serde_json::Value,
     seed: u64,
     plan: Plan,
+    /// What the oracle says; nothing, unless the scenario is a negative control.
+    #[serde(default)]
+    verdicts: Vec<VerdictKind>,
 }
 
 /// The regressions in a folder, by the names of their files.
@@ -46,16 +54,18 @@ fn regressions(folder: &Path) -> Result<Vec<(String, Regression)>, String> {
 }
 
 #[test]
-fn every_regression_is_exact_and_still_strikes() {
+fn every_regression_ends_as_it_must_and_still_strikes() {
     let workload = workload();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("regressions");
     for (file, regression) in regressions(&folder).expect("sound regressions") {
-        let Regression { about, scenario, seed, plan } = regression;
+        let Regression { about, scenario, seed, plan, verdicts } = regression;
         let scenario = Scenario::parse(&file, &scenario.to_string()).expect("a sound scenario");
         let outcome = run::run(&scenario, seed, Some(&plan), &workload);
         // Among the verdicts is that no fault happened: a plan that strikes nothing has to be
         // aimed anew.
-        assert_eq!(outcome.verdicts, [], "{file}: {about}");
+        assert_eq!(outcome.kinds(), verdicts, "{file}: {about}; {:?}", outcome.verdicts);
+        let expected = if verdicts.is_empty() { Judgement::Exact } else { Judgement::Caught };
+        assert_eq!(outcome.judge(&scenario.expect), expected, "{file}: {about}");
         let struck: u64 = outcome.faults.values().sum();
         assert_eq!(struck, plan.faults.len() as u64, "{file}: a fault strikes no more; {about}");
     }

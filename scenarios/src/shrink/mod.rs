@@ -37,7 +37,7 @@ use crate::{
     files,
     input::Invalid,
     outcome::{VerdictKind, kinds},
-    scenario::{Expect, Faults},
+    scenario::Faults,
     workload::Workload,
 };
 
@@ -170,12 +170,8 @@ fn rotated(mut candidates: Vec<Sample>, start: usize) -> Vec<Sample> {
 /// If none of them is a failure that one run shows.
 pub fn telling(failure: &Failure) -> Result<VerdictKind, Invalid> {
     let kinds = kinds(&failure.verdicts);
-    let expected = match &failure.scenario.expect {
-        Expect::Exact => &[][..],
-        Expect::Caught(expected) => expected,
-    };
     let shows = |kind: &VerdictKind| {
-        !expected.contains(kind)
+        !failure.scenario.expect.allows(*kind)
             && ![VerdictKind::NotMeasured, VerdictKind::NonDeterministic].contains(kind)
     };
     kinds.iter().copied().find(shows).ok_or_else(|| {

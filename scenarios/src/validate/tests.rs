@@ -53,10 +53,19 @@ fn says_what_where_and_what_would_be_right() {
              and nothing survives that; leave it out, or name in `expect` what must be caught",
     );
     check(
-        r#", "sink": "files", "expect": {"caught": ["refused-wrongly"]},
+        r#", "sink": "files", "expect": {"caught": {"verdicts": ["refused-wrongly"]}},
             "faults": {"generate": {"classes": {"sole_copy_media": 1}}}"#,
         "x.json: faults.generate.classes.sole_copy_media: damages a sink's table, and the sinks \
              are of another kind; leave it out, or make `sink` a table",
+    );
+    check(
+        r#", "expect": {"caught": {"verdicts": []}}"#,
+        "x.json: expect.caught.verdicts: names no verdict; name at least one",
+    );
+    check(
+        r#", "expect": {"caught": {"verdicts": ["lost"], "beside": ["lost"]}}"#,
+        "x.json: expect.caught.beside: lost is among `verdicts` already; leave it out of one of \
+             them",
     );
     check(
         r#", "defects": ["ack-befor-sync"]"#,
