@@ -18,7 +18,9 @@ const INDENT: &str = "           ";
 #[must_use]
 pub fn test(failure: &Failure, kind: VerdictKind) -> String {
     let Failure { scenario, seed, plan, .. } = failure;
-    let name = format!("{}-seed-{seed}-is-exactly-once", scenario.name).replace('-', "_");
+    // With its defects, so that two tests of one scenario can stand beside each other.
+    let of = [&[scenario.name.clone()], &scenario.defects[..]].concat().join("-");
+    let name = format!("{of}-seed-{seed}-is-exactly-once").replace('-', "_");
     // No function's name begins with a digit.
     let name = if name.starts_with(|first: char| first.is_ascii_digit()) {
         format!("s{name}")

@@ -1,7 +1,7 @@
 /// The smallest run found that fails with the verdict `duplicated`,
 /// with sink-not-idempotent switched on: it passes where "defects" is empty.
 #[test]
-fn small_seed_5_is_exactly_once() {
+fn small_sink_not_idempotent_seed_5_is_exactly_once() {
     unplug::testing::exactly_once(
         r#"{"cluster": {"drivers":2,"executors":2,"partitions":2,"sinks":2},
             "defects": ["sink-not-idempotent"],
