@@ -68,7 +68,8 @@ fn judging(criterion: &mut Criterion<CpuTime>) {
     let setting = Setting {
         sent: &sent,
         inputs: clients.total() as u64,
-        partitions: usize::from(clients.partitions),
+        partitions: usize::from(clients.partitions_last()),
+        partitions_first: usize::from(clients.partitions),
         sinks: model.sinks(),
         window: model.window(),
         graph: model.graph(),

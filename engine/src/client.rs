@@ -5,9 +5,10 @@
     reason = "an answer that does not belong to the request ends the work, whichever it is"
 )]
 
-use std::time::Duration;
+use std::{cell::RefCell, time::Duration};
 
 use bytes::Bytes;
+use futures_util::future::try_join_all;
 use unplug_sim::env::{Env, NodeId, Refusal};
 
 use crate::{
@@ -15,6 +16,7 @@ use crate::{
     codec::{self, CodecError, Kind},
     defect::{Defect, Defects},
     driver,
+    layout::Layouts,
     pipeline::Row,
     progress::Progress,
     rpc::{Rpc, Unanswered},
@@ -40,6 +42,18 @@ pub struct Client<E: Env> {
     env: E,
     rpc: Rpc<E>,
     defects: Defects,
+}
+
+/// Tuples that the broker acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// In which partition they are.
+    pub partition: Partition,
+    /// Their seqs; of a file, where their lines begin.
+    pub seqs: Vec<u64>,
+    /// Their offsets; none for one that was acknowledged so long ago that where it was is no longer
+    /// known.
+    pub offsets: Vec<Option<Offset>>,
 }
 
 /// What a reader got.
@@ -84,17 +98,84 @@ impl<E: Env> Client<E> {
                 "{bytes} bytes of tuples at once, over {PRODUCE_BYTES_MAX}; send them in parts"
             )));
         }
-        let request = broker::Request::Produce { partition, tuples };
+        match self.answered(broker, &broker::Request::Produce { partition, tuples }).await {
+            broker::Answer::Produced(offsets) => Ok(offsets),
+            other => Err(Refusal::new(format!("the broker answers {other:?}"))),
+        }
+    }
+
+    /// Sends tuples of one producer to the partitions that they belong to, beside each other, until all
+    /// are acknowledged, which may take for ever; tells of each part as it is. Behind the last of
+    /// one call, a producer goes on with the next. `layouts` are those that it knows of; what it
+    /// learns of later ones it keeps there.
+    ///
+    /// # Errors
+    /// As [`Client::produce`].
+    pub async fn send(
+        &self,
+        broker: NodeId,
+        mut tuples: Vec<Tuple>,
+        layouts: &RefCell<Layouts>,
+        acknowledged: impl Fn(Sent),
+    ) -> Result<(), Refusal> {
+        while !tuples.is_empty() {
+            let known = layouts.borrow().clone();
+            let sends = known.split(tuples).into_iter().map(async |(partition, tuples)| {
+                let among = known.partitions();
+                let added = among > known.first();
+                let request = match added {
+                    true => broker::Request::ProduceAmong { partitions: among, partition, tuples },
+                    false => broker::Request::Produce { partition, tuples },
+                };
+                let answer = self.answered(broker, &request).await;
+                let (broker::Request::Produce { tuples, .. }
+                | broker::Request::ProduceAmong { tuples, .. }) = request
+                else {
+                    unreachable!("made just now")
+                };
+                match answer {
+                    broker::Answer::Produced(offsets) => {
+                        let seqs = tuples.iter().map(|tuple| tuple.seq).collect();
+                        acknowledged(Sent { partition, seqs, offsets });
+                        Ok(Vec::new())
+                    }
+                    broker::Answer::Elsewhere(newer) => {
+                        if newer.partitions() > layouts.borrow().partitions() {
+                            layouts.replace(newer);
+                        }
+                        Ok(tuples)
+                    }
+                    other => Err(Refusal::new(format!("the broker answers {other:?}"))),
+                }
+            });
+            tuples = try_join_all(sends).await?.concat();
+        }
+        Ok(())
+    }
+
+    /// Has partitions added to the source until there are so many; tells how many there are then, which
+    /// is durable.
+    ///
+    /// # Errors
+    /// If the broker cannot have so many, ever.
+    pub async fn add_partitions(&self, broker: NodeId, partitions: u16) -> Result<u16, Refusal> {
+        match self.answered(broker, &broker::Request::Add { partitions }).await {
+            broker::Answer::Partitions(there) => Ok(there),
+            other => Err(Refusal::new(format!("the broker answers {other:?}"))),
+        }
+    }
+
+    /// The broker's answer, once it has room.
+    async fn answered(&self, broker: NodeId, request: &broker::Request) -> broker::Answer {
         loop {
-            match self.rpc.insist(broker, &request).await {
-                broker::Answer::Produced(offsets) => return Ok(offsets),
+            match self.rpc.insist(broker, request).await {
                 broker::Answer::NoSpace => self.env.sleep(PAUSE).await,
-                other => return Err(Refusal::new(format!("the broker answers {other:?}"))),
+                answer => return answer,
             }
         }
     }
 
-    /// The same, with bugs planted.
+    /// The same client, with bugs planted.
     #[must_use]
     pub fn with_defects(self, defects: Defects) -> Self {
         Self { defects, ..self }

@@ -41,6 +41,8 @@ pub enum Kind {
     Floor = 10,
     /// A transaction of an external system.
     Transaction = 11,
+    /// Which partitions were added to the source.
+    Layouts = 12,
 }
 
 /// Why bytes were not taken.

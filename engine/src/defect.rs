@@ -55,6 +55,8 @@ pub enum Defect {
     DedupForgetsOnRestore,
     /// What follows an operator with state is late by the watermark that closed it, not by the one before (as SPARK-40925).
     LateByNewWatermark,
+    /// The broker adds partitions, and writes nowhere down that it did.
+    AdditionForgotten,
     /// A task of an executor goes round for ever, without an effect.
     TaskSpins,
     /// A task of an executor wakes itself for ever.
@@ -73,7 +75,7 @@ pub enum Defect {
 
 impl Defect {
     /// All that break the promise of exactly once.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::AckBeforeSync,
         Self::SkipDirSync,
         Self::SinkNotIdempotent,
@@ -95,6 +97,7 @@ impl Defect {
         Self::JoinNoMatchedFlag,
         Self::DedupForgetsOnRestore,
         Self::LateByNewWatermark,
+        Self::AdditionForgotten,
     ];
 
     /// Those that break no promise to anyone's tuples, but what runs the run: a run that has one
@@ -139,6 +142,7 @@ impl Defect {
             Self::JoinNoMatchedFlag => "join-no-matched-flag",
             Self::DedupForgetsOnRestore => "dedup-forgets-on-restore",
             Self::LateByNewWatermark => "late-by-new-watermark",
+            Self::AdditionForgotten => "addition-forgotten",
             Self::TaskSpins => "task-spins",
             Self::TaskWakesItself => "task-wakes-itself",
             Self::TaskPanics => "task-panics",
@@ -193,6 +197,9 @@ impl Defect {
             }
             Self::LateByNewWatermark => {
                 "what a window gives is held against the watermark that closed it"
+            }
+            Self::AdditionForgotten => {
+                "the broker adds partitions to the source, and keeps nothing of it on its disk"
             }
             Self::TaskSpins => "a task goes round for ever",
             Self::TaskWakesItself => "a task wakes itself for ever",

@@ -22,7 +22,7 @@
 //! | [`driver::core`] | the driver's decisions, pure |
 //! | [`pipeline`] | operators, their graph, its check; windows |
 //! | [`state`], [`accumulator`] | what operators keep from one epoch to the next |
-//! | [`client`] | producers and readers |
+//! | [`client`], [`layout`] | producers and readers; which partition a tuple belongs to |
 //! | [`source`] | files as sources |
 //! | [`progress`] | epochs in numbers |
 //! | [`register`] | what a store votes on, and how a register is decided, pure |
@@ -42,6 +42,7 @@ pub mod durable;
 pub mod epoch;
 pub mod executor;
 mod identity;
+pub mod layout;
 pub mod log;
 mod log_paths;
 pub mod pipeline;

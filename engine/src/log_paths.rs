@@ -1,14 +1,21 @@
 //! Where the broker keeps its partitions: a directory for each, with its segments and, once it was
-//! trimmed, a checkpoint.
+//! trimmed, a checkpoint; in the first one's, once partitions were added, what tells of them.
 
 use crate::tuple::{Offset, Partition};
 
 /// The name of a partition's checkpoint in its directory.
 pub(crate) const CHECKPOINT: &str = "checkpoint";
 
+/// The name of what tells of added partitions, in the directory of the first partition: its names are
+/// settled at each boot in any case.
+pub(crate) const LAYOUTS: &str = "layouts";
+
+/// The directory of all partitions.
+pub(crate) const LOG: &str = "/log";
+
 /// The directory of a partition.
 pub(crate) fn directory(partition: Partition) -> String {
-    format!("/log/{:05}", partition.0)
+    format!("{LOG}/{:05}", partition.0)
 }
 
 /// The name of the segment that begins at an offset, in its partition's directory.

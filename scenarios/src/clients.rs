@@ -9,10 +9,11 @@ use std::{
 };
 
 use unplug_engine::{
-    client::{Client, Page},
+    client::{Client, Page, Sent},
     defect::Defects,
+    layout::Layouts,
     pipeline::{Origin, Value},
-    tuple::{Partition, Tuple},
+    tuple::Tuple,
 };
 use unplug_sim::{
     SimEnv, WALL_START_NS,
@@ -22,7 +23,7 @@ use unplug_sim::{
 
 use crate::{
     feeders,
-    history::{Acknowledged, Batch, Cell, Cut, History, Read, Row, TupleId},
+    history::{Acknowledged, Batch, Cell, Counted, Cut, History, Read, Row, TupleId},
     scenario::Files,
     workload::{Input, lines::Written},
 };
@@ -43,8 +44,10 @@ const LOOK_BACK_BATCHES: u64 = 8;
 pub struct Clients {
     /// What each producer sends, by its number.
     pub inputs: Vec<Vec<Input>>,
-    /// Partitions of the source.
+    /// Partitions of the source at first…
     pub partitions: u16,
+    /// …and those that are added, by time.
+    pub additions: Vec<Addition>,
     /// Who takes the input.
     pub broker: NodeId,
     /// Who is read, in the pipeline's order.
@@ -64,6 +67,15 @@ pub struct Clients {
     pub finished: Flag<usize>,
 }
 
+/// Partitions that are added to the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addition {
+    /// When, in virtual nanoseconds.
+    pub at_ns: u64,
+    /// How many there are then.
+    pub partitions: u16,
+}
+
 /// Input in files.
 #[derive(Clone, Debug)]
 pub struct InFiles {
@@ -80,6 +92,8 @@ pub struct InFiles {
 struct Progress {
     acknowledged: Vec<Vec<bool>>,
     distinct: usize,
+    /// How many partitions there are, as far as the administrator was told.
+    partitions: u16,
     /// Up to where each partition must be in, and up to which watermark, in milliseconds since
     /// 1970.
     needed: (Vec<u64>, u64),
@@ -88,26 +102,30 @@ struct Progress {
 }
 
 impl Clients {
-    /// Clients that have seen nothing yet. The run is not over before every sink shows the watermark
-    /// `watermark_ms`, in milliseconds since 1970; 0 for any.
+    /// Clients that have seen nothing yet, of a source with so many partitions, to which some are added.
+    /// The run is not over before every sink shows the watermark `watermark_ms`, in milliseconds
+    /// since 1970; 0 for any.
     #[must_use]
     pub fn new(
         inputs: Vec<Vec<Input>>,
-        partitions: u16,
+        (partitions, additions): (u16, Vec<Addition>),
         watermark_ms: u64,
         broker: NodeId,
         sinks: Vec<NodeId>,
     ) -> Self {
-        let nothing = vec![0; usize::from(partitions)];
+        let last = additions.last().map_or(partitions, |last| last.partitions);
+        let nothing = vec![0; usize::from(last)];
         let progress = Progress {
             acknowledged: inputs.iter().map(|input| vec![false; input.len()]).collect(),
             distinct: 0,
+            partitions,
             read: vec![(nothing.clone(), 0); sinks.len()],
             needed: (nothing, watermark_ms),
         };
         Self {
             inputs,
             partitions,
+            additions,
             broker,
             sinks,
             files: None,
@@ -130,6 +148,7 @@ impl Clients {
         for read in &history.reads {
             self.note_read(read);
         }
+        history.counted.iter().for_each(|one| self.note_counted(one));
         let open = |all: &Vec<bool>| all.iter().take_while(|acknowledged| **acknowledged).count();
         self.begin = self.progress.get_mut().acknowledged.iter().map(open).collect();
         self.history = RefCell::new(history);
@@ -148,6 +167,12 @@ impl Clients {
         self.progress.borrow().distinct
     }
 
+    /// How many partitions the source has in the end.
+    #[must_use]
+    pub fn partitions_last(&self) -> u16 {
+        self.additions.last().map_or(self.partitions, |last| last.partitions)
+    }
+
     /// Whether all was acknowledged, and of every sink a reader saw a cut that covers it and closes
     /// its windows.
     #[must_use]
@@ -157,13 +182,15 @@ impl Clients {
         let covered = |read: &(Vec<u64>, u64)| {
             ends.iter().zip(&read.0).all(|(needed, read)| needed <= read) && *watermark_ms <= read.1
         };
-        progress.distinct == self.total() && progress.read.iter().all(covered)
+        let added = progress.partitions == self.partitions_last();
+        added && progress.distinct == self.total() && progress.read.iter().all(covered)
     }
 
-    /// When the last tuple is due, in virtual nanoseconds.
+    /// When the last tuple is due, and the last addition, in virtual nanoseconds.
     #[must_use]
     pub fn last_due_ns(&self) -> u64 {
-        self.inputs.iter().flatten().map(|input| input.due_ns).max().unwrap_or(0)
+        let added = self.additions.iter().map(|one| one.at_ns);
+        self.inputs.iter().flatten().map(|input| input.due_ns).chain(added).max().unwrap_or(0)
     }
 
     /// The input that a tuple is, if a producer has such a one.
@@ -174,9 +201,21 @@ impl Clients {
         Some((place, &inputs[place]))
     }
 
-    pub(crate) fn acknowledge(&self, one: Acknowledged) {
+    fn acknowledge(&self, one: Acknowledged) {
         self.note_acknowledged(&one);
         self.history.borrow_mut().acknowledged.push(one);
+    }
+
+    /// A part of a producer's input was acknowledged.
+    pub(crate) fn has_sent(&self, env: &SimEnv, producer: u16, sent: Sent) {
+        let first = sent.offsets.first().copied().flatten().map_or(0, |offset| offset.0);
+        env.observe("acknowledged", first, |at_ns| {
+            for (seq, offset) in sent.seqs.into_iter().zip(sent.offsets) {
+                let id = TupleId { producer, seq };
+                let (partition, offset) = (sent.partition.0, offset.map(|offset| offset.0));
+                self.acknowledge(Acknowledged { at_ns, id, partition, offset });
+            }
+        });
     }
 
     fn note_acknowledged(&self, one: &Acknowledged) {
@@ -190,6 +229,16 @@ impl Clients {
             let needed = &mut progress.needed.0[usize::from(one.partition)];
             *needed = (*needed).max(offset + 1);
         }
+    }
+
+    pub(crate) fn has_counted(&self, one: Counted) {
+        self.note_counted(&one);
+        self.history.borrow_mut().counted.push(one);
+    }
+
+    fn note_counted(&self, one: &Counted) {
+        let known = &mut self.progress.borrow_mut().partitions;
+        *known = one.there.unwrap_or(0).max(*known);
     }
 
     fn has_read(&self, read: Read) {
@@ -220,6 +269,7 @@ pub async fn producer(env: SimEnv, number: u16, clients: Rc<Clients>) -> Exit {
     }
     let client = Client::new(&env)?;
     let input = &clients.inputs[usize::from(number)];
+    let layouts = RefCell::new(Layouts::new(clients.partitions));
     let mut next = clients.begin.get(usize::from(number)).copied().unwrap_or(0);
     while next < input.len() {
         // Clients outside have the time of the run.
@@ -230,7 +280,7 @@ pub async fn producer(env: SimEnv, number: u16, clients: Rc<Clients>) -> Exit {
             env.sleep(Duration::from_nanos(PRODUCE_EVERY_NS - now_ns % PRODUCE_EVERY_NS)).await;
             continue;
         }
-        send(&env, &client, &clients, number, next..end).await?;
+        send(&env, (&client, &layouts), &clients, number, next..end).await?;
         next = end;
     }
     Ok(())
@@ -239,34 +289,18 @@ pub async fn producer(env: SimEnv, number: u16, clients: Rc<Clients>) -> Exit {
 /// Sends a part of the input, to all partitions beside each other, until all is acknowledged.
 async fn send(
     env: &SimEnv,
-    client: &Client<SimEnv>,
+    (client, layouts): (&Client<SimEnv>, &RefCell<Layouts>),
     clients: &Rc<Clients>,
     producer: u16,
     part: std::ops::Range<usize>,
 ) -> Exit {
-    let mut batches = vec![Vec::new(); usize::from(clients.partitions)];
-    for seq in part {
+    let tuples = part.map(|seq| {
         let Input { event_ms, key, value, .. } = &clients.inputs[usize::from(producer)][seq];
-        let partition = Partition::of_key(key, clients.partitions);
         let (key, value) = (key.clone(), value.clone());
-        let tuple = Tuple { producer, seq: seq as u64, time_ms: *event_ms, key, value };
-        batches[usize::from(partition.0)].push(tuple);
-    }
-    let sends = (0..clients.partitions).zip(batches).filter(|(_, tuples)| !tuples.is_empty());
-    let sends = sends.map(async |(partition, tuples)| -> Exit {
-        let seqs: Vec<_> = tuples.iter().map(|tuple| tuple.seq).collect();
-        let offsets = client.produce(clients.broker, Partition(partition), tuples).await?;
-        let first = offsets.first().copied().flatten().map_or(0, |offset| offset.0);
-        env.observe("acknowledged", first, |at_ns| {
-            for (seq, offset) in seqs.into_iter().zip(offsets) {
-                let id = TupleId { producer, seq };
-                let offset = offset.map(|offset| offset.0);
-                clients.acknowledge(Acknowledged { at_ns, id, partition, offset });
-            }
-        });
-        Ok(())
+        Tuple { producer, seq: seq as u64, time_ms: *event_ms, key, value }
     });
-    futures_util::future::try_join_all(sends).await.map(|_| ())
+    let acknowledged = |sent| clients.has_sent(env, producer, sent);
+    client.send(clients.broker, tuples.collect(), layouts, acknowledged).await
 }
 
 /// A reader: polls every sink for what is new, and looks back now and then at what it has seen.

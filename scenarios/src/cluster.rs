@@ -15,7 +15,8 @@ use unplug_sim::{
 };
 
 use crate::{
-    clients::{self, Clients, InFiles},
+    administrator,
+    clients::{self, Addition, Clients, InFiles},
     defects, feeders,
     history::History,
     input::{self, Invalid, unknown},
@@ -144,6 +145,7 @@ pub(crate) fn resume(
     let Parts { config: engine, sends } = parts;
     let Standing { now_ns, disks, history } = standing;
     let mut sends = sends.clone();
+    sends.additions.iter_mut().for_each(|one| one.at_ns = one.at_ns.min(now_ns));
     for input in sends.inputs.iter_mut().flatten() {
         input.due_ns = input.due_ns.min(now_ns);
     }
@@ -182,12 +184,19 @@ fn add_clients(world: &mut World, scenario: &Scenario, clients: &Rc<Clients>) {
         let node = world.add_node(&name, Site::Outside, program);
         world.start(node);
     }
+    if !clients.additions.is_empty() {
+        let shared = Rc::clone(clients);
+        let program = move |env| administrator::run(env, Rc::clone(&shared));
+        let node = world.add_node(administrator::NAME, Site::Outside, program);
+        world.start(node);
+    }
 }
 
 /// All that clients will send, and the watermark that closes its windows. Where there are windows,
 /// closing tuples come last.
 fn sends(scenario: &Scenario, seed: u64, workload: &Workload) -> Result<Sends, Invalid> {
     let partitions = partitions(scenario);
+    let additions: Vec<_> = additions(scenario).collect();
     let source = match scenario.workload {
         // Their lines are broken in the files.
         Source::Generated(made) if scenario.files.is_some() => {
@@ -199,7 +208,8 @@ fn sends(scenario: &Scenario, seed: u64, workload: &Workload) -> Result<Sends, I
     let mut watermark_ms = 0;
     let model = model(scenario)?;
     if model.span_ms().is_some() {
-        closing::add(&mut inputs, &model, partitions);
+        let later: Vec<_> = additions.iter().map(|one| one.partitions).collect();
+        closing::add(&mut inputs, &model, partitions, &later);
         watermark_ms = closing::watermark_ms(&inputs, &model);
     }
     workload::number(&mut inputs);
@@ -209,7 +219,7 @@ fn sends(scenario: &Scenario, seed: u64, workload: &Workload) -> Result<Sends, I
         let profile = scenario.disk.of(topology::Role::Broker, seed);
         InFiles { format, written, profile }
     });
-    Ok(Sends { inputs, watermark_ms, files })
+    Ok(Sends { inputs, watermark_ms, files, additions })
 }
 
 /// What clients will send, in files or not, and the watermark that closes its windows.
@@ -218,6 +228,7 @@ struct Sends {
     inputs: Vec<Vec<Input>>,
     watermark_ms: u64,
     files: Option<InFiles>,
+    additions: Vec<Addition>,
 }
 
 /// How often a line is broken.
@@ -249,11 +260,20 @@ fn partitions(scenario: &Scenario) -> u16 {
     u16::try_from(scenario.cluster.partitions).expect("checked: at most 64")
 }
 
+/// The partitions that are added.
+fn additions(scenario: &Scenario) -> impl Iterator<Item = Addition> {
+    scenario.changes.partitions.iter().map(|one| Addition {
+        at_ns: one.at_ns,
+        partitions: u16::try_from(one.count).expect("checked: at most 64"),
+    })
+}
+
 /// The clients of a run, with all that they will send.
 fn clients(config: &Config, sends: Sends) -> Clients {
-    let Sends { inputs, watermark_ms, files } = sends;
+    let Sends { inputs, watermark_ms, files, additions } = sends;
     let Cluster { partitions, broker, ref sinks, .. } = config.cluster;
-    let mut clients = Clients::new(inputs, partitions, watermark_ms, broker, sinks.clone());
+    let source = (partitions, additions);
+    let mut clients = Clients::new(inputs, source, watermark_ms, broker, sinks.clone());
     clients.defects = config.defects;
     clients.files = files;
     clients
@@ -276,7 +296,8 @@ pub(crate) fn names(scenario: &Scenario) -> Vec<String> {
 pub(crate) fn all_names(scenario: &Scenario) -> Vec<String> {
     let producers = (0..scenario.cluster.producers).map(|at| topology::Role::Producer.node(at));
     let readers = (0..scenario.cluster.readers).map(topology::reader);
-    names(scenario).into_iter().chain(producers).chain(readers).collect()
+    let administrator = additions(scenario).next().map(|_| administrator::NAME.to_owned());
+    names(scenario).into_iter().chain(producers).chain(readers).chain(administrator).collect()
 }
 
 /// The stores of a scenario's cluster.

@@ -17,7 +17,6 @@ use unplug_sim::{
 
 use crate::{
     clients::Clients,
-    history::{Acknowledged, TupleId},
     outcome::{Verdict, VerdictKind},
     workload::lines::{Written, schema},
 };
@@ -56,16 +55,7 @@ pub(crate) async fn run(env: SimEnv, number: u16, clients: Rc<Clients>) -> Exit 
         complete: false,
         poll: EVERY,
     };
-    let acknowledged = |sent: source::Sent| {
-        let first = sent.offsets.first().copied().flatten().map_or(0, |offset| offset.0);
-        env.observe("acknowledged", first, |at_ns| {
-            for (seq, offset) in sent.seqs.iter().zip(&sent.offsets) {
-                let id = TupleId { producer: number, seq: *seq };
-                let (partition, offset) = (sent.partition.0, offset.map(|offset| offset.0));
-                clients.acknowledge(Acknowledged { at_ns, id, partition, offset });
-            }
-        });
-    };
+    let acknowledged = |sent| clients.has_sent(&env, number, sent);
     try_join(source::feed(env.clone(), feed, acknowledged), writing).await.map(|_| ())
 }
 

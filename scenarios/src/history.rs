@@ -95,6 +95,17 @@ pub struct Read {
     pub batches: Vec<Arc<Batch>>,
 }
 
+/// What the administrator asks about the partitions of the source, or is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// When it asks, or got the answer, in virtual nanoseconds.
+    pub at_ns: u64,
+    /// How many it asks for; 0 if it only asks how many there are.
+    pub asked: u16,
+    /// How many there are; none before the answer.
+    pub there: Option<u16>,
+}
+
 /// All that the clients of a run saw. A copy shares the batches.
 #[derive(Clone, Debug, Default)]
 pub struct History {
@@ -104,4 +115,6 @@ pub struct History {
     pub reads: Vec<Read>,
     /// Answers to readers that did not decode: when, in virtual nanoseconds, and why.
     pub undecodable: Vec<(u64, String)>,
+    /// In order; the administrator asks for one thing after another.
+    pub counted: Vec<Counted>,
 }

@@ -10,6 +10,7 @@
 //!
 //! Beside it, [`disk`] shows the disk model itself and compares it with real file systems.
 
+mod administrator;
 pub mod annotations;
 pub mod campaign;
 pub mod cli;

@@ -205,7 +205,8 @@ impl<'a> Case<'a> {
         let setting = Setting {
             sent: &sent,
             inputs: clients.total() as u64,
-            partitions: usize::from(clients.partitions),
+            partitions: usize::from(clients.partitions_last()),
+            partitions_first: usize::from(clients.partitions),
             sinks: self.model.sinks(),
             window: self.model.window(),
             graph: self.model.graph(),
@@ -429,7 +430,7 @@ pub(crate) fn leaked(world: &mut World, clients: &Clients, scenario: &Scenario) 
     }
     let stages = cluster::pipeline(scenario).map_or(1, |pipeline| pipeline.stages().max(1));
     let state = usize::from(scenario.state_partitions) * stages;
-    leaks::leaks(&files, &Bounds::of(clients.partitions.into(), state))
+    leaks::leaks(&files, &Bounds::of(clients.partitions_last().into(), state))
 }
 
 fn outcome(

@@ -13,6 +13,7 @@
 //! Numbers are integers, with their unit in their name; a range is `[low, high]`, and a probability
 //! is `[cases, of so many]`.
 
+mod changes;
 mod disks;
 mod faults;
 
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use unplug_sim::{ClockConfig, NetworkConfig};
 
 pub use self::{
+    changes::{Changes, PartitionsAdded},
     disks::{DRAWN, Disks},
     faults::{Classes, Faults, Generate},
 };
@@ -70,6 +72,9 @@ pub struct Scenario {
     /// What breaks.
     #[serde(default)]
     pub faults: Faults,
+    /// What becomes of the cluster meanwhile.
+    #[serde(default, skip_serializing_if = "Changes::is_empty")]
+    pub changes: Changes,
     /// The links between any two nodes.
     #[serde(default)]
     pub network: NetworkConfig,

@@ -2,6 +2,7 @@
 //! what would be right.
 
 mod bounds;
+mod changes;
 mod generate;
 mod plan;
 mod workload;
@@ -78,7 +79,8 @@ pub(crate) fn scenario(scenario: &Scenario) -> Result<(), Invalid> {
     sources(scenario)?;
     sinks(scenario)?;
     broken(scenario)?;
-    files(scenario)
+    files(scenario)?;
+    changes::check(scenario)
 }
 
 /// Checks how the engine is set.

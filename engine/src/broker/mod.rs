@@ -14,7 +14,9 @@
 //! | `segments` | what a boot makes of the files of a partition, pure |
 //! | `producers` | which tuples are there, and where; pure |
 //! | `checkpoint` | what is remembered of deleted segments |
+//! | `additions` | partitions that are added meanwhile |
 
+mod additions;
 mod checkpoint;
 mod partition;
 mod producers;
@@ -38,6 +40,7 @@ use crate::{
     config::Config,
     durable::Store,
     identity,
+    layout::Layouts,
     rpc::{Handling, Rpc},
     tuple::{Generation, Offset, OffsetRange, Partition, Tuple},
 };
@@ -67,7 +70,8 @@ pub const SEGMENT_BYTES: u64 = 32 * 1024;
 /// What is asked of a broker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Request {
-    /// Append tuples of one producer, in the order of their seqs; what is there already stays.
+    /// Append tuples of one producer, in the order of their seqs; what is there already stays. For
+    /// those that know of no addition of partitions.
     Produce {
         /// To which partition.
         partition: Partition,
@@ -90,6 +94,20 @@ pub enum Request {
         generation: Generation,
         /// What is below is not needed, by partition; never behind the durable end.
         ends: Vec<Offset>,
+    },
+    /// Add partitions until there are so many. May be asked again and again.
+    Add {
+        /// How many; if there are more, they stay.
+        partitions: u16,
+    },
+    /// As `Produce`, for those that know of an addition.
+    ProduceAmong {
+        /// How many partitions they know of.
+        partitions: u16,
+        /// To which partition.
+        partition: Partition,
+        /// The tuples.
+        tuples: Vec<Tuple>,
     },
 }
 
@@ -116,29 +134,52 @@ pub enum Answer {
     NoSpace,
     /// The request cannot be served, ever.
     Invalid(String),
+    /// How many partitions there are.
+    Partitions(u16),
+    /// There are other partitions than the sender knows of: nothing of it was taken in.
+    Elsewhere(Layouts),
 }
 
 struct State<E: Env> {
+    env: E,
     config: Rc<Config>,
     files: Store<E>,
-    parts: Vec<Mutex<Part<E>>>,
+    /// As many as the layouts say.
+    parts: RefCell<Vec<Shared<E>>>,
+    layouts: RefCell<Layouts>,
     ends: RefCell<Vec<Offset>>,
     /// The highest that asked, since the boot.
     generation: Cell<Generation>,
     queue: mpsc::UnboundedSender<Waiting>,
 }
 
+/// A partition, which one works on at a time.
+type Shared<E> = Rc<Mutex<Part<E>>>;
+
+fn shared<E: Env>(part: Part<E>) -> Shared<E> {
+    Rc::new(Mutex::new(part))
+}
+
 /// Runs a broker.
 ///
 /// # Errors
 /// A blank or foreign disk, a damaged log, any disk error.
+///
+/// # Panics
+/// Never: there are fewer partitions than numbers for them.
 pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
     let files = Store::new(&env, config.defects);
     identity::check(&files, "broker").await?;
     let (mut opened, mut said) = (Vec::new(), Vec::new());
-    for partition in (0..config.cluster.partitions).map(Partition) {
+    let mut layouts = Layouts::new(config.cluster.partitions);
+    // The first partition's directory tells of all others.
+    while opened.len() < usize::from(layouts.partitions()) {
+        let partition = Partition(u16::try_from(opened.len()).expect("as many as there are"));
         let one = Part::open(&env, &files, partition, config.defects).await?;
         segments::highest(&mut said, &one.ends);
+        if one.layouts {
+            layouts = additions::load(&files, config.cluster.partitions).await?;
+        }
         opened.push(one);
     }
     let found: Vec<_> = opened.iter().map(Opened::end).collect();
@@ -148,18 +189,21 @@ pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
         parts.push(one.clear(&files).await?);
     }
     let ends = RefCell::new(parts.iter().map(Part::end).collect());
-    let parts = parts.into_iter().map(Mutex::new).collect();
+    let parts = RefCell::new(parts.into_iter().map(shared).collect());
     let (queue, waiting) = mpsc::unbounded();
-    let state = Rc::new(State { config, files, parts, ends, generation: Cell::default(), queue });
     let rpc = Rpc::open(&env)?;
+    let (layouts, generation) = (RefCell::new(layouts), Cell::default());
+    let state = Rc::new(State { env, config, files, parts, layouts, ends, generation, queue });
     let cluster = &state.config.cluster;
     rpc.tell_started(cluster.drivers.iter().chain(&cluster.executors));
     let writer = Rc::clone(&state);
     let serving = rpc.serve_from(move |_, request| match request {
         Request::Ends => Handling::Done(Ok(Answer::Ends(state.ends.borrow().clone()))),
-        Request::Produce { .. } | Request::Read { .. } | Request::Trim { .. } => {
-            Handling::Work(answer(Rc::clone(&state), request))
-        }
+        Request::Produce { .. }
+        | Request::ProduceAmong { .. }
+        | Request::Read { .. }
+        | Request::Trim { .. }
+        | Request::Add { .. } => Handling::Work(answer(Rc::clone(&state), request)),
     });
     let writing = writer.write(waiting);
     match select(std::pin::pin!(serving), std::pin::pin!(writing)).await {
@@ -169,7 +213,14 @@ pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
 
 async fn answer<E: Env>(state: Rc<State<E>>, request: Request) -> Result<Answer, Refusal> {
     match request {
-        Request::Produce { partition, tuples } => Ok(state.produce(partition, tuples).await),
+        Request::Produce { partition, tuples } => {
+            let first = state.config.cluster.partitions;
+            Ok(state.produce(first, partition, tuples).await)
+        }
+        Request::ProduceAmong { partitions, partition, tuples } => {
+            Ok(state.produce(partitions, partition, tuples).await)
+        }
+        Request::Add { partitions } => Ok(state.order(partitions).await),
         Request::Ends => Ok(Answer::Ends(state.ends.borrow().clone())),
         Request::Read { partition, range } => Box::pin(state.read(partition, range)).await,
         Request::Trim { generation, ends } => match Box::pin(state.trim(generation, &ends)).await {
@@ -180,10 +231,16 @@ async fn answer<E: Env>(state: Rc<State<E>>, request: Request) -> Result<Answer,
 }
 
 impl<E: Env> State<E> {
+    /// All partitions that there are now.
+    fn all_parts(&self) -> Vec<Shared<E>> {
+        self.parts.borrow().clone()
+    }
+
     async fn read(&self, partition: Partition, range: OffsetRange) -> Result<Answer, Refusal> {
-        match self.parts.get(usize::from(partition.0)) {
+        let parts = self.all_parts();
+        match parts.get(usize::from(partition.0)) {
             Some(part) => part.lock().await.read(range).await,
-            None => Ok(Answer::Invalid(format!("partition {partition} of {}", self.parts.len()))),
+            None => Ok(Answer::Invalid(format!("partition {partition} of {}", parts.len()))),
         }
     }
 
@@ -192,8 +249,10 @@ impl<E: Env> State<E> {
             return Ok(Answer::Fenced(self.generation.get()));
         }
         self.generation.set(generation);
-        if ends.len() != self.parts.len() {
-            let (asked, there) = (ends.len(), self.parts.len());
+        // Partitions that the leader does not know of yet stay as they are.
+        let parts = self.all_parts();
+        if ends.len() > parts.len() {
+            let (asked, there) = (ends.len(), parts.len());
             return Ok(Answer::Invalid(format!("a trim of {asked} partitions of {there}")));
         }
         // Looked at before anything is deleted. Ends only ever grow.
@@ -202,7 +261,7 @@ impl<E: Env> State<E> {
             return Ok(Answer::Invalid(format!("a trim up to {end}, behind the end {durable}")));
         }
         let mut firsts = Vec::with_capacity(ends.len());
-        for (part, end) in self.parts.iter().zip(ends) {
+        for (part, end) in parts.iter().zip(ends) {
             firsts.push(part.lock().await.trim(&self.files, *end).await?);
         }
         Ok(Answer::Trimmed(firsts))

@@ -56,6 +56,8 @@ pub(super) struct Opened<E: Env> {
     stale: Vec<String>,
     /// Up to where each partition was durable, as the frames of this one say.
     pub(super) ends: Vec<Offset>,
+    /// Whether a file is there that tells of added partitions.
+    pub(super) layouts: bool,
 }
 
 impl<E: Env> Opened<E> {
@@ -88,7 +90,7 @@ impl<E: Env> Part<E> {
         let directory = log_paths::directory(partition);
         let names = files.settle(&directory).await?;
         let Checkpoint { first, mut producers } = Checkpoint::load(files, partition).await?;
-        let segments::Names { stale, kept } = segments::sort(&directory, &names, first)?;
+        let segments::Names { stale, kept, layouts } = segments::sort(&directory, &names, first)?;
         let mut contents = Vec::with_capacity(kept.len());
         for some in kept.chunks(READ_AT_ONCE) {
             let read = async |base: &Offset| {
@@ -120,7 +122,36 @@ impl<E: Env> Part<E> {
         let (end, dirty) = (next, false);
         let part =
             Self { env, defects, partition, directory, segments, producers, next, end, dirty };
-        Ok(Opened { part, torn, stale, ends })
+        Ok(Opened { part, torn, stale, ends, layouts })
+    }
+
+    /// Makes a partition that is to be added: durable, but for the name of its directory. What a crash
+    /// left of an earlier time is taken over.
+    pub(super) async fn begin(
+        env: &E,
+        files: &Store<E>,
+        partition: Partition,
+        defects: Defects,
+    ) -> Result<Self, Refusal> {
+        let directory = log_paths::directory(partition);
+        files.create_dir(&directory).await?;
+        if files.settle(&directory).await?.is_empty() {
+            Log::create(env, &log_paths::segment(partition, Offset(0)), defects).await?;
+            files.sync_dir(&directory).await?;
+        }
+        let opened = Self::open(env, files, partition, defects).await?;
+        if opened.end() > Offset(0) || opened.torn {
+            return Err(Refusal::new(format!(
+                "{directory} holds tuples, and no partition of that number was ever added; move it \
+                 elsewhere, nothing was changed"
+            )));
+        }
+        opened.clear(files).await
+    }
+
+    /// The seq behind the highest of each producer that is there or was.
+    pub(super) fn next_seqs(&self) -> impl Iterator<Item = (u16, u64)> {
+        self.producers.next_seqs()
     }
 
     /// The end that readers see.

@@ -59,6 +59,12 @@ impl Producers {
         self.0.entry(producer).or_default().places.push((seq, offset));
     }
 
+    /// The seq behind the highest of each producer.
+    pub(super) fn next_seqs(&self) -> impl Iterator<Item = (u16, u64)> {
+        let lasts = self.0.iter().map(|(producer, known)| (*producer, known.places.last()));
+        lasts.filter_map(|(producer, last)| Some((producer, last?.0 + 1)))
+    }
+
     /// Forgets the tuples from `next` on: they were not written after all.
     pub(super) fn retract(&mut self, next: Offset) {
         for known in self.0.values_mut() {

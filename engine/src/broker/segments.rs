@@ -44,6 +44,8 @@ pub(super) struct Names {
     pub(super) stale: Vec<String>,
     /// The others, ascending: at least one.
     pub(super) kept: Vec<Offset>,
+    /// Whether there is what tells of added partitions, which only the first one's directory holds.
+    pub(super) layouts: bool,
 }
 
 /// A segment.
@@ -75,11 +77,13 @@ pub(super) struct Scan {
 /// # Errors
 /// A name that nobody gave, and no segment that begins at `first`.
 pub(super) fn sort(directory: &str, names: &[String], first: Offset) -> Result<Names, Refusal> {
-    let mut found = Names { stale: Vec::new(), kept: Vec::new() };
+    let mut found = Names { stale: Vec::new(), kept: Vec::new(), layouts: false };
+    let first_one = log_paths::directory(Partition(0));
     for name in names.iter().filter(|name| *name != log_paths::CHECKPOINT) {
         match log_paths::base(name) {
             Some(base) if base < first => found.stale.push(name.clone()),
             Some(base) => found.kept.push(base),
+            None if name == log_paths::LAYOUTS && directory == first_one => found.layouts = true,
             None => {
                 return Err(Refusal::new(format!(
                     "{directory}/{name} is neither a segment nor a checkpoint; move it elsewhere, \
@@ -146,11 +150,21 @@ pub(super) fn highest(ends: &mut Vec<Offset>, others: &[Offset]) {
     }
 }
 
-/// Checks that no partition ends below where the frames of all say that it was durable.
+/// Checks that no partition is missing, or ends below where the frames of all say that it was durable.
 ///
 /// # Errors
-/// One does: which, and where.
+/// One is or does: which, and where.
 pub(super) fn whole(said: &[Offset], found: &[Offset]) -> Result<(), Refusal> {
+    if found.len() < said.len() {
+        return Err(Refusal::new(format!(
+            "{}: tells of {} partitions, and a frame of the log of {}; restore the file {} in it \
+             from a copy, nothing was changed",
+            log_paths::directory(Partition(0)),
+            found.len(),
+            said.len(),
+            log_paths::LAYOUTS
+        )));
+    }
     for (partition, (said, found)) in (0..).map(Partition).zip(said.iter().zip(found)) {
         if found < said {
             return Err(Refusal::new(format!(
@@ -251,6 +265,8 @@ mod tests {
         assert_eq!(whole(&[], &[Offset(0)]), Ok(()), "a log without frames");
         let refusal = whole(&found.ends, &[10, 89].map(Offset)).expect_err("a lost end").reason;
         assert!(refusal.starts_with("/log/00001: ends at offset 89, and "), "{refusal}");
+        let refusal = whole(&found.ends, &[Offset(10)]).expect_err("a lost partition").reason;
+        assert!(refusal.starts_with("/log/00000: tells of 1 partitions, and "), "{refusal}");
     }
 
     #[test]
@@ -305,12 +321,17 @@ mod tests {
     fn segments_below_the_first_offset_are_stale_in_any_number() {
         let sorted = |list: &[&str], first| sort("log", &names(list), Offset(first));
         let all = sorted(&[ZERO, FOUR, NINE, "checkpoint"], 0).expect("whole");
-        assert_eq!(all, Names { stale: vec![], kept: [0, 4, 9].map(Offset).to_vec() });
+        let kept = [0, 4, 9].map(Offset).to_vec();
+        assert_eq!(all, Names { stale: vec![], kept, layouts: false });
         for stale in [&[ZERO, FOUR][..], &[FOUR], &[]] {
             let list = [stale, &[NINE]].concat();
             let found = sorted(&list, 9).expect("leftovers");
-            assert_eq!(found, Names { stale: names(stale), kept: vec![Offset(9)] });
+            let stale = names(stale);
+            assert_eq!(found, Names { stale, kept: vec![Offset(9)], layouts: false });
         }
+        let first = sort("/log/00000", &names(&[ZERO, "layouts"]), Offset(0)).expect("whole");
+        assert!(first.layouts);
+        sort("/log/00001", &names(&[ZERO, "layouts"]), Offset(0)).expect_err("not in this one");
     }
 
     #[test]

@@ -15,12 +15,24 @@ use super::{
     partition::Part, producers::Found,
 };
 
-/// A produce request that waits for the writer. There are as many as producers have requests under
-/// way, since a resent one is dropped while the first waits.
+/// A request that waits for the writer. There are as many as clients have requests under way, since a
+/// resent one is dropped while the first waits.
 pub(super) struct Waiting {
-    partition: Partition,
-    tuples: Vec<Tuple>,
+    what: What,
     answer: oneshot::Sender<Answer>,
+}
+
+/// What is asked of the writer.
+enum What {
+    /// To take tuples in.
+    Produce {
+        /// How many partitions the sender knows of.
+        among: u16,
+        partition: Partition,
+        tuples: Vec<Tuple>,
+    },
+    /// To add partitions until there are so many.
+    Add(u16),
 }
 
 /// An answer that waits for the sync: of which partition, for whom, and what.
@@ -28,18 +40,42 @@ type Ready = (usize, oneshot::Sender<Answer>, Answer);
 
 impl<E: Env> State<E> {
     /// Has the writer take tuples; answers when they are durable.
-    pub(super) async fn produce(&self, partition: Partition, tuples: Vec<Tuple>) -> Answer {
+    pub(super) async fn produce(
+        &self,
+        among: u16,
+        partition: Partition,
+        tuples: Vec<Tuple>,
+    ) -> Answer {
+        if let Some(elsewhere) = self.elsewhere(among) {
+            return elsewhere;
+        }
         if let Err(reason) = self.check(partition, &tuples) {
             return Answer::Invalid(reason);
         }
+        self.wait(What::Produce { among, partition, tuples }).await
+    }
+
+    /// Has the writer add partitions until there are so many; answers when that is durable.
+    pub(super) async fn order(&self, partitions: u16) -> Answer {
+        self.wait(What::Add(partitions)).await
+    }
+
+    async fn wait(&self, what: What) -> Answer {
         let (answer, answered) = oneshot::channel();
-        let waiting = Waiting { partition, tuples, answer };
+        let waiting = Waiting { what, answer };
         self.queue.unbounded_send(waiting).expect("the writer ends with the node only");
         answered.await.expect("the writer ends with the node only")
     }
 
+    /// The answer to one who knows of so many partitions, if there are others.
+    fn elsewhere(&self, among: u16) -> Option<Answer> {
+        let layouts = self.layouts.borrow();
+        (layouts.partitions() != among).then(|| Answer::Elsewhere(layouts.clone()))
+    }
+
     fn check(&self, partition: Partition, tuples: &[Tuple]) -> Result<(), String> {
-        let partitions = self.config.cluster.partitions;
+        let layouts = self.layouts.borrow();
+        let partitions = layouts.partitions();
         if partition.0 >= partitions {
             return Err(format!("partition {partition} of {partitions}"));
         }
@@ -50,7 +86,8 @@ impl<E: Env> State<E> {
         if total > PRODUCE_BYTES_MAX {
             return Err(format!("{total} bytes of tuples at once, over {PRODUCE_BYTES_MAX}"));
         }
-        let elsewhere = |tuple: &&Tuple| Partition::of_key(&tuple.key, partitions) != partition;
+        let elsewhere =
+            |tuple: &&Tuple| layouts.of(tuple.producer, tuple.seq, &tuple.key) != partition;
         if let Some(tuple) = tuples.iter().find(elsewhere) {
             return Err(format!(
                 "the key of tuple {}/{} belongs to another partition than {partition}",
@@ -71,27 +108,54 @@ impl<E: Env> State<E> {
     /// The writer: one round after another, all that waits in each.
     pub(super) async fn write(&self, mut waiting: mpsc::UnboundedReceiver<Waiting>) -> Exit {
         let early = self.config.defects.has(Defect::AckBeforeSync);
-        while let Some(first) = waiting.next().await {
-            let size = |waiting: &Waiting| waiting.tuples.iter().map(bytes).sum::<usize>();
+        // An addition stands between two rounds.
+        let mut held = None;
+        loop {
+            let first = match held.take() {
+                Some(held) => held,
+                None => match waiting.next().await {
+                    Some(first) => first,
+                    None => return Ok(()),
+                },
+            };
+            if let What::Add(partitions) = first.what {
+                let added = match self.add(partitions).await {
+                    Err(Refusal { remedy: Remedy::Space, .. }) => Answer::NoSpace,
+                    done => done?,
+                };
+                drop(first.answer.send(added));
+                continue;
+            }
             let mut round_bytes = size(&first);
             let mut round = vec![first];
             while round_bytes < PAGE_BYTES
                 && let Ok(more) = waiting.try_recv()
             {
+                if matches!(more.what, What::Add(_)) {
+                    held = Some(more);
+                    break;
+                }
                 round_bytes += size(&more);
                 round.push(more);
             }
-            let mut touched = vec![Vec::new(); self.parts.len()];
+            let parts = self.all_parts();
+            let mut touched = vec![Vec::new(); parts.len()];
             let mut answers = Vec::new();
-            for Waiting { partition, tuples, answer } in round {
+            for Waiting { what, answer } in round {
+                let What::Produce { among, partition, tuples } = what else { continue };
+                // Partitions may have been added since it began to wait.
+                if let Some(elsewhere) = self.elsewhere(among) {
+                    drop(answer.send(elsewhere));
+                    continue;
+                }
                 let place = usize::from(partition.0);
-                let part = &mut *self.parts[place].lock().await;
+                let part = &mut *parts[place].lock().await;
                 let placed = place_tuples(part, tuples, &mut touched[place]);
                 answers.push((place, answer, placed));
             }
             for (place, tuples) in touched.iter_mut().enumerate().filter(|(_, new)| !new.is_empty())
             {
-                let part = &mut *self.parts[place].lock().await;
+                let part = &mut *parts[place].lock().await;
                 let tuples = std::mem::take(tuples);
                 let ends = self.ends.borrow().clone();
                 match part.append(&self.files, tuples, ends, self.config.segment_bytes).await {
@@ -103,20 +167,26 @@ impl<E: Env> State<E> {
                 self.publish().await;
                 reply(answers.drain(..));
             }
-            try_join_all(self.parts.iter().map(async |part| part.lock().await.sync().await))
-                .await?;
+            try_join_all(parts.iter().map(async |part| part.lock().await.sync().await)).await?;
             self.publish().await;
             reply(answers.into_iter());
         }
-        Ok(())
     }
 
     /// Moves the ends that readers see to all that was appended.
     async fn publish(&self) {
-        for (place, part) in self.parts.iter().enumerate() {
+        for (place, part) in self.all_parts().iter().enumerate() {
             let end = part.lock().await.publish();
             self.ends.borrow_mut()[place] = end;
         }
+    }
+}
+
+/// How many bytes of tuples a request has.
+fn size(waiting: &Waiting) -> usize {
+    match &waiting.what {
+        What::Produce { tuples, .. } => tuples.iter().map(bytes).sum(),
+        What::Add(_) => 0,
     }
 }
 

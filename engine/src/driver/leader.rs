@@ -8,6 +8,7 @@
 use std::{
     cell::{Cell, RefCell},
     convert::Infallible,
+    iter,
     rc::Rc,
 };
 
@@ -229,9 +230,24 @@ impl<E: Env> Leader<E> {
                 state_partitions,
             };
             let mut ends = self.ends().await?;
-            let lasts = until.unwrap_or_default();
-            ends.iter_mut().zip(lasts).for_each(|(end, last)| *end = (*end).min(*last));
+            let known = before.map_or(0, |before| before.offsets.ranges.len());
+            if ends.len() < known {
+                return Err(End::Refused(Refusal::new(format!(
+                    "the broker has {} partitions, and the last epoch read {known}; restore the \
+                     broker's log from a copy, nothing was changed",
+                    ends.len()
+                ))));
+            }
+            if let Some(lasts) = until {
+                // Partitions that were added since have no end of this list.
+                let lasts = lasts.iter().copied().chain(iter::repeat(Offset(0)));
+                ends.iter_mut().zip(lasts).for_each(|(end, last)| *end = (*end).min(last));
+            }
             if let Some(plan) = plan::plan(before, &ends, limits) {
+                if known > 0 && plan.ranges.len() > known {
+                    env.mark("partitions.learnt");
+                    info!(partitions = plan.ranges.len(), "partitions were added to the source");
+                }
                 let left = ends.iter().zip(&plan.ranges);
                 let lag_tuples = left.map(|(end, range)| end.0.saturating_sub(range.end.0)).sum();
                 self.found.set(Some((env.now(), lag_tuples)));

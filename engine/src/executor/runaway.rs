@@ -62,7 +62,8 @@ async fn run<E: Env>(env: &E, defect: Defect) {
         | Defect::SessionMergeLosesOne
         | Defect::JoinNoMatchedFlag
         | Defect::DedupForgetsOnRestore
-        | Defect::LateByNewWatermark => {}
+        | Defect::LateByNewWatermark
+        | Defect::AdditionForgotten => {}
     }
 }
 

@@ -8,10 +8,9 @@
 //! - `/dead-letters/OFFSET`: a [`DeadLetter`] as JSON, named by where its line begins.
 //! - `/fed`: how far the file was read, and how many lines it had so far.
 
-use std::time::Duration;
+use std::{cell::RefCell, time::Duration};
 
 use bytes::Bytes;
-use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 use unplug_sim::env::{Disk, Env, File, NodeId, OpenMode, Refusal};
@@ -21,11 +20,12 @@ use super::{
     record::{Format, Header, Record, Schema},
 };
 use crate::{
-    client::Client,
+    client::{Client, Sent},
     codec::{self, Kind},
     defect::Defects,
     durable::{Store, failed, read_range, settled, synced, uninterrupted},
-    tuple::{Offset, Partition, Tuple},
+    layout::Layouts,
+    tuple::Tuple,
 };
 
 /// The directory of dead letters; formatting makes it.
@@ -48,7 +48,7 @@ pub struct Feed {
     pub producer: u16,
     /// The broker…
     pub broker: NodeId,
-    /// …and how many partitions it has.
+    /// …and how many partitions it had at first.
     pub partitions: u16,
     /// Whether the file grows no more: then its last line needs no line break, and the feeder ends.
     pub complete: bool,
@@ -78,18 +78,6 @@ pub struct DeadLetter {
     pub reason: String,
     /// Its beginning; what is no text in it is replaced.
     pub text: String,
-}
-
-/// Lines that the broker acknowledged.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sent {
-    /// In which partition they are.
-    pub partition: Partition,
-    /// Where the lines begin, which are the tuples' seqs.
-    pub seqs: Vec<u64>,
-    /// The tuples' offsets; none for one that was acknowledged so long ago that where it was is no
-    /// longer known.
-    pub offsets: Vec<Option<Offset>>,
 }
 
 /// How far a file was read.
@@ -122,7 +110,8 @@ pub async fn feed<E: Env>(
         })?,
     };
     let client = Client::new(&env)?;
-    let mut feeder = Feeder { env, client, store, feed, fed, acknowledged };
+    let layouts = RefCell::new(Layouts::new(feed.partitions));
+    let mut feeder = Feeder { env, client, store, feed, fed, layouts, acknowledged };
     feeder.settle().await?;
     let header = feeder.header().await?;
     feeder.run(&header).await
@@ -134,6 +123,7 @@ struct Feeder<E: Env, A> {
     store: Store<E>,
     feed: Feed,
     fed: Fed,
+    layouts: RefCell<Layouts>,
     acknowledged: A,
 }
 
@@ -208,15 +198,13 @@ impl<E: Env, A: Fn(Sent)> Feeder<E, A> {
 
     /// Sends records, and keeps dead letters.
     async fn send(&mut self, header: &Header, lines: &[Line]) -> Result<(), Refusal> {
-        let Feed { producer, partitions, broker, .. } = self.feed;
-        let mut batches = vec![Vec::new(); usize::from(partitions)];
+        let Feed { producer, broker, .. } = self.feed;
+        let mut tuples = Vec::new();
         for line in lines {
             match self.feed.schema.record(header, line) {
                 Ok(None) => {}
                 Ok(Some(Record { key, time_ms, value })) => {
-                    let partition = Partition::of_key(&key, partitions);
-                    let tuple = Tuple { producer, seq: line.at, time_ms, key, value };
-                    batches[usize::from(partition.0)].push(tuple);
+                    tuples.push(Tuple { producer, seq: line.at, time_ms, key, value });
                     self.fed.counts.records += 1;
                 }
                 Err(reason) => {
@@ -225,16 +213,7 @@ impl<E: Env, A: Fn(Sent)> Feeder<E, A> {
                 }
             }
         }
-        let batches = (0..partitions).zip(batches).filter(|(_, tuples)| !tuples.is_empty());
-        let sends = batches.map(async |(partition, tuples)| -> Result<(), Refusal> {
-            let seqs = tuples.iter().map(|tuple| tuple.seq).collect();
-            let partition = Partition(partition);
-            let offsets = self.client.produce(broker, partition, tuples).await?;
-            (self.acknowledged)(Sent { partition, seqs, offsets });
-            Ok(())
-        });
-        try_join_all(sends).await?;
-        Ok(())
+        self.client.send(broker, tuples, &self.layouts, &self.acknowledged).await
     }
 
     async fn bury(&self, line: &Line, reason: String) -> Result<(), Refusal> {

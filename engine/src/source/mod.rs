@@ -15,6 +15,6 @@ pub mod lines;
 pub mod record;
 
 pub use self::{
-    feeder::{Counts, DeadLetter, Feed, Sent, feed},
+    feeder::{Counts, DeadLetter, Feed, feed},
     record::{Format, Schema},
 };

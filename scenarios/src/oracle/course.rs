@@ -53,7 +53,9 @@ impl<'a> Known<'a> {
             if !all_known {
                 break;
             }
-            seen.push(Seen { latest_ms: latest_ms.clone(), idle: &cut.idle });
+            // Partitions that the epoch does not know of have no part in it.
+            let known = cut.ends.len().min(setting.partitions);
+            seen.push(Seen { latest_ms: latest_ms[..known].to_vec(), idle: &cut.idle });
             intakes.push(Intake { epoch: *epoch, watermark_ms: 0, tuples });
         }
         let of_graph = setting.graph.map_or(0, |graph| graph.delay_ms);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{objections::Objections, owners::Place, table::Table};
+use super::{Setting, objections::Objections, owners::Place, table::Table};
 use crate::{history::Cut, outcome::VerdictKind};
 
 /// The published cuts.
@@ -14,7 +14,11 @@ pub(super) struct Cuts<'a> {
 }
 
 impl<'a> Cuts<'a> {
-    pub(super) fn of(tables: &[Table<'a>], partitions: usize, objections: &mut Objections) -> Self {
+    pub(super) fn of(
+        tables: &[Table<'a>],
+        setting: &Setting<'_>,
+        objections: &mut Objections,
+    ) -> Self {
         let mut shown: BTreeMap<u64, (u16, &Cut)> = BTreeMap::new();
         for table in tables {
             for &batch in &table.batches {
@@ -29,12 +33,21 @@ impl<'a> Cuts<'a> {
             }
         }
         let epochs: Vec<_> = shown.into_iter().map(|(epoch, (_, cut))| (epoch, cut)).collect();
-        let mut before = vec![0; partitions];
-        let mut ends = vec![Vec::with_capacity(epochs.len()); partitions];
+        let mut before = vec![0; setting.partitions];
+        let mut ends = vec![Vec::with_capacity(epochs.len()); setting.partitions];
         for (epoch, cut) in &epochs {
             for (partition, (before, all)) in before.iter_mut().zip(&mut ends).enumerate() {
                 let end = cut.ends.get(partition).copied().unwrap_or(0).max(*before);
-                if end > *before && cut.idle.iter().any(|idle| usize::from(*idle) == partition) {
+                let idle = cut.idle.iter().any(|idle| usize::from(*idle) == partition);
+                let added = (setting.partitions_first..cut.ends.len()).contains(&partition);
+                if added && end == 0 && !idle {
+                    let message = format!(
+                        "epoch {epoch} does not call partition {partition} idle, which was added \
+                         and never had input"
+                    );
+                    objections.add(VerdictKind::Corrupt, message);
+                }
+                if end > *before && idle {
                     let message = format!(
                         "epoch {epoch} calls partition {partition} idle, and takes its offsets \
                          from {before} to {end} in"

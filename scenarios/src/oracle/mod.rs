@@ -17,6 +17,8 @@
 //!   sink, no window was open, and every sink had those that any sink's epochs closed.
 //! - a sink of files is read once more at the end, as a power cut would leave its disk, and by its
 //!   manifests alone ([`files`]): that read is judged as all others;
+//! - partitions that were added to the source stay, and are there as soon as somebody was told; a cut
+//!   that does not know of one yet is 0 there, and one that never had input is idle;
 //! - **leaked** ([`leaks`]): what is not needed any more does not stay on disks.
 //!
 //! What it does not verify:
@@ -32,6 +34,7 @@
 //!
 //! It shares no code with the engine: what is expected comes from [`crate::model`].
 
+mod additions;
 mod course;
 mod cuts;
 mod delivery;
@@ -90,8 +93,10 @@ pub struct Setting<'a> {
     pub sent: &'a Inputs<'a>,
     /// How many tuples all producers have to send.
     pub inputs: u64,
-    /// How many partitions the source has.
+    /// How many partitions the source has in the end…
     pub partitions: usize,
+    /// …and had at first.
+    pub partitions_first: usize,
     /// How many sinks there are.
     pub sinks: usize,
     /// The pipeline's window, if it has one.
@@ -117,9 +122,10 @@ pub fn judge(history: &History, setting: &Setting<'_>) -> Vec<Verdict> {
     let mut owners = Owners::of(history, &mut objections);
     let tables: Vec<_> = (0u16..)
         .take(setting.sinks)
-        .map(|sink| Table::of(history, sink, setting.partitions, &mut objections))
+        .map(|sink| Table::of(history, sink, setting, &mut objections))
         .collect();
-    let cuts = Cuts::of(&tables, setting.partitions, &mut objections);
+    additions::check(history, setting, &mut objections);
+    let cuts = Cuts::of(&tables, setting, &mut objections);
     owners.settle(&cuts);
     owners.check_unplaced(&cuts, &mut objections);
     delivery::check(&tables, &owners, &cuts, setting, &mut objections);

@@ -1,7 +1,10 @@
 //! The content of one sink, position by position, as first read. Every later read must agree with
 //! it, and epochs and cuts must follow each other.
 
-use super::objections::{Objections, seconds};
+use super::{
+    Setting,
+    objections::{Objections, seconds},
+};
 use crate::{
     history::{Batch, History, Read},
     outcome::VerdictKind,
@@ -21,7 +24,7 @@ impl<'a> Table<'a> {
     pub(super) fn of(
         history: &'a History,
         sink: u16,
-        partitions: usize,
+        setting: &Setting<'_>,
         objections: &mut Objections,
     ) -> Self {
         let mut batches: Vec<&Batch> = Vec::new();
@@ -45,14 +48,16 @@ impl<'a> Table<'a> {
             ends_seen.push((read.at_ns, read.end.max(most)));
             take(&mut batches, read, objections);
         }
-        let mut table = Self { sink, batches, ends: vec![0; partitions], epoch: 0 };
-        table.check(objections);
+        let mut table = Self { sink, batches, ends: vec![0; setting.partitions], epoch: 0 };
+        table.check(setting, objections);
         table
     }
 
-    /// Epochs come one after another, each once, and cuts never go back.
-    fn check(&mut self, objections: &mut Objections) {
+    /// Epochs come one after another, each once, and cuts never go back. Partitions that are added
+    /// later need not be in them.
+    fn check(&mut self, setting: &Setting<'_>, objections: &mut Objections) {
         let Self { sink, batches, ends, epoch: before } = self;
+        let mut known = setting.partitions_first;
         for batch in batches {
             let epoch = batch.epoch;
             if batch.sink != *sink {
@@ -74,11 +79,12 @@ impl<'a> Table<'a> {
             }
             *before = epoch.max(*before);
             let cut = &batch.cut.ends;
-            if cut.len() != ends.len() || cut.iter().zip(&*ends).any(|(end, before)| end < before) {
+            if !(known..=ends.len()).contains(&cut.len()) || cut.iter().zip(&*ends).any(|(end, before)| end < before) {
                 let message =
                     format!("sink {sink}, epoch {epoch}: the cut goes from {ends:?} to {cut:?}");
                 objections.add(VerdictKind::RolledBack, message);
             }
+            known = cut.len().max(known);
             for (before, end) in ends.iter_mut().zip(cut) {
                 *before = (*before).max(*end);
             }

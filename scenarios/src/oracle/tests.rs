@@ -33,12 +33,12 @@ fn history(reads: Vec<Read>) -> History {
     let acknowledged = (0..6)
         .map(|seq| Acknowledged { at_ns: seq, id: id(seq), partition: 0, offset: Some(seq) })
         .collect();
-    History { acknowledged, reads, undecodable: Vec::new() }
+    History { acknowledged, reads, ..History::default() }
 }
 
 fn kinds(history: &History) -> Vec<VerdictKind> {
     let setting =
-        Setting { sent: &sent, inputs: 6, partitions: 1, sinks: 1, window: None, graph: None };
+        Setting { sent: &sent, inputs: 6, partitions: 1, partitions_first: 1, sinks: 1, window: None, graph: None };
     judge(history, &setting).into_iter().map(|verdict| verdict.kind).collect()
 }
 
@@ -210,7 +210,7 @@ fn a_watermark_that_the_rule_does_not_give_is_corrupt() {
     wrong.cut.watermark_ms = 5;
     let history = of(&[Arc::new(wrong)]);
     let setting =
-        Setting { sent: &sent, inputs: 6, partitions: 1, sinks: 1, window: None, graph: None };
+        Setting { sent: &sent, inputs: 6, partitions: 1, partitions_first: 1, sinks: 1, window: None, graph: None };
     let verdicts = judge(&history, &setting);
     assert_eq!(kinds(&history), [VerdictKind::Corrupt]);
     assert_eq!(verdicts[0].message, "epoch 1 publishes the watermark 5 ms, the rule gives 0 ms");

@@ -100,7 +100,7 @@ fn verdicts(sinks: &Sinks, inputs: u64, acknowledged: Vec<Acknowledged>) -> Vec<
         batches: batches.iter().cloned().map(Arc::new).collect(),
     };
     let reads = vec![read(0, &sinks.windows), read(1, &sinks.late)];
-    let history = History { acknowledged, reads, undecodable: Vec::new() };
+    let history = History { acknowledged, reads, ..History::default() };
     let rows = TUPLES.map(|(_, key)| [text(key)]);
     let sent = |id: TupleId| {
         let at = usize::try_from(id.seq).expect("few");
@@ -112,7 +112,7 @@ fn verdicts(sinks: &Sinks, inputs: u64, acknowledged: Vec<Acknowledged>) -> Vec<
     let setting = Setting {
         sent: &sent,
         inputs,
-        partitions: 1,
+        partitions: 1, partitions_first: 1,
         sinks: 2,
         window: model.window(),
         graph: None,

@@ -92,16 +92,16 @@ impl Seen<'_, '_> {
         }
     }
 
-    /// The rows of one key come in the order of their offsets.
+    /// The rows of one key come in the order of their offsets, within each partition that it was in.
     pub(super) fn check_order(&self, table: &Table<'_>, objections: &mut Objections) {
-        let mut last: BTreeMap<&[u8], (u64, TupleId)> = BTreeMap::new();
+        let mut last: BTreeMap<(&[u8], u16), (u64, TupleId)> = BTreeMap::new();
         let mut seen = std::collections::BTreeSet::new();
         for (epoch, row) in rows(table) {
             // A second copy, and what should not be there, have verdicts of their own.
             let Some(id) = row.id.filter(|id| seen.insert(*id)) else { continue };
             let sent = (self.sent)(id).filter(|sent| sent.row.is_some());
             let (Some(place), Some(sent)) = (self.owners.of.get(&id), sent) else { continue };
-            if let Some((before, other)) = last.insert(sent.key, (place.1, id))
+            if let Some((before, other)) = last.insert((sent.key, place.0), (place.1, id))
                 && before > place.1
             {
                 let message = format!(

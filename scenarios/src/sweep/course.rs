@@ -15,11 +15,16 @@ const COUNTED_NS: u64 = 1_000_000_000;
 pub struct Seen {
     acknowledged: usize,
     reads: usize,
+    counted: usize,
 }
 
 impl Seen {
     fn of(history: &History) -> Self {
-        Self { acknowledged: history.acknowledged.len(), reads: history.reads.len() }
+        Self {
+            acknowledged: history.acknowledged.len(),
+            reads: history.reads.len(),
+            counted: history.counted.len(),
+        }
     }
 
     /// What of a history was seen at a time.
@@ -28,6 +33,7 @@ impl Seen {
         Self {
             acknowledged: history.acknowledged.partition_point(|one| one.at_ns <= at_ns),
             reads: history.reads.partition_point(|one| one.at_ns <= at_ns),
+            counted: history.counted.partition_point(|one| one.at_ns <= at_ns),
         }
     }
 
@@ -37,6 +43,7 @@ impl Seen {
         History {
             acknowledged: history.acknowledged[..self.acknowledged].to_vec(),
             reads: history.reads[..self.reads].to_vec(),
+            counted: history.counted[..self.counted].to_vec(),
             undecodable: Vec::new(),
         }
     }
@@ -103,12 +110,14 @@ impl Course {
         let Some(next) = self.moments.get(moment + 1) else { return Seen::of(&self.history) };
         // Whoever got an answer before this was sent it before the moment was over.
         let before_ns = next.at_ns + self.quickest_ns;
-        let History { acknowledged, reads, .. } = &self.history;
+        let History { acknowledged, reads, counted, .. } = &self.history;
         let acknowledged = acknowledged.partition_point(|one| one.at_ns < before_ns);
         let reads = reads.partition_point(|one| one.at_ns < before_ns);
+        let counted = counted.partition_point(|one| one.at_ns < before_ns);
         Seen {
             acknowledged: acknowledged.max(next.seen.acknowledged),
             reads: reads.max(next.seen.reads),
+            counted: counted.max(next.seen.counted),
         }
     }
 }

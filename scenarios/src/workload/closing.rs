@@ -16,26 +16,33 @@ const BEYOND_MS: u64 = 365 * 24 * 3_600_000;
 /// A line that pipelines of flights and of generated tuples can read.
 const VALUE: &[u8] = br#"{"key": "closing", "origin": "closing", "amount": null}"#;
 
-/// Lets the first producer send closing tuples behind all other input.
-pub fn add(inputs: &mut [Vec<Input>], model: &Model, partitions: u16) {
+/// Lets the first producer send closing tuples behind all other input. Where partitions are added, to
+/// so many in turn, each producer sends closing tuples for those, too: what it sends behind an addition
+/// goes by other partitions than what another one sends before.
+pub fn add(inputs: &mut [Vec<Input>], model: &Model, partitions: u16, later: &[u16]) {
     let all = || inputs.iter().flatten();
     let last = |of: fn(&Input) -> u64| all().map(of).max().unwrap_or(0);
     let due_ns = last(|input| input.due_ns) + GAP_NS;
     let arrival_ms = last(|input| input.arrival_ms) + GAP_NS / 1_000_000;
     let beyond_ms = BEYOND_MS + 10 * model.span_ms().unwrap_or(0);
     let event_ms = last(|input| input.event_ms) + beyond_ms;
-    let closing = (0..partitions).map(|partition| Input {
-        seq: 0,
-        line: None,
-        closing: true,
-        due_ns,
-        arrival_ms,
-        event_ms,
-        key: key(Partition(partition), partitions),
-        value: Bytes::from_static(VALUE),
-    });
+    let closing = |partitions: u16| {
+        (0..partitions).map(move |partition| Input {
+            seq: 0,
+            line: None,
+            closing: true,
+            due_ns,
+            arrival_ms,
+            event_ms,
+            key: key(Partition(partition), partitions),
+            value: Bytes::from_static(VALUE),
+        })
+    };
     if let Some(first) = inputs.first_mut() {
-        first.extend(closing);
+        first.extend(closing(partitions));
+    }
+    for partitions in later {
+        inputs.iter_mut().for_each(|input| input.extend(closing(*partitions)));
     }
 }
 
@@ -88,7 +95,7 @@ mod tests {
             let window = model.window().expect("there");
             let mut inputs = workload.inputs(3, &source, 2, 4);
             let others: Vec<_> = inputs.iter().flatten().cloned().collect();
-            add(&mut inputs, &model, 4);
+            add(&mut inputs, &model, 4, &[]);
             let (closing, real): (Vec<_>, Vec<_>) =
                 inputs[0].iter().partition(|input| input.closing);
             assert_eq!((closing.len(), real.len(), inputs[1].len()), (4, 50, 50));

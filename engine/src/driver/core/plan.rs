@@ -57,15 +57,16 @@ pub fn plan(before: Option<&Before>, ends: &[Offset], limits: Limits) -> Option<
         return None;
     }
     let batch_time_ms = limits.wall_ms.max(earlier.map_or(0, |earlier| earlier.batch_time_ms));
-    // A partition that never had input counts as busy from the first epoch on.
-    let active = |place: usize| match ranges[place].is_empty() {
-        true => earlier.and_then(|earlier| earlier.active_ms.get(place).copied()),
-        false => None,
+    // A partition that never had input counts as busy from the first epoch on; one that was added
+    // later is idle until it has some.
+    let active = |place: usize| match (ranges[place].is_empty(), earlier) {
+        (true, Some(earlier)) => earlier.active_ms.get(place).copied().unwrap_or(0),
+        (true, None) | (false, _) => batch_time_ms,
     };
-    let active_ms: Vec<_> =
-        (0..ranges.len()).map(|place| active(place).unwrap_or(batch_time_ms)).collect();
+    let active_ms: Vec<_> = (0..ranges.len()).map(active).collect();
     let idle = (0u16..).zip(ranges.iter().zip(&active_ms)).filter(|(_, (range, active_ms))| {
-        range.is_empty() && batch_time_ms - **active_ms >= limits.idle_after_ms
+        let long = batch_time_ms - **active_ms >= limits.idle_after_ms;
+        range.is_empty() && (long || **active_ms == 0)
     });
     Some(OffsetsRecord {
         epoch: before.map_or(Epoch(1), |before| before.offsets.epoch.next()),
@@ -232,6 +233,28 @@ mod tests {
         assert!(passes_over_idle(&before.offsets, &before.commit));
         let fourth = plan(Some(&before), &ends(&[3, 1]), limits(1_600)).expect("input");
         assert_eq!((fourth.idle, fourth.active_ms), (vec![], vec![1_500, 1_600]));
+    }
+
+    #[test]
+    fn a_partition_that_was_added_is_read_from_its_start_and_idle_until_it_had_input() {
+        let limits = |wall_ms| Limits { wall_ms, idle_after_ms: 5_000, ..LIMITS };
+        let first = plan(None, &ends(&[1]), limits(1_000)).expect("input");
+        let before = after(first, &[70], None);
+        assert_eq!(plan(Some(&before), &ends(&[1, 0]), LIMITS).map(|plan| plan.ranges.len()), Some(2));
+        let second = plan(Some(&before), &ends(&[2, 0]), limits(1_100)).expect("input");
+        assert_eq!((&*second.idle, &*second.active_ms), (&[Partition(1)][..], &[1_100, 0][..]));
+        assert_eq!(second.state_partitions, 2, "of the state are as many as before");
+        let before = after(second, &[80, 0], Some(&before));
+        assert_eq!(before.commit.next_watermark_ms, 80, "the new one does not hold it back");
+        let third = plan(Some(&before), &ends(&[3, 2]), limits(1_200)).expect("input");
+        assert_eq!(third.ranges[1], OffsetRange { start: Offset(0), end: Offset(2) });
+        assert_eq!(third.idle, []);
+        let before = after(third, &[90, 75], Some(&before));
+        assert_eq!(before.commit.next_watermark_ms, 80, "nor has it go back");
+        let fourth = plan(Some(&before), &ends(&[4, 2, 0, 0]), limits(1_300)).expect("input");
+        assert_eq!((&*fourth.idle, fourth.ranges.len()), (&[2, 3].map(Partition)[..], 4));
+        let before = after(fourth, &[99, 0, 0, 0], Some(&before));
+        assert_eq!(before.commit.latest_ms, [99, 75, 0, 0]);
     }
 
     #[test]
