@@ -83,8 +83,11 @@ impl Step {
     }
 }
 
+/// The phase beside the steps: the broker adds partitions.
+pub const PARTITIONS: &str = "partitions";
+
 /// The marks beside those of the steps.
-pub const MARKS: [&str; 21] = [
+pub const MARKS: [&str; 25] = [
     "leader.elected",
     "offsets.decided",
     "commit.decided",
@@ -106,6 +109,10 @@ pub const MARKS: [&str; 21] = [
     "transaction.dropped",
     "transaction.rewritten",
     "transaction.aborted",
+    "partitions.begin",
+    "partitions.end",
+    "partitions.added",
+    "partitions.learnt",
 ];
 
 /// A step that a node is in.

@@ -2,6 +2,7 @@
 //! what the engine promises to survive, which [`atlas`] tells.
 
 pub mod atlas;
+mod changes;
 mod classes;
 mod forms;
 mod partitions;
@@ -14,7 +15,7 @@ use unplug_sim::{
 
 use self::classes::{Blow, Class};
 use crate::{
-    scenario::{Classes, Faults, Generate, Scenario},
+    scenario::{Changes, Classes, Faults, Generate, Scenario},
     topology::{Cluster, Role},
 };
 
@@ -33,7 +34,9 @@ enum Victim {
 pub fn plan(scenario: &Scenario, seed: u64) -> Plan {
     match &scenario.faults {
         Faults::Plan(plan) => plan.clone(),
-        Faults::Generate(faults) => Generator::new(faults, &scenario.cluster, seed).plan(),
+        Faults::Generate(faults) => {
+            Generator::new(faults, &scenario.cluster, seed).plan(&scenario.changes)
+        }
     }
 }
 
@@ -62,6 +65,8 @@ struct Generator<'a> {
     random: PlanStream,
     /// From which the form of a fault is drawn.
     forms: PlanStream,
+    /// From which the faults in the midst of changes are drawn.
+    of_changes: PlanStream,
     /// The classes that this seed draws from.
     classes: Vec<(u32, Class)>,
     /// The stores whose disks may be lost or damaged.
@@ -70,10 +75,10 @@ struct Generator<'a> {
 
 impl<'a> Generator<'a> {
     fn new(faults: &'a Generate, cluster: &'a Cluster, seed: u64) -> Self {
-        let [random, forms] =
-            ["faults", "fault-forms"].map(|label| PlanStream::of_plan(seed, label));
-        let mut new =
-            Self { faults, cluster, random, forms, classes: Vec::new(), harmed: Vec::new() };
+        let [random, forms, of_changes] = ["faults", "fault-forms", "fault-changes"]
+            .map(|label| PlanStream::of_plan(seed, label));
+        let (classes, harmed) = (Vec::new(), Vec::new());
+        let mut new = Self { faults, cluster, random, forms, of_changes, classes, harmed };
         while new.harmed.len() < usize::try_from(faults.stores_harmed).expect("few") {
             let one = new.index(cluster.stores);
             if !new.harmed.contains(&one) {
@@ -84,7 +89,7 @@ impl<'a> Generator<'a> {
         new
     }
 
-    fn plan(mut self) -> Plan {
+    fn plan(mut self, changes: &Changes) -> Plan {
         let (low, high) = self.faults.count;
         let count = self.random.between(low.into(), u64::from(high) + 1);
         let classes = self.classes.clone();
@@ -103,6 +108,7 @@ impl<'a> Generator<'a> {
         {
             first.when.on = None;
         }
+        self.strike_changes(changes, &mut faults);
         Plan { faults }
     }
 

@@ -60,8 +60,16 @@ impl<E: Env> State<E> {
         if partitions <= there {
             return Ok(Answer::Partitions(there));
         }
+        self.env.mark("partitions.begin");
+        let done = self.grow(there, partitions).await;
+        self.env.mark("partitions.end");
+        done?;
+        self.env.mark("partitions.added");
+        Ok(Answer::Partitions(partitions))
+    }
+
+    async fn grow(&self, there: u16, partitions: u16) -> Result<(), Refusal> {
         let (env, files) = (&self.env, &self.files);
-        env.mark("partitions.begin");
         let mut from: BTreeMap<u16, u64> = BTreeMap::new();
         for part in self.all_parts() {
             for (producer, next) in part.lock().await.next_seqs() {
@@ -83,8 +91,7 @@ impl<E: Env> State<E> {
         self.ends.borrow_mut().extend(added.iter().map(Part::end));
         self.parts.borrow_mut().extend(added.into_iter().map(super::shared));
         self.layouts.replace(grown);
-        env.mark("partitions.end");
-        Ok(Answer::Partitions(partitions))
+        Ok(())
     }
 }
 

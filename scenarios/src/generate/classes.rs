@@ -440,7 +440,7 @@ impl Generator<'_> {
     }
 
     /// Skewed to the short end: outages shorter than a time-out are the trickier ones.
-    fn down_ns(&mut self) -> u64 {
+    pub(super) fn down_ns(&mut self) -> u64 {
         let (low, high) = self.faults.down_ns;
         let high = self.random.between(low, high + 1);
         self.random.between(low, high + 1)

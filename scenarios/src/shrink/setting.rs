@@ -11,7 +11,7 @@ use unplug_sim::{
 use super::{fault::target, plan::scale, sample::Sample};
 use crate::{
     cluster,
-    scenario::{DRAWN, Generated, Scenario, Source, Speculation},
+    scenario::{Changes, DRAWN, Generated, Scenario, Source, Speculation},
     topology::{Cluster, Role, reader},
     workload::Workload,
 };
@@ -101,7 +101,8 @@ pub(super) fn calmer(sample: &Sample, _: &Workload) -> Vec<Sample> {
         let name = scenario.disk.profile(sample.seed).name;
         change(&|scenario| name.clone_into(&mut scenario.disk.profile));
     }
-    let calm: [fn(&mut Scenario); 9] = [
+    let calm: [fn(&mut Scenario); 10] = [
+        |scenario| scenario.changes = Changes::default(),
         |scenario| scenario.network.loss = (0, 1),
         |scenario| scenario.network.duplication = (0, 1),
         |scenario| scenario.network.tail = (0, 1),

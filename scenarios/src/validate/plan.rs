@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use unplug_engine::steps::{MARKS, Step};
+use unplug_engine::steps::{self, MARKS, Step};
 use unplug_sim::fault::{Action, Edge, EffectFilter, Fault, Plan, Point};
 
 use super::{HOUR, bounds::within};
@@ -85,10 +85,13 @@ fn point(point: &Point, nodes: &[String]) -> Result<(), Invalid> {
             let what = "boots and crashes are in no phase; leave it out";
             Err(Invalid::at("inside", what))
         }
-        Some(phase) if Step::ALL.iter().any(|step| step.name() == phase) => Ok(()),
         Some(phase) => {
-            let what = unknown("phase", phase, Step::ALL.map(Step::name));
-            Err(Invalid::at("inside", what))
+            let phases: Vec<_> =
+                Step::ALL.map(Step::name).into_iter().chain([steps::PARTITIONS]).collect();
+            if phases.contains(&phase.as_str()) {
+                return Ok(());
+            }
+            Err(Invalid::at("inside", unknown("phase", phase, phases)))
         }
     }
 }
