@@ -87,7 +87,7 @@ impl Step {
 pub const PARTITIONS: &str = "partitions";
 
 /// The marks beside those of the steps.
-pub const MARKS: [&str; 25] = [
+pub const MARKS: [&str; 28] = [
     "leader.elected",
     "offsets.decided",
     "commit.decided",
@@ -113,6 +113,9 @@ pub const MARKS: [&str; 25] = [
     "partitions.end",
     "partitions.added",
     "partitions.learnt",
+    "executor.joined",
+    "executor.left",
+    "executor.holding",
 ];
 
 /// A step that a node is in.

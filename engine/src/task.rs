@@ -118,6 +118,8 @@ pub enum Answer {
     Refused(String),
     /// A higher generation leads.
     Fenced(Generation),
+    /// What it was to read was deleted from the source: the epoch is over, or its input is lost.
+    Trimmed(String),
 }
 
 /// What a task came to.

@@ -1,7 +1,7 @@
 //! A scenario's cluster as a world: nodes in the order of [`crate::topology`], disks formatted,
 //! nothing started.
 
-use std::{rc::Rc, time::Duration};
+use std::{collections::BTreeMap, rc::Rc, time::Duration};
 
 use unplug_engine::{
     Cluster, Config, Role, SinkKind,
@@ -20,6 +20,7 @@ use crate::{
     defects, feeders,
     history::History,
     input::{self, Invalid, unknown},
+    members::{self, Stay},
     model::Model,
     outcome::Verdict,
     scenario::{Generated, Scenario, Sink, Source, Trigger},
@@ -91,13 +92,15 @@ pub fn build(
         disk_bytes_max: scenario.bounds.disk_bytes_max,
         ..WorldConfig::new(seed)
     });
+    let stays = members::stays(scenario);
     for (role, index) in engine_nodes(scenario) {
-        let node = add(&mut world, (role, index), &config);
+        let node = add(&mut world, (role, index), &config, &stays);
         let disk = format((role, index), scenario.disk.of(role, seed), &config)?;
         world.disk(node, |blank| *blank = disk);
         world.start(node);
     }
     add_clients(&mut world, scenario, &clients);
+    add_joined(&mut world, scenario, &config);
     Ok((world, clients))
 }
 
@@ -155,13 +158,30 @@ pub(crate) fn resume(
     let clients = clients(engine, sends).having_seen(history);
     let (clients, engine) = (Rc::new(clients), Rc::new(engine.clone()));
     let mut world = World::starting_at(now_ns, config);
+    let stays = members::stays(scenario);
     for (node, disk) in engine_nodes(scenario).zip(disks) {
-        let node = add(&mut world, node, &engine);
+        let node = add(&mut world, node, &engine, &stays);
         world.disk(node, |blank| *blank = disk);
         world.start(node);
     }
     add_clients(&mut world, scenario, &clients);
+    add_joined(&mut world, scenario, &engine);
     (world, clients)
+}
+
+/// Adds the executors that join later.
+fn add_joined(world: &mut World, scenario: &Scenario, config: &Rc<Config>) {
+    let stays = members::stays(scenario);
+    for (name, _) in members::joined(scenario) {
+        let node = add_member(world, &name, config, stays[&name]);
+        world.start(node);
+    }
+}
+
+fn add_member(world: &mut World, name: &str, config: &Rc<Config>, stay: Stay) -> NodeId {
+    let shared = Rc::clone(config);
+    let program = move |env| members::run(env, Rc::clone(&shared), stay);
+    world.add_node(name, Site::DataCentre, program)
 }
 
 fn add_clients(world: &mut World, scenario: &Scenario, clients: &Rc<Clients>) {
@@ -297,7 +317,9 @@ pub(crate) fn all_names(scenario: &Scenario) -> Vec<String> {
     let producers = (0..scenario.cluster.producers).map(|at| topology::Role::Producer.node(at));
     let readers = (0..scenario.cluster.readers).map(topology::reader);
     let administrator = additions(scenario).next().map(|_| administrator::NAME.to_owned());
-    names(scenario).into_iter().chain(producers).chain(readers).chain(administrator).collect()
+    let joined = members::joined(scenario).map(|(name, _)| name);
+    let clients = producers.chain(readers).chain(administrator);
+    names(scenario).into_iter().chain(clients).chain(joined).collect()
 }
 
 /// The stores of a scenario's cluster.
@@ -347,7 +369,15 @@ fn config(scenario: &Scenario, seed: u64) -> Result<Config, Invalid> {
     })
 }
 
-fn add(world: &mut World, (role, index): (topology::Role, u32), config: &Rc<Config>) -> NodeId {
+fn add(
+    world: &mut World,
+    (role, index): (topology::Role, u32),
+    config: &Rc<Config>,
+    stays: &BTreeMap<String, Stay>,
+) -> NodeId {
+    if let Some(stay) = stays.get(&role.node(index)) {
+        return add_member(world, &role.node(index), config, *stay);
+    }
     let shared = Rc::clone(config);
     let engine_role = engine_role(role);
     let program = move |env: SimEnv| {

@@ -101,7 +101,7 @@ impl Failure {
 
     fn check(&self) -> Result<(), Invalid> {
         self.scenario.check().map_err(|error| error.within("scenario"))?;
-        validate::plan(&self.plan, &self.scenario.cluster).map_err(|error| error.within("plan"))?;
+        validate::plan(&self.plan, &self.scenario).map_err(|error| error.within("plan"))?;
         if self.verdicts.is_empty() {
             return Err(Invalid::at("verdicts", "empty; a failure has at least one"));
         }

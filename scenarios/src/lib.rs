@@ -32,6 +32,7 @@ pub mod input;
 pub mod interrupt;
 pub mod junit;
 mod look;
+mod members;
 pub mod merge;
 pub mod model;
 pub mod oracle;

@@ -24,13 +24,14 @@ use serde::{Deserialize, Serialize};
 use unplug_sim::{ClockConfig, NetworkConfig};
 
 pub use self::{
-    changes::{Changes, PartitionsAdded},
+    changes::{Changes, ExecutorLeft, ExecutorsJoined, PartitionsAdded},
     disks::{DRAWN, Disks},
     faults::{Classes, Faults, Generate},
 };
 
 use crate::{
     input::{self, Invalid},
+    members,
     outcome::VerdictKind,
     reach::Reach,
     schema,
@@ -302,6 +303,13 @@ impl Scenario {
         let scenario: Self = input::parse(source, text)?;
         scenario.check().map_err(|error| error.within(source))?;
         Ok(scenario)
+    }
+
+    /// The names of all nodes that there ever are.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<String> {
+        let joined = members::joined(self).map(|(name, _)| name);
+        self.cluster.nodes().into_iter().chain(joined).collect()
     }
 
     /// Checks the values.

@@ -38,7 +38,7 @@ const EMBEDDED: [(&str, &str); 18] = [
 const OF_DEFAULT: usize = 13;
 
 /// A scenario for each pipeline, and one for each further kind of sink.
-const ENGINE: [(&str, &str); 25] = [
+const ENGINE: [(&str, &str); 26] = [
     ("engine-sliding", include_str!("../suite/engine-sliding.json")),
     ("engine-sessions", include_str!("../suite/engine-sessions.json")),
     ("engine-distinct", include_str!("../suite/engine-distinct.json")),
@@ -62,6 +62,7 @@ const ENGINE: [(&str, &str); 25] = [
     ("engine-json-files", include_str!("../suite/engine-json-files.json")),
     ("engine-csv-files", include_str!("../suite/engine-csv-files.json")),
     ("engine-partitions-added", include_str!("../suite/engine-partitions-added.json")),
+    ("engine-executors-change", include_str!("../suite/engine-executors-change.json")),
     ("files-sink", include_str!("../suite/files-sink.json")),
     ("transactional-sink", include_str!("../suite/transactional-sink.json")),
 ];

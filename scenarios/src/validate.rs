@@ -33,7 +33,7 @@ pub(crate) fn scenario(scenario: &Scenario) -> Result<(), Invalid> {
                 let what = "is empty, and a run without a fault shows nothing; name a fault";
                 return Err(Invalid::at("faults.plan.faults", what));
             }
-            plan::check(faults, &scenario.cluster).map_err(|error| error.within("faults.plan"))?;
+            plan::check(faults, scenario).map_err(|error| error.within("faults.plan"))?;
         }
         Faults::Generate(faults) => {
             generate::check(faults, &scenario.cluster)

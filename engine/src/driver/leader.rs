@@ -97,7 +97,12 @@ impl<E: Env> Leader<E> {
                     offsets.epoch
                 ))));
             }
-            let results = self.run_tasks(&offsets, before.as_ref()).await?;
+            let results = match self.run_tasks(&offsets, before.as_ref()).await {
+                Err(End::Trimmed(refusal)) => {
+                    return Err(self.trimmed(offsets.epoch, refusal).await);
+                }
+                ran => ran?,
+            };
             watch.lap(env.now());
             let tuple_bytes = results.bytes;
             let commit = self.commit(&offsets, results, before.as_ref()).await?;
@@ -121,6 +126,16 @@ impl<E: Env> Leader<E> {
             if !behind && config.trigger == Trigger::Interval {
                 env.sleep_until(started + config.epoch_interval).await;
             }
+        }
+    }
+
+    /// What an epoch was to read is not there any more. It is over then, and this leader was succeeded;
+    /// or what was planned is lost, which must not be passed over.
+    async fn trimmed(&self, epoch: Epoch, refusal: Refusal) -> End {
+        match self.scan(register::OFFSETS).await {
+            Ok(Scan { floor: Some(floor), .. }) if floor.epoch >= epoch => End::Succeeded,
+            Ok(_) => End::Refused(refusal),
+            Err(end) => end,
         }
     }
 

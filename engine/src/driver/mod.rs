@@ -64,6 +64,8 @@ pub enum Request {
     Leaderless,
     /// What did the last epoch come to?
     Progress,
+    /// An executor leaves.
+    Left,
 }
 
 /// Why a leadership ended.
@@ -74,6 +76,8 @@ enum End {
     Succeeded,
     /// All is published that there was to be.
     Finished,
+    /// What was to be read is not there any more.
+    Trimmed(Refusal),
     /// This must not go on.
     Refused(Refusal),
 }
@@ -145,7 +149,7 @@ pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
         told.told(from, &request);
         let progress = match request {
             Request::Progress => told.progress.borrow().clone(),
-            Request::Executor | Request::Leader { .. } => None,
+            Request::Executor | Request::Left | Request::Leader { .. } => None,
             Request::Started | Request::Leaderless => None,
         };
         Handling::<_, std::future::Ready<Result<_, Refusal>>>::Done(Ok(progress))
@@ -159,14 +163,18 @@ pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
 impl<E: Env> Node<E> {
     fn told(&self, from: NodeId, request: &Request) {
         let now_ns = self.env.now().0;
-        if matches!(request, Request::Executor) {
-            self.members.borrow_mut().heard(from, now_ns);
-            return;
+        match request {
+            Request::Executor => return self.members.borrow_mut().heard(from, now_ns),
+            Request::Left => return self.members.borrow_mut().left(from),
+            Request::Progress
+            | Request::Leader { .. }
+            | Request::Started
+            | Request::Leaderless => {}
         }
         let Some(other) = place(&self.config, from) else { return };
         let mut election = self.election.borrow_mut();
         match request {
-            Request::Executor | Request::Progress => {}
+            Request::Executor | Request::Left | Request::Progress => {}
             Request::Leader { generation } => election.heard(*generation, other, now_ns),
             Request::Started if self.leading.get() => {}
             Request::Started => {
@@ -209,7 +217,7 @@ impl<E: Env> Node<E> {
             match ended {
                 End::Fenced | End::Succeeded => self.election.borrow_mut().wait(self.env.now().0),
                 End::Finished => return Ok(()),
-                End::Refused(refusal) => return Err(refusal),
+                End::Trimmed(refusal) | End::Refused(refusal) => return Err(refusal),
             }
         }
     }

@@ -131,6 +131,7 @@ impl<E: Env> Leader<E> {
             }
             Ok(Answer::Refused(reason)) => return Err(Refusal::new(reason).into()),
             Ok(Answer::Fenced(_)) => return Err(End::Fenced),
+            Ok(Answer::Trimmed(reason)) => return Err(End::Trimmed(Refusal::new(reason))),
             Ok(Answer::Failed(_) | Answer::Block(_) | Answer::NoBlock) | Err(_) => {
                 tasks.failed(launch);
                 None

@@ -38,6 +38,11 @@ impl StateCache {
         Self { states_max, kept: BTreeMap::new(), uses: 0 }
     }
 
+    /// Whether it holds no state.
+    pub(super) fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
     /// This version, if it is here.
     pub(super) fn get(&mut self, slot: Slot, wanted: &StateRef) -> Option<Rc<Stored>> {
         let (used, version) = self.kept.get_mut(&slot)?;

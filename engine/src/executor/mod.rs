@@ -17,6 +17,7 @@ mod shuffle;
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
+    future::pending,
     rc::Rc,
     time::Duration,
 };
@@ -74,6 +75,19 @@ struct State<E: Env> {
 /// # Errors
 /// Never, but for a port that is taken: an executor keeps nothing.
 pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
+    run_until(env, config, pending()).await
+}
+
+/// Runs an executor until it is to leave: then it says so, and takes in and hands out nothing more. What
+/// it held is made anew elsewhere. It need not be among the executors of the configuration.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_until<E: Env>(
+    env: E,
+    config: Rc<Config>,
+    leave: impl Future<Output = ()> + Unpin,
+) -> Exit {
     let rpc = Rpc::open(&env)?;
     let state = Rc::new(State {
         stores: Stores::new(&env, rpc.clone(), Rc::clone(&config)),
@@ -89,6 +103,7 @@ pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
     runaway::start(&env, config.defects);
     let beating = beat(&env, rpc.clone(), &config);
     let telling = rpc.clone();
+    let leaving = Rc::clone(&state);
     let serving = rpc.serve_from(move |asking, request| match request {
         Request::Map(task) => Handling::Work(Rc::clone(&state).attempt(Task::Map(task))),
         Request::Reduce(task) => Handling::Work(Rc::clone(&state).attempt(Task::Reduce(task))),
@@ -102,9 +117,14 @@ pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
             Handling::Done(Ok(Answer::NoBlock))
         }
     });
-    match select(std::pin::pin!(serving), std::pin::pin!(beating)).await {
-        Either::Left((exit, _)) => exit,
-        Either::Right((never, _)) => match never {},
+    let (serving, beating) = (std::pin::pin!(serving), std::pin::pin!(beating));
+    match select(select(serving, beating), leave).await {
+        Either::Left((Either::Left((exit, _)), _)) => exit,
+        Either::Left((Either::Right((never, _)), _)) => match never {},
+        Either::Right(((), _)) => {
+            leaving.leave();
+            Ok(())
+        }
     }
 }
 
@@ -117,6 +137,15 @@ async fn beat<E: Env>(env: &E, rpc: Rpc<E>, config: &Config) -> std::convert::In
 }
 
 impl<E: Env> State<E> {
+    /// Takes its leave.
+    fn leave(&self) {
+        self.rpc.tell(&self.config.cluster.drivers, &driver::Request::Left);
+        self.env.mark("executor.left");
+        if !self.blocks.borrow().is_empty() || !self.cache.borrow().is_empty() {
+            self.env.mark("executor.holding");
+        }
+    }
+
     /// Makes an attempt at a task, unless that is of no use. What it does waits in a box of its
     /// own: it is much larger than what it begins with.
     async fn attempt(self: Rc<Self>, task: Task) -> Result<Answer, Refusal> {
@@ -140,6 +169,9 @@ impl<E: Env> State<E> {
     fn ended(&self, at: (Epoch, Attempt), came_to: Result<Answer, Answer>) -> Answer {
         match came_to {
             Ok(answer) => {
+                if !self.config.cluster.executors.contains(&self.env.node()) {
+                    self.env.mark("executor.joined");
+                }
                 self.done.borrow_mut().insert(at, answer.clone());
                 answer
             }
@@ -243,6 +275,14 @@ impl<E: Env> State<E> {
                         "epoch {} reads partition {} up to offset {}, and the source ends at {end}: \
                          what it acknowledged is gone; restore the broker's log from a copy",
                         task.epoch, task.partition, task.range.end
+                    )));
+                }
+                Ok(broker::Answer::Below(first)) => {
+                    return Err(Answer::Trimmed(format!(
+                        "epoch {} reads partition {} from offset {} on, and the source begins at \
+                         {first}: what was planned to be read was deleted; restore the broker's log \
+                         from a copy",
+                        task.epoch, task.partition, task.range.start
                     )));
                 }
                 Ok(other) => return Err(Answer::Failed(format!("the broker answers {other:?}"))),

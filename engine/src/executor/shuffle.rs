@@ -32,6 +32,11 @@ impl Blocks {
         self.0.insert(at, blocks);
     }
 
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Rows of a block, as many as an answer holds.
     pub(super) fn page(&self, at: At, block: u32, from: u64) -> Answer {
         let place = usize::try_from(block).unwrap_or(usize::MAX);

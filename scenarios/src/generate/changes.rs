@@ -7,8 +7,11 @@ use unplug_sim::fault::{Action, Edge, EffectFilter, Fault, Keep, Point, Trigger}
 use super::{Generator, Victim};
 use crate::{scenario::Changes, topology::Role};
 
-/// How often one strikes an addition of partitions.
+/// How often one strikes an addition of partitions, an executor that joined, or one that others must
+/// do without.
 const STRUCK: (u64, u64) = (3, 4);
+/// It strikes so long after an executor joined or left, at most.
+const AFTER_NS_MAX: u64 = 1_000_000_000;
 /// An effect of the broker inside of an addition is among so many first ones.
 const INSIDE_NTH_MAX: u64 = 12;
 /// It begins to wait so long before the addition, at most.
@@ -52,8 +55,36 @@ impl Generator<'_> {
             };
             faults.push(Fault { when: Trigger { from_ns, on: Some(on) }, what, until: None });
         }
+        let joined = changes.executors_joined.iter().flat_map(|one| (0..one.count).map(|_| one.at_ns));
+        for (at_ns, index) in joined.zip(self.cluster.executors..) {
+            self.strike_member(at_ns, Victim::Node(Role::Executor, index), faults);
+        }
+        for left in &changes.executors_left {
+            let drivers_too = [Role::Driver, Role::Executor];
+            let role = self.pick(&drivers_too);
+            let other = self.node(role);
+            self.strike_member(left.at_ns, other, faults);
+        }
         std::mem::swap(&mut self.random, &mut self.of_changes);
         faults.sort_by_key(|fault| fault.when.from_ns);
+    }
+
+    /// A crash soon after executors came or went, or as a task begins.
+    fn strike_member(&mut self, at_ns: u64, victim: Victim, faults: &mut Vec<Fault>) {
+        let (cases, of) = STRUCK;
+        if !self.random.chance(cases, of) || self.faults.classes.node_kill == 0 {
+            return;
+        }
+        let from_ns = at_ns + self.random.below(AFTER_NS_MAX);
+        let on = self.random.chance(1, 2).then(|| {
+            let mark = match victim {
+                Victim::Node(Role::Driver, _) | Victim::DataCentre => "commit.begin",
+                Victim::Node(..) => "tasks.end",
+            };
+            self.beside(victim, EffectFilter::Mark(mark.to_owned()), 1)
+        });
+        let what = Action::Kill { target: victim.target(), down_ns: self.down_ns() };
+        faults.push(Fault { when: Trigger { from_ns, on }, what, until: None });
     }
 
     fn beside_addition(&mut self) -> Point {

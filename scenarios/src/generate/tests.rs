@@ -65,7 +65,7 @@ fn plans_make_sense_and_stay_within_the_promise() {
         let faults = drawn(&scenario);
         for seed in 0..1_000 {
             let plan = plan(&scenario, seed);
-            validate::plan(&plan, &scenario.cluster).expect("makes sense");
+            validate::plan(&plan, &scenario).expect("makes sense");
             let within = atlas::within_promise(&plan, &scenario.cluster);
             assert_eq!(within.is_ok(), drawn(&scenario).classes.sole_copy_media == 0, "{within:?}");
             let count = u32::try_from(plan.faults.len()).expect("few");

@@ -75,7 +75,7 @@ impl Sample {
     /// What makes no sense.
     pub fn check(&self) -> Result<(), Invalid> {
         self.scenario.check()?;
-        validate::plan(&self.plan, &self.scenario.cluster)
+        validate::plan(&self.plan, &self.scenario)
     }
 
     /// Whether the engine promises to survive its plan.

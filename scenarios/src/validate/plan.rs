@@ -8,14 +8,15 @@ use unplug_sim::fault::{Action, Edge, EffectFilter, Fault, Plan, Point};
 use super::{HOUR, bounds::within};
 use crate::{
     input::{Invalid, unknown},
-    topology::{Cluster, Role},
+    scenario::Scenario,
+    topology::Role,
 };
 
 const DAY: i64 = 24 * 3_600_000_000_000;
 
-/// Checks that a plan can be run on a cluster.
-pub(crate) fn check(plan: &Plan, cluster: &Cluster) -> Result<(), Invalid> {
-    let nodes = cluster.nodes();
+/// Checks that a plan can be run on a scenario's cluster.
+pub(crate) fn check(plan: &Plan, scenario: &Scenario) -> Result<(), Invalid> {
+    let nodes = scenario.nodes();
     for (index, fault) in plan.faults.iter().enumerate() {
         one(fault, &nodes).map_err(|error| error.part_of(&format!("faults[{index}]")))?;
     }

@@ -123,6 +123,11 @@ impl Members {
         self.heard_ns.insert(executor, now_ns);
     }
 
+    /// An executor said that it leaves.
+    pub fn left(&mut self, executor: NodeId) {
+        self.heard_ns.remove(&executor);
+    }
+
     /// When an executor was heard last, in nanoseconds; 0 for never.
     #[must_use]
     pub fn heard_ns(&self, executor: NodeId) -> u64 {
@@ -206,6 +211,9 @@ mod tests {
         assert_eq!(members.present(600), [NodeId(3)]);
         members.heard(NodeId(7), 700);
         assert_eq!(members.present(800), [NodeId(7)]);
+        members.left(NodeId(7));
+        assert_eq!(members.present(800), []);
+        members.heard(NodeId(7), 700);
         assert_eq!([3, 7, 9].map(|node| members.heard_ns(NodeId(node))), [300, 700, 0]);
     }
 }
