@@ -50,6 +50,8 @@ mod windows;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod tests_additions;
+#[cfg(test)]
 mod tests_graph;
 #[cfg(test)]
 mod tests_windows;

@@ -370,3 +370,47 @@ fn names_are_safe_in_file_names() {
     }
     assert!(name("power-loss-2").is_ok());
 }
+
+#[test]
+fn changes_of_a_cluster_come_in_order_and_leave_something_that_runs() {
+    let changes = |changes: &str, expected: &str| {
+        check(&format!(r#", "changes": {{{changes}}}"#), &format!("x.json: changes.{expected}"));
+    };
+    changes(
+        r#""partitions": [{"at_ns": 1000, "count": 4}]"#,
+        "partitions[0].count: is 4, and there are 4 by then; make it more",
+    );
+    changes(
+        r#""partitions": [{"at_ns": 1000, "count": 5}, {"at_ns": 900, "count": 6}]"#,
+        "partitions[1].at_ns: 900 is out of range; it must be 1000 to 20000000000",
+    );
+    changes(
+        r#""executors_joined": [{"at_ns": 30000000000, "count": 1}]"#,
+        "executors_joined[0].at_ns: 30000000000 is out of range; it must be 0 to 20000000000",
+    );
+    changes(
+        r#""executors_left": [{"at_ns": 1000, "executor": "executor-3"}]"#,
+        "executors_left[0].executor: unknown executor \"executor-3\"; did you mean \"executor-0\"?",
+    );
+    changes(
+        r#""executors_joined": [{"at_ns": 1000, "count": 1}],
+            "executors_left": [{"at_ns": 1000, "executor": "executor-3"}]"#,
+        "executors_left[0].at_ns: 1000 is out of range; it must be 1001 to 20000000000",
+    );
+    let all = [0, 1, 2].map(|at| format!(r#"{{"at_ns": {}, "executor": "executor-{at}"}}"#, at + 5));
+    changes(
+        &format!(r#""executors_left": [{}]"#, all.join(", ")),
+        "executors_left[2].executor: is the last executor that is there; keep one, or let one \
+             join before",
+    );
+    changes(
+        &format!(r#""executors_left": [{}, {}]"#, all[0], all[0]),
+        "executors_left[1].executor: \"executor-0\" leaves twice; leave one out",
+    );
+    check(
+        r#", "pipeline": "paired", "workload": {"generated": {"sources": 2}},
+            "cluster": {"sinks": 2}, "changes": {"partitions": [{"at_ns": 1, "count": 7}]}"#,
+        "x.json: changes.partitions[0].count: goes from 4 to 7, and each of the 2 sources must \
+             keep its keys; make both a multiple of 2",
+    );
+}
