@@ -100,9 +100,16 @@ mod tests {
         assert!(places[0] != places[1] && places[1] != places[2] && places[0] != places[2]);
         let layouts = Layouts::new(2).grown(3, [(7, 10)].into()).grown(5, [(7, 20), (8, 4)].into());
         assert_eq!((layouts.first(), layouts.partitions()), (2, 5));
-        for (producer, seq, place) in
-            [(7, 0, 0), (7, 9, 0), (7, 10, 1), (7, 19, 1), (7, 20, 2), (8, 3, 1), (8, 4, 2), (9, 0, 2)]
-        {
+        for (producer, seq, place) in [
+            (7, 0, 0),
+            (7, 9, 0),
+            (7, 10, 1),
+            (7, 19, 1),
+            (7, 20, 2),
+            (8, 3, 1),
+            (8, 4, 2),
+            (9, 0, 2),
+        ] {
             assert_eq!(layouts.of(producer, seq, KEY), places[place], "{producer}/{seq}");
         }
     }
@@ -119,7 +126,8 @@ mod tests {
         let parts = Layouts::new(2).grown(3, [(1, 5)].into()).split([9, 1, 6, 2].map(tuple).into());
         let seqs: Vec<Vec<_>> =
             parts.values().map(|part| part.iter().map(|tuple| tuple.seq).collect()).collect();
-        let mut wanted = [(Partition::of_key(KEY, 2), vec![1, 2]), (Partition::of_key(KEY, 3), vec![6, 9])];
+        let mut wanted =
+            [(Partition::of_key(KEY, 2), vec![1, 2]), (Partition::of_key(KEY, 3), vec![6, 9])];
         wanted.sort();
         assert_eq!(seqs, wanted.map(|(_, seqs)| seqs));
     }

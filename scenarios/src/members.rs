@@ -33,9 +33,9 @@ pub(crate) fn stays(scenario: &Scenario) -> BTreeMap<String, Stay> {
 pub(crate) fn joined(scenario: &Scenario) -> impl Iterator<Item = (String, Stay)> {
     let times = scenario.changes.executors_joined.iter();
     let times = times.flat_map(|one| (0..one.count).map(|_| one.at_ns));
-    times.zip(scenario.cluster.executors..).map(|(joins_ns, index)| {
-        (Role::Executor.node(index), Stay { joins_ns, leaves_ns: None })
-    })
+    times
+        .zip(scenario.cluster.executors..)
+        .map(|(joins_ns, index)| (Role::Executor.node(index), Stay { joins_ns, leaves_ns: None }))
 }
 
 /// The program of such an executor. A boot before it joins waits, and one after it left ends.

@@ -54,7 +54,10 @@ async fn send(
         for (seq, offset) in seqs.into_iter().zip(offsets) {
             let place = (partition, offset.expect("within the window"));
             let before = places.borrow_mut().insert((producer, seq), place);
-            assert!(before.is_none_or(|before| before == place), "{producer}/{seq}: {before:?}, {place:?}");
+            assert!(
+                before.is_none_or(|before| before == place),
+                "{producer}/{seq}: {before:?}, {place:?}"
+            );
         }
     };
     client.send(BROKER, seqs.map(tuple).collect(), layouts, acknowledged).await
@@ -157,7 +160,12 @@ fn looking() -> Fault {
 }
 
 /// Strikes beside each effect of a kind inside of additions in turn. Gives how often it struck.
-fn sweep(defects: &[Defect], effect: &EffectFilter, edge: Edge, power: bool) -> Result<u64, String> {
+fn sweep(
+    defects: &[Defect],
+    effect: &EffectFilter,
+    edge: Edge,
+    power: bool,
+) -> Result<u64, String> {
     for nth in 1.. {
         let mut world = world(nth, defects);
         let on = Point {

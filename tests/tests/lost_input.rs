@@ -48,11 +48,15 @@ fn a_plan_whose_input_was_deleted_is_refused_in_one_line_and_nothing_more_is_pub
     let [ended] = &ended[..] else { panic!("{ended:?}") };
     assert_eq!((world.name(ended.node).as_str(), ended.end), ("driver-0", End::Refusal));
     let message = &ended.message;
-    assert!(message.starts_with("epoch ") && message.contains(" reads partition 0 from offset "), "{message}");
+    assert!(
+        message.starts_with("epoch ") && message.contains(" reads partition 0 from offset "),
+        "{message}"
+    );
     assert!(message.contains("what was planned to be read was deleted"), "{message}");
     assert!(!message.contains('\n'), "{message}");
     let history = clients.history.borrow();
     let last = history.reads.iter().flat_map(|read| &read.batches).map(|batch| batch.epoch).max();
-    let refused: u64 = message.split(' ').nth(1).and_then(|epoch| epoch.parse().ok()).expect("an epoch");
+    let refused: u64 =
+        message.split(' ').nth(1).and_then(|epoch| epoch.parse().ok()).expect("an epoch");
     assert_eq!(last, Some(refused - 1), "{message}");
 }

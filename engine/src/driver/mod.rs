@@ -166,10 +166,8 @@ impl<E: Env> Node<E> {
         match request {
             Request::Executor => return self.members.borrow_mut().heard(from, now_ns),
             Request::Left => return self.members.borrow_mut().left(from),
-            Request::Progress
-            | Request::Leader { .. }
-            | Request::Started
-            | Request::Leaderless => {}
+            Request::Progress | Request::Leader { .. } | Request::Started | Request::Leaderless => {
+            }
         }
         let Some(other) = place(&self.config, from) else { return };
         let mut election = self.election.borrow_mut();

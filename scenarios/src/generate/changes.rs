@@ -44,7 +44,9 @@ impl Generator<'_> {
             let on = self.beside_addition();
             let from_ns = addition.at_ns.saturating_sub(self.random.below(BEFORE_NS_MAX));
             let victim = match Role::of(&on.node) {
-                Some(Role::Broker) if losses && self.random.chance(1, 4) => Victim::DataCentre.target(),
+                Some(Role::Broker) if losses && self.random.chance(1, 4) => {
+                    Victim::DataCentre.target()
+                }
                 _ => unplug_sim::fault::Target::Node(on.node.clone()),
             };
             let (target, down_ns) = (victim, self.down_ns());
@@ -55,7 +57,8 @@ impl Generator<'_> {
             };
             faults.push(Fault { when: Trigger { from_ns, on: Some(on) }, what, until: None });
         }
-        let joined = changes.executors_joined.iter().flat_map(|one| (0..one.count).map(|_| one.at_ns));
+        let joined =
+            changes.executors_joined.iter().flat_map(|one| (0..one.count).map(|_| one.at_ns));
         for (at_ns, index) in joined.zip(self.cluster.executors..) {
             self.strike_member(at_ns, Victim::Node(Role::Executor, index), faults);
         }
@@ -88,12 +91,8 @@ impl Generator<'_> {
     }
 
     fn beside_addition(&mut self) -> Point {
-        let wait = self.weighted(&[
-            (4, Wait::Write),
-            (4, Wait::Sync),
-            (1, Wait::Edge),
-            (4, Wait::Learnt),
-        ]);
+        let wait =
+            self.weighted(&[(4, Wait::Write), (4, Wait::Sync), (1, Wait::Edge), (4, Wait::Learnt)]);
         let broker = Victim::Node(Role::Broker, 0);
         let inside = |point| Point { inside: Some(steps::PARTITIONS.to_owned()), ..point };
         match wait {

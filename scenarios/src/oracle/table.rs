@@ -79,7 +79,9 @@ impl<'a> Table<'a> {
             }
             *before = epoch.max(*before);
             let cut = &batch.cut.ends;
-            if !(known..=ends.len()).contains(&cut.len()) || cut.iter().zip(&*ends).any(|(end, before)| end < before) {
+            if !(known..=ends.len()).contains(&cut.len())
+                || cut.iter().zip(&*ends).any(|(end, before)| end < before)
+            {
                 let message =
                     format!("sink {sink}, epoch {epoch}: the cut goes from {ends:?} to {cut:?}");
                 objections.add(VerdictKind::RolledBack, message);

@@ -37,8 +37,15 @@ fn history(reads: Vec<Read>) -> History {
 }
 
 fn kinds(history: &History) -> Vec<VerdictKind> {
-    let setting =
-        Setting { sent: &sent, inputs: 6, partitions: 1, partitions_first: 1, sinks: 1, window: None, graph: None };
+    let setting = Setting {
+        sent: &sent,
+        inputs: 6,
+        partitions: 1,
+        partitions_first: 1,
+        sinks: 1,
+        window: None,
+        graph: None,
+    };
     judge(history, &setting).into_iter().map(|verdict| verdict.kind).collect()
 }
 
@@ -209,8 +216,15 @@ fn a_watermark_that_the_rule_does_not_give_is_corrupt() {
     let mut wrong = (*batch(1, 6, &[0, 2, 4])).clone();
     wrong.cut.watermark_ms = 5;
     let history = of(&[Arc::new(wrong)]);
-    let setting =
-        Setting { sent: &sent, inputs: 6, partitions: 1, partitions_first: 1, sinks: 1, window: None, graph: None };
+    let setting = Setting {
+        sent: &sent,
+        inputs: 6,
+        partitions: 1,
+        partitions_first: 1,
+        sinks: 1,
+        window: None,
+        graph: None,
+    };
     let verdicts = judge(&history, &setting);
     assert_eq!(kinds(&history), [VerdictKind::Corrupt]);
     assert_eq!(verdicts[0].message, "epoch 1 publishes the watermark 5 ms, the rule gives 0 ms");

@@ -47,7 +47,13 @@ fn sound() -> History {
 fn kinds(history: &History) -> Vec<VerdictKind> {
     let sent = |id: TupleId| {
         let known = id.producer == 0 && id.seq < 3;
-        known.then_some(Sent { time_ms: 0, key: b"k", row: Some(&CELLS), line: b"", closing: false })
+        known.then_some(Sent {
+            time_ms: 0,
+            key: b"k",
+            row: Some(&CELLS),
+            line: b"",
+            closing: false,
+        })
     };
     let (window, graph) = (None, None);
     let setting = Setting {

@@ -96,7 +96,15 @@ fn said(change: impl FnOnce(&mut [Vec<Batch>; 2])) -> Vec<(VerdictKind, String)>
     };
     let model = model();
     let (window, graph) = (model.window(), model.graph());
-    let setting = Setting { sent: &sent, inputs: 5, partitions: 1, partitions_first: 1, sinks: 2, window, graph };
+    let setting = Setting {
+        sent: &sent,
+        inputs: 5,
+        partitions: 1,
+        partitions_first: 1,
+        sinks: 2,
+        window,
+        graph,
+    };
     judge(&history, &setting).into_iter().map(|one| (one.kind, one.message)).collect()
 }
 

@@ -112,7 +112,8 @@ fn verdicts(sinks: &Sinks, inputs: u64, acknowledged: Vec<Acknowledged>) -> Vec<
     let setting = Setting {
         sent: &sent,
         inputs,
-        partitions: 1, partitions_first: 1,
+        partitions: 1,
+        partitions_first: 1,
         sinks: 2,
         window: model.window(),
         graph: None,

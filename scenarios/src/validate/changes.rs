@@ -51,8 +51,8 @@ fn executors(scenario: &Scenario) -> Result<(), Invalid> {
         within(&at("count"), *count, 1..=64)?;
         within(&at("at_ns"), *at_ns, 0..=sent_ns)?;
     }
-    let first = (0..scenario.cluster.executors)
-        .map(|index| (Role::Executor.node(index), Stay::default()));
+    let first =
+        (0..scenario.cluster.executors).map(|index| (Role::Executor.node(index), Stay::default()));
     let all: BTreeMap<_, _> = first.chain(members::joined(scenario)).collect();
     let mut gone: BTreeSet<&str> = BTreeSet::new();
     for (number, ExecutorLeft { at_ns, executor }) in executors_left.iter().enumerate() {

@@ -397,7 +397,8 @@ fn changes_of_a_cluster_come_in_order_and_leave_something_that_runs() {
             "executors_left": [{"at_ns": 1000, "executor": "executor-3"}]"#,
         "executors_left[0].at_ns: 1000 is out of range; it must be 1001 to 20000000000",
     );
-    let all = [0, 1, 2].map(|at| format!(r#"{{"at_ns": {}, "executor": "executor-{at}"}}"#, at + 5));
+    let all =
+        [0, 1, 2].map(|at| format!(r#"{{"at_ns": {}, "executor": "executor-{at}"}}"#, at + 5));
     changes(
         &format!(r#""executors_left": [{}]"#, all.join(", ")),
         "executors_left[2].executor: is the last executor that is there; keep one, or let one \

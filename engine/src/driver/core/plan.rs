@@ -240,7 +240,10 @@ mod tests {
         let limits = |wall_ms| Limits { wall_ms, idle_after_ms: 5_000, ..LIMITS };
         let first = plan(None, &ends(&[1]), limits(1_000)).expect("input");
         let before = after(first, &[70], None);
-        assert_eq!(plan(Some(&before), &ends(&[1, 0]), LIMITS).map(|plan| plan.ranges.len()), Some(2));
+        assert_eq!(
+            plan(Some(&before), &ends(&[1, 0]), LIMITS).map(|plan| plan.ranges.len()),
+            Some(2)
+        );
         let second = plan(Some(&before), &ends(&[2, 0]), limits(1_100)).expect("input");
         assert_eq!((&*second.idle, &*second.active_ms), (&[Partition(1)][..], &[1_100, 0][..]));
         assert_eq!(second.state_partitions, 2, "of the state are as many as before");
