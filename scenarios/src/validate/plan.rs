@@ -183,7 +183,8 @@ mod tests {
         let plan = Plan {
             faults: vec![Fault { when: Trigger { from_ns: 1, on: None }, what, until: None }],
         };
-        check(&plan, &Cluster::default()).map_err(|error| error.to_string())
+        let scenario = Scenario::parse("x", r#"{"name": "x"}"#).expect("sound");
+        check(&plan, &scenario).map_err(|error| error.to_string())
     }
 
     fn refused(what: Action, why: &str) {
