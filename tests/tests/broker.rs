@@ -301,7 +301,7 @@ fn the_planted_bugs_of_the_broker_are_found() {
 }
 
 #[test]
-fn a_trim_of_an_older_leader_or_behind_the_end_or_of_too_few_partitions_is_refused() {
+fn a_trim_of_an_older_leader_or_behind_the_end_or_of_too_many_partitions_is_refused() {
     let mut world = world(1, &[], async |env| {
         let client = Client::new(env)?;
         for partition in partitions() {
@@ -316,10 +316,12 @@ fn a_trim_of_an_older_leader_or_behind_the_end_or_of_too_few_partitions_is_refus
         let kept = Answer::Trimmed(vec![Offset(0), Offset(0)]);
         assert_eq!(trim(2, &[0, 0]).await, kept);
         assert_eq!(trim(1, &[20, 20]).await, Answer::Fenced(Generation(2)));
-        for ends in [&[20][..], &[20, 20, 20], &[20, 21], &[21, 20]] {
+        for ends in [&[20, 20, 20][..], &[20, 21], &[21, 20]] {
             assert!(matches!(trim(2, ends).await, Answer::Invalid(_)), "{ends:?}");
         }
         assert_eq!(trim(2, &[0, 0]).await, kept, "a refused trim deletes nothing");
+        let fewer = Answer::Trimmed(vec![Offset(0)]);
+        assert_eq!(trim(2, &[0]).await, fewer, "of one that knows of no addition");
         let Answer::Trimmed(firsts) = trim(3, &[20, 0]).await else { panic!("not trimmed") };
         assert!(firsts[0] > Offset(10) && firsts[0] <= Offset(20), "{firsts:?}");
         assert_eq!(firsts[1], Offset(0));
