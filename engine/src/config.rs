@@ -110,6 +110,9 @@ pub struct Config {
     pub collect_every: u64,
     /// The broker begins a new segment of a partition's log when the last one has so many bytes.
     pub segment_bytes: u64,
+    /// A partition of the source that has so many bytes, in more than one segment, takes nothing in: its
+    /// producers wait until some of it is read and deleted. None: as much as the disk holds.
+    pub source_bytes_max: Option<u64>,
     /// Planted bugs: none, but in tests of the tests.
     pub defects: Defects,
 }
@@ -136,6 +139,7 @@ impl Config {
             idle_after: Duration::from_secs(2),
             collect_every: 4,
             segment_bytes: broker::SEGMENT_BYTES,
+            source_bytes_max: None,
             defects: Defects::default(),
         }
     }

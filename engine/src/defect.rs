@@ -57,6 +57,11 @@ pub enum Defect {
     LateByNewWatermark,
     /// The broker adds partitions, and writes nowhere down that it did.
     AdditionForgotten,
+    /// Executors that are not in the configuration get no tasks.
+    StrangersIgnored,
+    /// A source that may have only so many bytes is trimmed every few epochs, although there are none
+    /// while producers wait for it.
+    FullSourceNotTrimmed,
     /// A task of an executor goes round for ever, without an effect.
     TaskSpins,
     /// A task of an executor wakes itself for ever.
@@ -75,7 +80,7 @@ pub enum Defect {
 
 impl Defect {
     /// All that break the promise of exactly once.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::AckBeforeSync,
         Self::SkipDirSync,
         Self::SinkNotIdempotent,
@@ -98,6 +103,8 @@ impl Defect {
         Self::DedupForgetsOnRestore,
         Self::LateByNewWatermark,
         Self::AdditionForgotten,
+        Self::StrangersIgnored,
+        Self::FullSourceNotTrimmed,
     ];
 
     /// Those that break no promise to anyone's tuples, but what runs the run: a run that has one
@@ -143,6 +150,8 @@ impl Defect {
             Self::DedupForgetsOnRestore => "dedup-forgets-on-restore",
             Self::LateByNewWatermark => "late-by-new-watermark",
             Self::AdditionForgotten => "addition-forgotten",
+            Self::StrangersIgnored => "strangers-ignored",
+            Self::FullSourceNotTrimmed => "full-source-not-trimmed",
             Self::TaskSpins => "task-spins",
             Self::TaskWakesItself => "task-wakes-itself",
             Self::TaskPanics => "task-panics",
@@ -200,6 +209,10 @@ impl Defect {
             }
             Self::AdditionForgotten => {
                 "the broker adds partitions to the source, and keeps nothing of it on its disk"
+            }
+            Self::StrangersIgnored => "executors that joined later get no tasks",
+            Self::FullSourceNotTrimmed => {
+                "a full source is trimmed with a later epoch, for which it would have to take input in"
             }
             Self::TaskSpins => "a task goes round for ever",
             Self::TaskWakesItself => "a task wakes itself for ever",

@@ -87,7 +87,7 @@ impl Step {
 pub const PARTITIONS: &str = "partitions";
 
 /// The marks beside those of the steps.
-pub const MARKS: [&str; 28] = [
+pub const MARKS: [&str; 29] = [
     "leader.elected",
     "offsets.decided",
     "commit.decided",
@@ -113,6 +113,7 @@ pub const MARKS: [&str; 28] = [
     "partitions.end",
     "partitions.added",
     "partitions.learnt",
+    "source.full",
     "executor.joined",
     "executor.left",
     "executor.holding",

@@ -364,6 +364,7 @@ fn config(scenario: &Scenario, seed: u64) -> Result<Config, Invalid> {
         speculation: scenario.speculates(seed),
         state_partitions: scenario.state_partitions,
         states_kept: scenario.states_kept,
+        source_bytes_max: scenario.source_bytes_max,
         defects: Defects::of(&defects),
         ..Config::new(cluster, pipeline(scenario)?)
     })

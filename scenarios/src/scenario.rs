@@ -94,6 +94,10 @@ pub struct Scenario {
     /// How many tuples of one partition go into one epoch at the most.
     #[serde(default = "default_epoch_tuples_max")]
     pub epoch_tuples_max: u64,
+    /// A partition of the source that has so many bytes, in more than one segment, takes nothing in
+    /// until some of it is read: producers wait. From 65,536 on; as much as the disk holds if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_bytes_max: Option<u64>,
     /// Partitions of a pipeline's state, 1 to 64.
     #[serde(default = "default_state_partitions")]
     pub state_partitions: u16,

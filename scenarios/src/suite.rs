@@ -38,7 +38,7 @@ const EMBEDDED: [(&str, &str); 18] = [
 const OF_DEFAULT: usize = 13;
 
 /// A scenario for each pipeline, and one for each further kind of sink.
-const ENGINE: [(&str, &str); 26] = [
+const ENGINE: [(&str, &str); 27] = [
     ("engine-sliding", include_str!("../suite/engine-sliding.json")),
     ("engine-sessions", include_str!("../suite/engine-sessions.json")),
     ("engine-distinct", include_str!("../suite/engine-distinct.json")),
@@ -63,6 +63,7 @@ const ENGINE: [(&str, &str); 26] = [
     ("engine-csv-files", include_str!("../suite/engine-csv-files.json")),
     ("engine-partitions-added", include_str!("../suite/engine-partitions-added.json")),
     ("engine-executors-change", include_str!("../suite/engine-executors-change.json")),
+    ("engine-source-bounded", include_str!("../suite/engine-source-bounded.json")),
     ("files-sink", include_str!("../suite/files-sink.json")),
     ("transactional-sink", include_str!("../suite/transactional-sink.json")),
 ];

@@ -87,6 +87,7 @@ pub(crate) fn scenario(scenario: &Scenario) -> Result<(), Invalid> {
 fn engine(scenario: &Scenario) -> Result<(), Invalid> {
     within("epoch_interval_ns", scenario.epoch_interval_ns, 1_000_000..=HOUR)?;
     within("epoch_tuples_max", scenario.epoch_tuples_max, 1..=1_000_000)?;
+    within("source_bytes_max", scenario.source_bytes_max.unwrap_or(1 << 16), 1 << 16..=1 << 40)?;
     within("state_partitions", scenario.state_partitions, 1..=64)?;
     within("states_kept", scenario.states_kept, 0..=1024)?;
     within("heartbeat_ns", scenario.heartbeat_ns, 1_000_000..=HOUR)?;

@@ -130,7 +130,8 @@ pub enum Answer {
     Trimmed(Vec<Offset>),
     /// A leader of this generation has asked before.
     Fenced(Generation),
-    /// The disk is full: nothing of it was taken in. What is there can be read.
+    /// The disk is full, or the partition has as much as it may: nothing of it was taken in. What is
+    /// there can be read.
     NoSpace,
     /// The request cannot be served, ever.
     Invalid(String),

@@ -159,6 +159,13 @@ impl<E: Env> Part<E> {
         self.end
     }
 
+    /// Whether it has so many bytes that it should take nothing in. The last segment cannot be deleted,
+    /// so one alone may have any size.
+    pub(super) fn is_full(&self, bytes_max: Option<u64>) -> bool {
+        let bytes: u64 = self.segments.iter().map(|segment| segment.log.bytes()).sum();
+        self.segments.len() > 1 && bytes_max.is_some_and(|most| bytes >= most)
+    }
+
     /// What became of a tuple.
     pub(super) fn find(&self, tuple: &Tuple) -> Found {
         self.producers.find(tuple.producer, tuple.seq)

@@ -150,6 +150,12 @@ impl<E: Env> State<E> {
                 }
                 let place = usize::from(partition.0);
                 let part = &mut *parts[place].lock().await;
+                let new = |tuple| part.find(tuple) == Found::New;
+                if part.is_full(self.config.source_bytes_max) && tuples.iter().any(new) {
+                    self.env.mark("source.full");
+                    drop(answer.send(Answer::NoSpace));
+                    continue;
+                }
                 let placed = place_tuples(part, tuples, &mut touched[place]);
                 answers.push((place, answer, placed));
             }

@@ -47,6 +47,8 @@ pub(super) struct Leader<E: Env> {
     pub(super) record: RefCell<Record>,
     /// The highest floor that is known.
     pub(super) floor: RefCell<Option<FloorRecord>>,
+    /// The epoch that the source was last trimmed behind.
+    pub(super) trimmed_to: Cell<Epoch>,
     /// When it last found something to read, and how many tuples there were beyond the epoch.
     found: Cell<Option<(Instant, u64)>>,
 }
@@ -60,7 +62,8 @@ struct Decided {
 impl<E: Env> Leader<E> {
     pub(super) fn new(node: Rc<Node<E>>, generation: Generation) -> Self {
         let record = RefCell::new(Record::new(generation));
-        Self { node, generation, record, floor: RefCell::default(), found: Cell::default() }
+        let (floor, trimmed_to, found) = (RefCell::default(), Cell::default(), Cell::default());
+        Self { node, generation, record, floor, trimmed_to, found }
     }
 
     /// Leads until another does, or something is wrong.
@@ -236,6 +239,7 @@ impl<E: Env> Leader<E> {
         let Node { env, config, .. } = &*self.node;
         let state_partitions =
             if config.pipeline.stages() > 0 { config.state_partitions } else { 0 };
+        let began = env.now();
         loop {
             let limits = Limits {
                 tuples_max: config.epoch_tuples_max,
@@ -277,7 +281,32 @@ impl<E: Env> Leader<E> {
                 return Err(End::Finished);
             }
             self.check_succession()?;
+            if let Some(before) = before
+                && env.now() >= began + config.epoch_interval
+            {
+                self.make_room(before).await?;
+            }
             env.sleep(PAUSE).await;
+        }
+    }
+
+    /// Where the source may have only so many bytes, producers may wait for it to be trimmed, and
+    /// while they wait no epoch comes that would.
+    async fn make_room(&self, before: &Before) -> Result<(), End> {
+        let config = &self.node.config;
+        let bounded = config.source_bytes_max.is_some();
+        let epoch = before.offsets.epoch;
+        if !bounded
+            || self.trimmed_to.get() >= epoch
+            || config.defects.has(Defect::FullSourceNotTrimmed)
+        {
+            return Ok(());
+        }
+        let floor = *self.floor.borrow();
+        if floor.is_some_and(|floor| floor.epoch >= epoch) {
+            self.trim(before).await
+        } else {
+            self.collect(before).await
         }
     }
 

@@ -36,6 +36,7 @@ use self::{
 use crate::{
     codec::{self, CodecError, Kind},
     config::Config,
+    defect::Defect,
     epoch::{GenerationRecord, register},
     progress::Progress,
     rpc::{Handling, Rpc},
@@ -164,7 +165,13 @@ impl<E: Env> Node<E> {
     fn told(&self, from: NodeId, request: &Request) {
         let now_ns = self.env.now().0;
         match request {
-            Request::Executor => return self.members.borrow_mut().heard(from, now_ns),
+            Request::Executor => {
+                let known = self.config.cluster.executors.contains(&from);
+                if known || !self.config.defects.has(Defect::StrangersIgnored) {
+                    self.members.borrow_mut().heard(from, now_ns);
+                }
+                return;
+            }
             Request::Left => return self.members.borrow_mut().left(from),
             Request::Progress | Request::Leader { .. } | Request::Started | Request::Leaderless => {
             }

@@ -93,6 +93,12 @@ impl<E: Env> Leader<E> {
         let states = published.commit.states.iter();
         let keep = states.flat_map(StateRef::blobs).map(|blob| blob.name.clone()).collect();
         node.stores.collect(self.generation, floor, keep).await?;
+        self.trim(published).await
+    }
+
+    /// Has the source deleted as far as an epoch has read it that is the floor.
+    pub(super) async fn trim(&self, published: &Before) -> Result<(), End> {
+        let (node, epoch) = (&*self.node, published.offsets.epoch);
         let ends = published.offsets.ranges.iter().map(|range| range.end).collect();
         let request = broker::Request::Trim { generation: self.generation, ends };
         // Left for the next time, if it does not answer now.
@@ -103,6 +109,10 @@ impl<E: Env> Leader<E> {
                  the broker's log from a copy"
             ))
             .into()),
+            Ok(broker::Answer::Trimmed(_)) => {
+                self.trimmed_to.set(epoch);
+                Ok(())
+            }
             Ok(_) | Err(_) => Ok(()),
         }
     }

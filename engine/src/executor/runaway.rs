@@ -63,7 +63,9 @@ async fn run<E: Env>(env: &E, defect: Defect) {
         | Defect::JoinNoMatchedFlag
         | Defect::DedupForgetsOnRestore
         | Defect::LateByNewWatermark
-        | Defect::AdditionForgotten => {}
+        | Defect::AdditionForgotten
+        | Defect::StrangersIgnored
+        | Defect::FullSourceNotTrimmed => {}
     }
 }
 

@@ -101,7 +101,8 @@ pub(super) fn calmer(sample: &Sample, _: &Workload) -> Vec<Sample> {
         let name = scenario.disk.profile(sample.seed).name;
         change(&|scenario| name.clone_into(&mut scenario.disk.profile));
     }
-    let calm: [fn(&mut Scenario); 10] = [
+    let calm: [fn(&mut Scenario); 11] = [
+        |scenario| scenario.source_bytes_max = None,
         |scenario| scenario.changes = Changes::default(),
         |scenario| scenario.network.loss = (0, 1),
         |scenario| scenario.network.duplication = (0, 1),
