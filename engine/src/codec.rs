@@ -61,6 +61,12 @@ pub enum CodecError {
     },
 }
 
+/// What bytes of a kind begin with.
+#[must_use]
+pub const fn mark(kind: Kind) -> [u8; 4] {
+    [MAGIC[0], MAGIC[1], kind as u8, VERSION]
+}
+
 /// Encodes `value`.
 ///
 /// # Panics
@@ -80,7 +86,8 @@ pub(crate) fn encode_by<T: Serialize>(buffer: &mut Vec<u8>, kind: Kind, value: &
 /// Encodes `value` behind what is there already.
 pub(crate) fn append<T: Serialize>(kind: Kind, value: &T, mut bytes: Vec<u8>) -> Vec<u8> {
     let start = bytes.len();
-    bytes.extend_from_slice(&[MAGIC[0], MAGIC[1], kind as u8, VERSION, 0, 0, 0, 0, 0, 0, 0, 0]);
+    bytes.extend_from_slice(&mark(kind));
+    bytes.extend_from_slice(&[0; HEADER_BYTES - 4]);
     let mut bytes = postcard::to_extend(value, bytes).expect("plain data serialises");
     let (header, body) = bytes[start..].split_at_mut(HEADER_BYTES);
     header[4..].copy_from_slice(&checksum(kind, VERSION, body).to_le_bytes());

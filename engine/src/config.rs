@@ -104,6 +104,13 @@ pub struct Config {
     pub state_partitions: u16,
     /// How many states an executor keeps in memory at the most; what it needs beside them is loaded.
     pub states_kept: u16,
+    /// Whether each epoch writes the whole state, rather than what changed, as a layer.
+    pub full_snapshots: bool,
+    /// How many bytes a part of a snapshot or of a layer holds at the most.
+    pub part_bytes_max: usize,
+    /// How much longer a blob may be under way than what is small: the first wait for a store, and
+    /// all patience with one, is so much longer.
+    pub blob_patience: Duration,
     /// A partition that had no input for so long does not hold the watermark back.
     pub idle_after: Duration,
     /// Every so many epochs, what no one needs any more is collected.
@@ -136,6 +143,9 @@ impl Config {
             straggler_min: Duration::from_millis(50),
             state_partitions: 3,
             states_kept: 64,
+            full_snapshots: false,
+            part_bytes_max: 512 * 1024,
+            blob_patience: Duration::ZERO,
             idle_after: Duration::from_secs(2),
             collect_every: 4,
             segment_bytes: broker::SEGMENT_BYTES,

@@ -76,6 +76,8 @@ fn open(payload: &Bytes) -> Option<(Head, Bytes)> {
 /// A node's end of all its conversations. Clones share it.
 pub struct Rpc<E: Env> {
     shared: Rc<Shared<E>>,
+    /// The first wait for an answer; it doubles with each resend.
+    resend_first: Duration,
 }
 
 struct Shared<E: Env> {
@@ -101,7 +103,14 @@ impl<E: Env> Rpc<E> {
         })?;
         let (waiting, serving, buffer) = Default::default();
         let shared = Shared { env: env.clone(), socket, waiting, serving, buffer };
-        Ok(Self { shared: Rc::new(shared) })
+        Ok(Self { shared: Rc::new(shared), resend_first: RESEND_FIRST })
+    }
+
+    /// The same end, which waits for so much longer before it sends something again: for what is
+    /// large, and would be behind itself on the way.
+    #[must_use]
+    pub fn waiting_longer(&self, by: Duration) -> Self {
+        Self { shared: Rc::clone(&self.shared), resend_first: self.resend_first + by }
     }
 
     /// Answers requests with `handler` until one of them fails; this is a server's main loop. It
@@ -205,7 +214,7 @@ impl<E: Env> Rpc<E> {
         shared.waiting.borrow_mut().insert(id, Waiting { to, payload: payload.clone(), answer });
         let _forget = Forget { shared, id };
         let deadline = shared.env.now() + patience;
-        let mut wait = RESEND_FIRST;
+        let mut wait = self.resend_first;
         loop {
             let now = shared.env.now();
             if now >= deadline {
@@ -219,7 +228,9 @@ impl<E: Env> Rpc<E> {
                     return postcard::from_bytes(&body).map_err(|_| Unanswered(to));
                 }
                 Either::Left((Err(_), _)) => unreachable!("the sender waits in the map"),
-                Either::Right(((), _)) => wait = (wait * 2).min(RESEND_LONGEST),
+                Either::Right(((), _)) => {
+                    wait = (wait * 2).min(RESEND_LONGEST.max(self.resend_first))
+                }
             }
         }
     }
@@ -303,7 +314,7 @@ impl<E: Env> Drop for Forget<'_, E> {
 
 impl<E: Env> Clone for Rpc<E> {
     fn clone(&self) -> Self {
-        Self { shared: Rc::clone(&self.shared) }
+        Self { shared: Rc::clone(&self.shared), resend_first: self.resend_first }
     }
 }
 

@@ -58,6 +58,8 @@ pub struct Stores<E: Env> {
 struct Shared<E: Env> {
     env: E,
     rpc: Rpc<E>,
+    /// The same, for blobs.
+    bulk: Rpc<E>,
     config: Rc<Config>,
     silence: Silence,
 }
@@ -69,9 +71,9 @@ impl<E: Env> Stores<E> {
     /// The stores, for a node that serves `rpc`.
     #[must_use]
     pub fn new(env: &E, rpc: Rpc<E>, config: Rc<Config>) -> Self {
-        Self {
-            shared: Rc::new(Shared { env: env.clone(), rpc, config, silence: Silence::default() }),
-        }
+        let bulk = rpc.waiting_longer(config.blob_patience);
+        let silence = Silence::default();
+        Self { shared: Rc::new(Shared { env: env.clone(), rpc, bulk, config, silence }) }
     }
 
     /// Has a register decided; gives the decided value, which may be another's. Takes as long as
@@ -197,9 +199,10 @@ impl<E: Env> Shared<E> {
 
     /// Asks one store until it takes part.
     async fn ask(&self, store: NodeId, request: &Request) -> Result<(Stamp, Body), StoresError> {
+        let rpc = if let Request::Put { .. } = request { &self.bulk } else { &self.rpc };
         loop {
             self.silence.asked(store, self.env.now());
-            let Answer { stamp, body } = self.rpc.insist(store, request).await;
+            let Answer { stamp, body } = rpc.insist(store, request).await;
             self.silence.answered(store);
             match body {
                 Body::Refused(Refused::Abstaining | Refused::NoSpace) => {

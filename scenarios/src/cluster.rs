@@ -9,7 +9,7 @@ use unplug_engine::{
     pipeline::{Pipeline, Spec},
 };
 use unplug_sim::{
-    DiskTiming, SimEnv, Site, World, WorldConfig,
+    SimEnv, Site, World, WorldConfig,
     disk::{Disk, Profile},
     env::NodeId,
 };
@@ -86,7 +86,8 @@ pub fn build(
     let mut world = World::new(WorldConfig {
         network: scenario.network,
         clocks: scenario.clocks,
-        disk: DiskTiming { glitches: scenario.disk.glitches, ..DiskTiming::default() },
+        disk: scenario.hardware.disk(scenario.disk.glitches),
+        bandwidth: scenario.hardware.bandwidth(&scenario.state),
         events_max: scenario.bounds.events_max,
         in_flight_bytes_max: scenario.bounds.in_flight_bytes_max,
         disk_bytes_max: scenario.bounds.disk_bytes_max,
@@ -365,6 +366,10 @@ fn config(scenario: &Scenario, seed: u64) -> Result<Config, Invalid> {
         state_partitions: scenario.state_partitions,
         states_kept: scenario.states_kept,
         source_bytes_max: scenario.source_bytes_max,
+        task_timeout: Duration::from_nanos(scenario.state.task_timeout_ns),
+        full_snapshots: scenario.state.full_snapshots,
+        part_bytes_max: usize::try_from(scenario.state.part_bytes_max).expect("checked"),
+        blob_patience: Duration::from_nanos(scenario.state.blob_patience_ns),
         defects: Defects::of(&defects),
         ..Config::new(cluster, pipeline(scenario)?)
     })

@@ -186,7 +186,10 @@ impl<'a> Case<'a> {
     }
 
     /// The oracle's word.
-    pub(crate) fn judged(&self, clients: &Clients) -> Result<Vec<Verdict>, Invalid> {
+    ///
+    /// # Errors
+    /// If the model cannot work an input out.
+    pub fn judged(&self, clients: &Clients) -> Result<Vec<Verdict>, Invalid> {
         let rows: Vec<Vec<_>> = clients
             .inputs
             .iter()

@@ -16,6 +16,7 @@
 mod changes;
 mod disks;
 mod faults;
+mod hardware;
 
 use std::collections::BTreeMap;
 
@@ -27,6 +28,7 @@ pub use self::{
     changes::{Changes, ExecutorLeft, ExecutorsJoined, PartitionsAdded},
     disks::{DRAWN, Disks},
     faults::{Classes, Faults, Generate},
+    hardware::{Hardware, StateDesign},
 };
 
 use crate::{
@@ -82,6 +84,12 @@ pub struct Scenario {
     /// The disks of the data centre's nodes.
     #[serde(default)]
     pub disk: Disks,
+    /// The disks and ports of the data centre's nodes.
+    #[serde(default, skip_serializing_if = "Hardware::is_usual")]
+    pub hardware: Hardware,
+    /// How a pipeline's state is kept.
+    #[serde(default, skip_serializing_if = "StateDesign::is_usual")]
+    pub state: StateDesign,
     /// How wrong the clocks of the data centre's nodes are.
     #[serde(default)]
     pub clocks: ClockConfig,
@@ -232,6 +240,10 @@ pub struct Generated {
     /// How often a line is broken off in its midst; only where there are dead letters: in pipelines
     /// that have them wherever they parse, or beside files.
     pub broken: (u32, u32),
+    /// Whether there is a tuple of each key at once when the run begins, so that a state holds all
+    /// of them soon; the rate is that of the others.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub fill: bool,
 }
 
 /// What made-up lines are.
@@ -372,10 +384,19 @@ impl Source {
         }
     }
 
+    /// How many are there at once when the run begins.
+    #[must_use]
+    pub fn at_once(&self) -> u32 {
+        match self {
+            Self::Generated(made) if made.fill => made.keys.min(made.tuples),
+            Self::Generated(_) | Self::Flights(_) => 0,
+        }
+    }
+
     /// How long it takes to send all, in virtual nanoseconds.
     #[must_use]
     pub fn sent_ns(&self) -> u64 {
-        u64::from(self.tuples()) * SECOND / u64::from(self.per_second())
+        u64::from(self.tuples() - self.at_once()) * SECOND / u64::from(self.per_second())
     }
 }
 
@@ -393,6 +414,7 @@ impl Default for Generated {
             sources: 1,
             lines: Lines::Amounts,
             broken: (0, 1),
+            fill: false,
         }
     }
 }

@@ -15,7 +15,7 @@ pub(crate) use self::plan::check as plan;
 use crate::{
     cluster, defects,
     input::{Invalid, unknown},
-    scenario::{Expect, Faults, Generated, Lines, Scenario, Sink, Source},
+    scenario::{Expect, Faults, Generated, Lines, Scenario, Sink, Source, StateDesign},
     topology::Cluster,
 };
 
@@ -97,7 +97,16 @@ fn engine(scenario: &Scenario) -> Result<(), Invalid> {
         let what = format!("{timeout} must be above heartbeat_ns, {heartbeat}");
         return Err(Invalid::at("failure_timeout_ns", what));
     }
-    within("work_per_tuple_ns", scenario.work_per_tuple_ns, 0..=SECOND)
+    within("work_per_tuple_ns", scenario.work_per_tuple_ns, 0..=SECOND)?;
+    state(&scenario.state)
+}
+
+/// Checks how the state is kept.
+fn state(design: &StateDesign) -> Result<(), Invalid> {
+    within("state.part_bytes_max", design.part_bytes_max, 64..=512 << 10)?;
+    within("state.times", design.times, 1..=1 << 40)?;
+    within("state.blob_patience_ns", design.blob_patience_ns, 0..=HOUR)?;
+    within("state.task_timeout_ns", design.task_timeout_ns, 1_000_000..=24 * HOUR)
 }
 
 /// Checks what a campaign over it must reach.

@@ -93,7 +93,7 @@ fn a_recovery_of_what_there_is_not_is_refused_in_one_line() {
     let refused = |args: &[&str], expected: &str| refused(folder.path(), args, expected);
     refused(
         &["recovery", "--grid", "quik"],
-        "--grid must be quick, full, or a file; cannot read quik: No such file or directory (os error 2)",
+        "--grid must be quick, full, state, or a file; cannot read quik: No such file or directory (os error 2)",
     );
     write("grid.json", r#"{"rows": [{"faults": ["driver-kil"]}]}"#);
     refused(
@@ -104,6 +104,11 @@ fn a_recovery_of_what_there_is_not_is_refused_in_one_line() {
     refused(
         &["recovery", "--grid", "grid.json"],
         "rows[0].setting: load_percent: 0 is out of range; it must be 1 to 95",
+    );
+    write("grid.json", r#"{"rows": [{"faults": ["none"], "setting": {"hardware": "nvm"}}]}"#);
+    refused(
+        &["recovery", "--grid", "grid.json"],
+        "grid.json: line 1 column 60: rows[0].setting.hardware: unknown name \"nvm\"; did you mean \"nvme\"?",
     );
     write("new.json", r#"{"format": 9}"#);
     refused(

@@ -149,14 +149,22 @@ impl State {
     /// Takes a datagram on its way; from the one on that is too much, none.
     #[inline(always)]
     pub(crate) fn under_way(&mut self, at_ns: u64, message: InFlight) {
-        self.meter.in_flight_bytes += bytes(&message);
+        if self.has_room(&message) {
+            self.queue.deliver(at_ns, message);
+        }
+    }
+
+    /// Counts a datagram as under way, unless that would be too much.
+    #[inline]
+    pub(crate) fn has_room(&mut self, message: &InFlight) -> bool {
+        self.meter.in_flight_bytes += bytes(message);
         if self.meter.in_flight_bytes > self.config.in_flight_bytes_max {
-            self.meter.arrived(&message);
+            self.meter.arrived(message);
             let (node, task) = (message.from.node, self.scheduler.polled().1);
             self.overrun(Budget::InFlight, node, task);
-            return;
+            return false;
         }
-        self.queue.deliver(at_ns, message);
+        true
     }
 
     /// A node has written to its disk.

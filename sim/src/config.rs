@@ -30,6 +30,8 @@ pub struct WorldConfig {
     pub network: NetworkConfig,
     /// The time that disk operations take.
     pub disk: DiskTiming,
+    /// The time that bytes take.
+    pub bandwidth: Bandwidth,
     /// How wrong the clocks in the data centre are.
     pub clocks: ClockConfig,
     /// From power on, or process start, to the first instruction of the program.
@@ -91,6 +93,40 @@ pub struct DiskTiming {
     pub glitches: Ratio,
 }
 
+/// How many bytes disks and network ports take a second, each node its own; 0 is no limit, and the
+/// default: bytes take no time then, as if all were small. `transfer.rs` says who waits for whom.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bandwidth {
+    /// Reads of a disk.
+    pub disk_read_bytes_per_second: u64,
+    /// Writes of a disk, which its syncs wait for.
+    pub disk_write_bytes_per_second: u64,
+    /// A node's port, in each direction.
+    pub port_bytes_per_second: u64,
+    /// A scale of bytes: what counts, for time only, as more bytes than it has, so that a state may
+    /// take the time of gigabytes without being there.
+    pub weights: Vec<Weight>,
+}
+
+/// Payloads, of a datagram or of a write or a read of a file, that count so many times. The first
+/// that fits counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Weight {
+    /// The bytes by which they are known, near their beginning.
+    pub mark: Vec<u8>,
+    /// As how many bytes each of theirs counts, from the mark on.
+    pub times: u64,
+}
+
+impl Bandwidth {
+    /// Whether bytes take any time.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        (self.disk_read_bytes_per_second, self.disk_write_bytes_per_second) != (0, 0)
+            || self.port_bytes_per_second != 0
+    }
+}
+
 impl WorldConfig {
     /// A world with servers beside each other and NVMe disks, and a network that loses and
     /// doubles one datagram in a hundred.
@@ -101,6 +137,7 @@ impl WorldConfig {
             schedule: Schedule::default(),
             network: NetworkConfig::default(),
             disk: DiskTiming::default(),
+            bandwidth: Bandwidth::default(),
             clocks: ClockConfig::default(),
             boot_ns: (20_000_000, 200_000_000),
             events_max: 50_000_000,

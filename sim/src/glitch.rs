@@ -8,15 +8,11 @@ use crate::{
 };
 
 impl State {
-    /// What an operation on an open file does of the `asked` bytes: all, mostly; some of them, at
+    /// What an operation on an open file does of the bytes that were asked for: all, mostly; some of them, at
     /// least one; or nothing at all, for it is interrupted.
     #[inline]
-    pub(crate) fn glitch(
-        &mut self,
-        id: NodeId,
-        request: &Request,
-        asked: usize,
-    ) -> DiskResult<usize> {
+    pub(crate) fn glitch(&mut self, id: NodeId, request: &Request) -> DiskResult<usize> {
+        let asked = request.asked();
         if request.handle.is_some() && self.config.disk.glitches.0 > 0 {
             self.maybe_glitch(id, request.name, asked)
         } else {

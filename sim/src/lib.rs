@@ -192,10 +192,13 @@ mod state;
 mod strike;
 mod timer;
 mod trace;
+mod transfer;
 mod world;
 
 pub use budget::{Budget, Overrun, Watcher, Whereabouts};
-pub use config::{ClockConfig, DiskTiming, NanosRange, NetworkConfig, Ratio, Site, WorldConfig};
+pub use config::{
+    Bandwidth, ClockConfig, DiskTiming, NanosRange, NetworkConfig, Ratio, Site, Weight, WorldConfig,
+};
 pub use disk_watch::{DiskEffect, DiskMoment, DiskWatcher};
 pub use event::{
     Change, Doing, Effect, Event, Failed, Happening, Log, Loss, Lost, MessageId, TaskName, What,

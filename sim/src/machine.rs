@@ -315,10 +315,10 @@ impl State {
             return;
         }
         if let Some(second_ns) = fate.second_ns {
-            self.under_way(self.now_ns + second_ns, message.clone());
+            self.carry(second_ns, message.clone());
         }
         if let Some(first_ns) = fate.first_ns {
-            self.under_way(self.now_ns + first_ns, message);
+            self.carry(first_ns, message);
         }
     }
 

@@ -56,6 +56,8 @@ pub(crate) struct Request {
     bytes: Option<usize>,
     /// The open file that it is on, where it may glitch.
     pub(crate) handle: Option<Handle>,
+    /// As how many bytes what it is to write counts; 0 if bytes cost no time.
+    weighs: u64,
     site: &'static Location<'static>,
 }
 
@@ -64,21 +66,26 @@ impl Request {
     fn path(name: &'static str, path: &Rc<str>) -> Self {
         let (path, detail) = (Rc::clone(path), xxh3_64(path.as_bytes()));
         let site = Location::caller();
-        Self { name, path, to: None, detail, bytes: None, handle: None, site }
+        Self { name, path, to: None, detail, bytes: None, handle: None, weighs: 0, site }
     }
 
     #[track_caller]
     fn paths(name: &'static str, from: &Rc<str>, to: &Rc<str>) -> Self {
         let detail = xxh3_64(from.as_bytes()) ^ xxh3_64(to.as_bytes()).rotate_left(1);
         let (path, to, site) = (Rc::clone(from), Some(Rc::clone(to)), Location::caller());
-        Self { name, path, to, detail, bytes: None, handle: None, site }
+        Self { name, path, to, detail, bytes: None, handle: None, weighs: 0, site }
     }
 
     #[track_caller]
     fn file(name: &'static str, file: &SimFile, bytes: Option<usize>, detail: u64) -> Self {
         let (path, site) = (Rc::clone(&file.path), Location::caller());
         let handle = Some(file.handle);
-        Self { name, path, to: None, detail, bytes, handle, site }
+        Self { name, path, to: None, detail, bytes, handle, weighs: 0, site }
+    }
+
+    /// How many bytes it is to read or write.
+    pub(crate) fn asked(&self) -> usize {
+        self.bytes.unwrap_or(0)
     }
 
     /// Its start, for the trace.
@@ -131,6 +138,17 @@ impl State {
         let node = self.node(id);
         let latency_ns = node.disk_stream(seed, id).between(low, high);
         latency_ns.saturating_mul(node.disk_trouble.factor())
+    }
+
+    /// How much longer an operation that was done takes for its bytes: `taken` were written, or
+    /// `found` was read.
+    #[cold]
+    fn moved_ns(&mut self, id: NodeId, request: &Request, taken: usize, found: &[u8]) -> u64 {
+        if let (Some(handle), 1..) = (request.handle, request.weighs) {
+            let share = request.weighs.saturating_mul(taken as u64) / request.asked() as u64;
+            self.write_back(id, handle, share);
+        }
+        self.read_ns(id, found) - self.now_ns
     }
 
     /// Tells the trace of a sync that failed as it began. It has no effect at its end.
@@ -189,25 +207,30 @@ impl SimEnv {
     where
         R: 'static,
     {
-        self.start(request, cost, 0, move |model, _| work(model))
+        self.start(request, cost, move |model, _| work(model), |_| &[])
     }
 
     /// The same on an open file, which may do less than it was asked to: `work` is told how many
-    /// of the `asked` bytes it is to read or write.
+    /// bytes it is to read or write.
     fn operate_file<R>(
         &self,
         request: Request,
         cost: Cost,
-        asked: usize,
         work: impl FnOnce(&mut Model, usize) -> DiskResult<R> + 'static,
     ) -> impl Future<Output = DiskResult<R>> + 'static
     where
         R: 'static,
     {
-        self.start(request, cost, asked, work)
+        self.start(request, cost, work, |_| &[])
     }
 
-    fn start<W, R>(&self, request: Request, cost: Cost, asked: usize, work: W) -> Operation<W, R>
+    fn start<W, R>(
+        &self,
+        request: Request,
+        cost: Cost,
+        work: W,
+        found: fn(&R) -> &[u8],
+    ) -> Operation<W, R>
     where
         W: FnOnce(&mut Model, usize) -> DiskResult<R>,
     {
@@ -215,11 +238,20 @@ impl SimEnv {
             env: self.clone(),
             request,
             cost,
-            asked,
+            found,
             began: 0,
             alarm: Alarm::default(),
             stage: Stage::New(work),
         }
+    }
+
+    /// As how many bytes a payload counts; 0 if bytes cost no time.
+    fn weigh(&self, payload: &[u8]) -> u64 {
+        let weigh = |state: &mut State| match state.transfers.on {
+            true => state.transfers.weigh(payload),
+            false => 0,
+        };
+        self.with(weigh).unwrap_or_default()
     }
 
     /// A sync: begun at the start, in effect at the end.
@@ -246,8 +278,8 @@ struct Operation<W, R> {
     env: SimEnv,
     request: Request,
     cost: Cost,
-    /// The bytes to read or write, which may be fewer.
-    asked: usize,
+    /// Those that were read.
+    found: fn(&R) -> &[u8],
     /// The number of the effect that began it.
     began: u64,
     alarm: Alarm,
@@ -261,7 +293,7 @@ impl<R, W: FnOnce(&mut Model, usize) -> DiskResult<R>> Future for Operation<W, R
     type Output = DiskResult<R>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<DiskResult<R>> {
-        let Self { env, request, cost, asked, began, alarm, stage } = Pin::into_inner(self);
+        let Self { env, request, cost, found, began, alarm, stage } = Pin::into_inner(self);
         let id = env.id();
         let taken = std::mem::replace(stage, Stage::Dead);
         let next = env.with(|state| match taken {
@@ -279,7 +311,7 @@ impl<R, W: FnOnce(&mut Model, usize) -> DiskResult<R>> Future for Operation<W, R
                     }
                     Admission::Never => return Stage::Dead,
                 }
-                let taken = state.glitch(id.0, request, *asked);
+                let taken = state.glitch(id.0, request);
                 // Before the work, which may take the name away.
                 let name = matches!(cost, Cost::Write).then(|| state.watched_name(id.0, request));
                 let name = name.flatten();
@@ -287,7 +319,12 @@ impl<R, W: FnOnce(&mut Model, usize) -> DiskResult<R>> Future for Operation<W, R
                 state.show_disk(id.0, DiskMoment::Written, name.as_deref());
                 state.written(id.0);
                 state.trace_struck(id.0);
-                let ends_ns = state.now_ns + state.disk_latency(id.0, *cost);
+                let mut ends_ns = state.now_ns + state.disk_latency(id.0, *cost);
+                if state.transfers.on
+                    && let (Ok(taken), Ok(result)) = (taken, &result)
+                {
+                    ends_ns += state.moved_ns(id.0, request, taken, found(result));
+                }
                 alarm.set(state, context, ends_ns);
                 state.waits(context, || request.wait(Some(ends_ns)));
                 Stage::Waiting(result, ends_ns)
@@ -360,7 +397,7 @@ impl<B: FnOnce(&mut Model) -> DiskResult<Sync>> Future for Syncing<B> {
                 }
                 let name = state.watched_name(node, request);
                 state.show_disk(node, DiskMoment::SyncBegun, name.as_deref());
-                if let Err(error) = state.glitch(node, request, 0) {
+                if let Err(error) = state.glitch(node, request) {
                     state.tell_failed(node, began, error);
                     return Poll::Ready(Err(error));
                 }
@@ -371,7 +408,10 @@ impl<B: FnOnce(&mut Model) -> DiskResult<Sync>> Future for Syncing<B> {
                         return Poll::Ready(Err(error));
                     }
                 };
-                let ends_ns = state.now_ns + state.disk_latency(node, Cost::Sync);
+                let mut ends_ns = state.now_ns + state.disk_latency(node, Cost::Sync);
+                if state.transfers.on {
+                    ends_ns += state.written_ns(node, request.handle) - state.now_ns;
+                }
                 let done = Rc::new(Ending { began, name, ..Ending::default() });
                 let event = Event::EndSync { node, boot, sync, done: Rc::clone(&done) };
                 state.queue.push(ends_ns, event);
@@ -496,9 +536,8 @@ impl File for SimFile {
         let handle = self.handle;
         let request =
             Request::file("read_at", self, Some(len), offset ^ (len as u64).rotate_left(32));
-        self.env.operate_file(request, Cost::Read, len, move |model, len| {
-            model.read_at(handle, offset, len)
-        })
+        let work = move |model: &mut Model, len| model.read_at(handle, offset, len);
+        self.env.start(request, Cost::Read, work, |bytes| bytes)
     }
 
     #[track_caller]
@@ -508,8 +547,10 @@ impl File for SimFile {
         bytes: Bytes,
     ) -> impl Future<Output = DiskResult<usize>> + 'static {
         let handle = self.handle;
-        let request = Request::file("write_at", self, Some(bytes.len()), xxh3_64(&bytes) ^ offset);
-        self.env.operate_file(request, Cost::Write, bytes.len(), move |model, len| {
+        let mut request =
+            Request::file("write_at", self, Some(bytes.len()), xxh3_64(&bytes) ^ offset);
+        request.weighs = self.env.weigh(&bytes);
+        self.env.operate_file(request, Cost::Write, move |model, len| {
             model.write_bytes_at(handle, offset, bytes.slice(..len))
         })
     }
@@ -517,8 +558,9 @@ impl File for SimFile {
     #[track_caller]
     fn append(&self, bytes: Bytes) -> impl Future<Output = DiskResult<usize>> + 'static {
         let handle = self.handle;
-        let request = Request::file("append", self, Some(bytes.len()), xxh3_64(&bytes));
-        self.env.operate_file(request, Cost::Write, bytes.len(), move |model, len| {
+        let mut request = Request::file("append", self, Some(bytes.len()), xxh3_64(&bytes));
+        request.weighs = self.env.weigh(&bytes);
+        self.env.operate_file(request, Cost::Write, move |model, len| {
             model.append_bytes(handle, bytes.slice(..len))
         })
     }
@@ -527,7 +569,7 @@ impl File for SimFile {
     fn set_len(&self, len: u64) -> impl Future<Output = DiskResult<()>> + 'static {
         let handle = self.handle;
         let request = Request::file("set_len", self, None, len);
-        self.env.operate_file(request, Cost::Write, 0, move |model, _| model.set_len(handle, len))
+        self.env.operate_file(request, Cost::Write, move |model, _| model.set_len(handle, len))
     }
 
     #[track_caller]
@@ -548,14 +590,14 @@ impl File for SimFile {
     fn drop_cached(&self) -> impl Future<Output = DiskResult<()>> + 'static {
         let handle = self.handle;
         let request = Request::file("drop_cached", self, None, 0);
-        self.env.operate_file(request, Cost::Read, 0, move |model, _| model.drop_cached(handle))
+        self.env.operate_file(request, Cost::Read, move |model, _| model.drop_cached(handle))
     }
 
     #[track_caller]
     fn metadata(&self) -> impl Future<Output = DiskResult<Metadata>> + 'static {
         let handle = self.handle;
         let request = Request::file("metadata", self, None, 0);
-        self.env.operate_file(request, Cost::Read, 0, move |model, _| model.file_metadata(handle))
+        self.env.operate_file(request, Cost::Read, move |model, _| model.file_metadata(handle))
     }
 }
 
@@ -563,8 +605,11 @@ impl Drop for SimFile {
     fn drop(&mut self) {
         let (node, boot) = self.env.id();
         self.env.with(|state| {
-            if let Some(node) = state.live(node, boot) {
-                node.disk.close(self.handle);
+            if let Some(live) = state.live(node, boot) {
+                live.disk.close(self.handle);
+                if state.transfers.on {
+                    state.transfers.closed(node, self.handle);
+                }
             }
         });
     }

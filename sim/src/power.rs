@@ -181,6 +181,7 @@ impl State {
         node.stream = None;
         node.clock.origin_ns = Stream::new(seed, "clock", entity, u64::from(boot)).below(1 << 40);
         node.cpu_free_ns = 0;
+        self.transfers.forget(id);
         let (at_ns, name) = (self.now_ns, &self.nodes[usize::from(id.0)].name);
         self.trace.world(at_ns, entity << 32 | u64::from(boot), || {
             Happening::of(id, Change::Boot { boot }, format!("boot {boot} of {name}"))

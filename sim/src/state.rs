@@ -20,7 +20,7 @@ use crate::{
     env::NodeId,
     event::{Doing, Effect, Loss, Lost, What},
     machine_disk::Ending,
-    net::{Links, Sockets},
+    net::{InFlight, Links, Sockets},
     pause::Pause,
     plan::Supply,
     power::Power,
@@ -29,6 +29,7 @@ use crate::{
     schedule::{Scheduler, Wakeup},
     strike::Armed,
     trace::{EffectKind, InPause, Trace},
+    transfer::Transfers,
 };
 
 /// So many effects in one poll are no work any more: the task spins.
@@ -72,6 +73,8 @@ pub(crate) enum Event {
     Wake(Waker),
     /// A sync takes effect at its end, whether anyone still waits for it or not.
     EndSync { node: NodeId, boot: u32, sync: Sync, done: Rc<Ending> },
+    /// The last byte of a large datagram would be here, but for others at the same port.
+    AtPort(Box<InFlight>),
     /// A fault's time has come.
     Arm(usize),
     /// A fault that lasts ends.
@@ -171,6 +174,7 @@ pub(crate) struct State {
     pub(crate) queue: EventQueue,
     pub(crate) scheduler: Scheduler,
     pub(crate) links: Links,
+    pub(crate) transfers: Transfers,
     pub(crate) nodes: Vec<Node>,
     /// All nodes, sorted by name.
     pub(crate) by_name: Vec<NodeId>,
@@ -192,6 +196,7 @@ impl State {
             queue: EventQueue::new(),
             scheduler: Scheduler::new(config.schedule, config.seed),
             links: Links::new(config.network, config.seed),
+            transfers: Transfers::new(config.bandwidth.clone()),
             nodes: Vec::with_capacity(FEW),
             by_name: Vec::with_capacity(FEW),
             supply: Supply::new(config.seed),

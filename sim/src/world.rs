@@ -407,6 +407,7 @@ impl World {
             Event::EndSync { node, boot, sync, done } => state.end_sync((node, boot), sync, done),
             Event::Arm(fault) => state.arm(fault),
             Event::Over(fault) => state.over(fault),
+            Event::AtPort(message) => state.at_port(*message),
             Event::Boot { node, ticket } => {
                 if let Some(boot) = state.boot(node, ticket) {
                     let env = SimEnv::new(self.state.share(), node, boot);

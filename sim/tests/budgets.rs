@@ -4,7 +4,7 @@ use std::{cell::Cell, future, rc::Rc, task::Poll, time::Duration};
 
 use bytes::Bytes;
 use unplug_sim::{
-    Budget, Overrun, SimEnv, Site, Stop, World, WorldConfig,
+    Bandwidth, Budget, Overrun, SimEnv, Site, Stop, Weight, World, WorldConfig,
     env::{Address, Disk, Env, Exit, File, Net, NodeId, OpenMode, Port, Socket},
 };
 
@@ -59,10 +59,20 @@ fn one_that_wakes_itself_is_told_from_one_that_is_busy() {
     assert_eq!(busy.budget, Budget::Steps { standing: 0 });
 }
 
+/// Bytes that take no time, and such that go by ports one after another.
+fn bandwidths() -> [Bandwidth; 2] {
+    let weights = vec![Weight { mark: vec![0], times: 100 }];
+    [Bandwidth::default(), Bandwidth { port_bytes_per_second: 1 << 30, weights, ..<_>::default() }]
+}
+
 #[test]
 fn one_that_floods_the_network_is_stopped_even_within_one_poll() {
+    bandwidths().into_iter().for_each(floods);
+}
+
+fn floods(bandwidth: Bandwidth) {
     let sent = Rc::new(Cell::new(0));
-    let config = WorldConfig { in_flight_bytes_max: 1 << 20, ..WorldConfig::new(1) };
+    let config = WorldConfig { in_flight_bytes_max: 1 << 20, bandwidth, ..WorldConfig::new(1) };
     let count = Rc::clone(&sent);
     let (flood, now_ns) = overrun(config, move |env| {
         let sent = Rc::clone(&count);
@@ -82,7 +92,11 @@ fn one_that_floods_the_network_is_stopped_even_within_one_poll() {
 
 #[test]
 fn datagrams_that_arrived_are_no_longer_under_way() {
-    let config = WorldConfig { in_flight_bytes_max: 1 << 16, ..WorldConfig::new(1) };
+    bandwidths().into_iter().for_each(arrives);
+}
+
+fn arrives(bandwidth: Bandwidth) {
+    let config = WorldConfig { in_flight_bytes_max: 1 << 16, bandwidth, ..WorldConfig::new(1) };
     let mut world = World::new(config);
     let node = world.add_node("node", Site::DataCentre, async |env: SimEnv| -> Exit {
         let socket = env.net().bind(Port(1)).expect("a free port");

@@ -17,8 +17,8 @@ const SEEDS: std::ops::Range<u64> = 0..3;
 fn recovery(folder: &Path, args: &[&str]) -> (ExitCode, String) {
     let path = |name: &str| folder.join(name).display().to_string();
     let grid = ["unplug".to_owned(), "recovery".to_owned()].into_iter();
-    let args =
-        args.iter().map(|arg| if arg.ends_with(".json") { path(arg) } else { (*arg).to_owned() });
+    let is_file = |arg: &str| arg.ends_with(".json") || arg.ends_with(".md");
+    let args = args.iter().map(|arg| if is_file(arg) { path(arg) } else { (*arg).to_owned() });
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let status = unplug::cli::main(grid.chain(args).map(Into::into), &mut out, &mut err);
     let told = [out, err].concat();
@@ -35,8 +35,10 @@ fn two_runs_are_the_same_bytes_and_only_a_slower_one_fails_against_a_baseline() 
         let usual = ["--grid", "grid.json", "--seeds", "0..3"];
         recovery(folder.path(), &[&usual[..], more].concat())
     };
-    let (status, told) = measure(&["--json", "a.json", "--jobs", "1"]);
+    let (status, told) = measure(&["--json", "a.json", "--markdown", "a.md", "--jobs", "1"]);
     assert_eq!(status, ExitCode::SUCCESS, "{told}");
+    let row = "\n| executor-power-down-1000ms-lasts-1000ms | ";
+    assert!(read("a.md").contains(row), "{}", read("a.md"));
     let (status, told) = measure(&["--json", "b.json", "--baseline", "a.json", "--jobs", "2"]);
     assert_eq!(status, ExitCode::SUCCESS, "{told}");
     assert!(!told.contains("slower:"), "{told}");
@@ -78,6 +80,28 @@ fn a_detection_that_is_half_as_slow_again_is_worse() {
     for what in ["driver-power: recovery, median:", "driver-power: detection, median:"] {
         assert!(lines.iter().any(|line| line.starts_with(what)), "{what} of {lines:?}");
     }
+}
+
+#[test]
+fn a_state_takes_the_time_of_its_bytes_to_load_and_an_epoch_to_write_it_whole() {
+    let workload = Workload::embedded().expect("sound");
+    let medians = |megabytes: u64| {
+        let usual = Setting::with_state(megabytes * 1_000_000);
+        let setting = Setting { full_snapshots: true, ..usual };
+        let cell = Cell { fault: Fault::DataCentrePower, setting };
+        let figures = figures(&cell, SEEDS, &workload).expect("sound");
+        assert_eq!((figures.measured, figures.failed, figures.not_whole), (3, 0, 0), "{megabytes}");
+        let phase = |phase| {
+            let phase = figures.phases.iter().find(|one| one.phase == phase);
+            phase.expect("each is there").took_ns.median
+        };
+        assert!(figures.state_bytes.median > 0, "{megabytes}");
+        (phase(Phase::State), phase(Phase::Replay) + phase(Phase::Commit))
+    };
+    let ((load_ns, epochs_ns), (loads_ns, more_epochs_ns)) = (medians(100), medians(1_000));
+    // 900 MB more by a port of 1.25 GB/s; three times as much to each disk at 1 GB/s.
+    assert!(loads_ns > load_ns + 600_000_000, "{load_ns} and {loads_ns}");
+    assert!(more_epochs_ns > epochs_ns + 2_000_000_000, "{epochs_ns} and {more_epochs_ns}");
 }
 
 #[test]

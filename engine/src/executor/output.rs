@@ -76,6 +76,7 @@ impl<E: Env> State<E> {
             partition.0,
             self.env.random()
         );
-        self.stores.put_blob(name, bytes, PATIENCE).await.map_err(Answer::Failed)
+        let patience = PATIENCE + self.config.blob_patience;
+        self.stores.put_blob(name, bytes, patience).await.map_err(Answer::Failed)
     }
 }

@@ -8,7 +8,10 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use futures_util::future::{try_join, try_join_all};
+use futures_util::{
+    future::try_join,
+    stream::{self, StreamExt, TryStreamExt},
+};
 use tracing::info;
 use unplug_sim::env::Env;
 
@@ -24,8 +27,9 @@ use crate::{
     tuple::Partition,
 };
 
-/// How many bytes a part of a snapshot or of a layer holds at the most.
-const PART_BYTES_MAX: usize = 512 * 1024;
+/// How many blobs of a state are under way at once at the most: more would share the way, and none
+/// would come before who waits for it loses patience.
+const BLOBS_AT_ONCE: usize = 8;
 
 impl<E: Env> super::State<E> {
     pub(super) async fn reduce(&self, task: &ReduceTask) -> Result<Answer, Answer> {
@@ -102,8 +106,14 @@ impl<E: Env> super::State<E> {
         snapshot: &'a [BlobRef],
         layers: &'a [Vec<BlobRef>],
     ) -> Result<(), Answer> {
-        let changes = try_join_all(layers.iter().map(|layer| self.blobs(layer)));
-        let (parts, mut changes) = try_join(self.blobs(snapshot), changes).await?;
+        let patience = PATIENCE + self.config.blob_patience;
+        let blobs = snapshot.iter().chain(layers.iter().flatten());
+        let gets = blobs.map(|blob| self.stores.get_blob(blob, patience));
+        let got = stream::iter(gets).buffered(BLOBS_AT_ONCE).try_collect::<Vec<_>>().await;
+        let mut got = got.map_err(Answer::Failed)?.into_iter();
+        let mut next = |blobs: &[BlobRef]| got.by_ref().take(blobs.len()).collect::<Vec<_>>();
+        let parts = next(snapshot);
+        let mut changes: Vec<_> = layers.iter().map(|layer| next(layer)).collect();
         if self.config.defects.has(Defect::BlobUnverified) {
             let parts = changes.iter_mut().flatten();
             parts.for_each(|part| *part = codec::resealed(Kind::Delta, part));
@@ -116,11 +126,6 @@ impl<E: Env> super::State<E> {
             let name = blobs.first().map_or("", |blob| &blob.name);
             Answer::Failed(format!("blob {name}: {error}"))
         })
-    }
-
-    async fn blobs(&self, blobs: &[BlobRef]) -> Result<Vec<Bytes>, Answer> {
-        let each = blobs.iter().map(|blob| self.stores.get_blob(blob, PATIENCE));
-        try_join_all(each).await.map_err(Answer::Failed)
     }
 
     /// Writes the version that a task leaves.
@@ -140,16 +145,21 @@ impl<E: Env> super::State<E> {
         let uid = self.env.random().max(1);
         let before = Some((task.base.clone(), base.undo(&delta)));
         let keep = async |parts: Vec<Bytes>| {
-            try_join_all(parts.into_iter().map(|part| self.keep_blob("state", at, part))).await
+            let parts = parts.into_iter().map(|part| self.keep_blob("state", at, part));
+            stream::iter(parts).buffered(BLOBS_AT_ONCE).try_collect::<Vec<_>>().await
         };
-        let of = match base.next(&delta) {
+        let next = match self.config.full_snapshots {
+            true => Addition::Snapshot,
+            false => base.next(&delta),
+        };
+        let of = match next {
             Addition::Snapshot => {
                 self.cache.borrow_mut().forget(slot);
-                let parts = Rc::make_mut(&mut base).replace(&delta, PART_BYTES_MAX);
+                let parts = Rc::make_mut(&mut base).replace(&delta, self.config.part_bytes_max);
                 StateRef { uid, snapshot: keep(parts).await?, layers: Vec::new() }
             }
             Addition::Layer { kept, changes } => {
-                let layer = keep(changes.parts(PART_BYTES_MAX)).await?;
+                let layer = keep(changes.parts(self.config.part_bytes_max)).await?;
                 let bytes = layer.iter().map(|blob| blob.bytes).sum();
                 self.cache.borrow_mut().forget(slot);
                 Rc::make_mut(&mut base).put_over(kept, changes, bytes);

@@ -122,7 +122,7 @@ impl<E: Env> Shared<E> {
         loop {
             let next = left.next();
             asked.extend(next.map(|store| self.get(*store, blob).boxed_local()));
-            match select(asked.next(), pin!(self.env.sleep(PATIENCE_ONE))).await {
+            match select(asked.next(), pin!(self.env.sleep(self.patience_one()))).await {
                 Either::Left((Some((_, Got::Sound(bytes))), _)) => return Some(bytes),
                 Either::Left((Some((store, Got::Bad)), _)) => {
                     bad.insert(store);
@@ -133,10 +133,15 @@ impl<E: Env> Shared<E> {
         }
     }
 
+    fn patience_one(&self) -> Duration {
+        PATIENCE_ONE + self.config.blob_patience
+    }
+
     async fn get(&self, store: NodeId, blob: &BlobRef) -> (NodeId, Got) {
         let request = Request::Get { name: blob.name.clone() };
         self.silence.asked(store, self.env.now());
-        let answer: Result<Answer, _> = self.rpc.call(store, &request, PATIENCE_GET).await;
+        let answer: Result<Answer, _> =
+            self.bulk.call(store, &request, PATIENCE_GET + 10 * self.config.blob_patience).await;
         if answer.is_ok() {
             self.silence.answered(store);
         }
@@ -157,7 +162,7 @@ impl<E: Env> Shared<E> {
         let request = Request::Repair { blob: blob.clone(), bytes: bytes.clone() };
         let this = Rc::clone(self);
         self.env.spawn("repair blob", async move {
-            let answer = this.rpc.call(store, &request, PATIENCE_BEHIND).await;
+            let answer = this.bulk.call(store, &request, PATIENCE_BEHIND).await;
             if let Ok(Answer { body: Body::Done, .. }) = answer {
                 this.env.mark("blob.repaired");
             }

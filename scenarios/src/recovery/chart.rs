@@ -37,12 +37,15 @@ pub(super) struct Chart {
     pub(super) names: Vec<(i64, String)>,
     /// A place on the x axis that is marked.
     pub(super) mark: Option<i64>,
+    /// Whether ten times as much is as far up everywhere.
+    pub(super) by_tens: bool,
 }
 
 /// The axes of a chart.
 struct Frame {
     across: Axis,
     up: Axis,
+    by_tens: bool,
 }
 
 /// Where the x axis is.
@@ -54,7 +57,21 @@ impl Frame {
     }
 
     fn y(&self, value: u64) -> u64 {
+        let value = if self.by_tens { octaves(value) } else { value };
         BOTTOM - self.up.place(i64::try_from(value).unwrap_or(i64::MAX))
+    }
+
+    /// Values to be named along the y axis.
+    fn up_ticks(&self) -> Vec<u64> {
+        if !self.by_tens {
+            return self.up.ticks().into_iter().map(i64::unsigned_abs).collect();
+        }
+        let tens = (0..19).map(|power| 10_u64.pow(power));
+        let within = |value: &u64| {
+            let at = i64::try_from(octaves(*value)).unwrap_or(i64::MAX);
+            (self.up.low..=self.up.high).contains(&at)
+        };
+        tens.filter(within).collect()
     }
 }
 
@@ -64,10 +81,14 @@ impl Chart {
         let xs = || self.lines.iter().flat_map(|line| line.points.iter().map(|point| point.0));
         let ys = self.lines.iter().flat_map(|line| line.points.iter().map(|point| point.1));
         let (Some(low), Some(high)) = (xs().min(), xs().max()) else { return String::new() };
-        let highest = ys.max().and_then(|y| i64::try_from(y).ok()).unwrap_or(1).max(1);
+        let scaled =
+            |y: u64| i64::try_from(if self.by_tens { octaves(y) } else { y }).unwrap_or(i64::MAX);
+        let highest = scaled(ys.clone().max().unwrap_or(1)).max(1);
+        let lowest = if self.by_tens { scaled(ys.min().unwrap_or(1)) / 2 } else { 0 };
         let frame = Frame {
             across: Axis::new(low.min(0), high.max(low + 1), SIZE.0),
-            up: Axis::new(0, highest, SIZE.1),
+            up: Axis::new(lowest, highest, SIZE.1),
+            by_tens: self.by_tens,
         };
         let (width, height) = (ROOM.0 + SIZE.0 + 20, BOTTOM + BELOW);
         let mut svg = format!("<figure><figcaption>{}</figcaption>", escaped(&self.title));
@@ -83,8 +104,8 @@ impl Chart {
     }
 
     fn draw_axes(&self, svg: &mut String, frame: &Frame) {
-        for value in frame.up.ticks() {
-            let (at, right) = (frame.y(value.unsigned_abs()), ROOM.0 + SIZE.0);
+        for value in frame.up_ticks() {
+            let (at, right) = (frame.y(value), ROOM.0 + SIZE.0);
             let (left, beside, below) = (ROOM.0, ROOM.0 - 6, at + 4);
             put(
                 svg,
@@ -175,6 +196,14 @@ pub(super) fn put(text: &mut String, what: std::fmt::Arguments<'_>) {
     text.write_fmt(what).expect("a string takes all");
 }
 
+/// How often a value is doubled from 1 on, in thousandths; within a doubling in a straight line.
+fn octaves(value: u64) -> u64 {
+    let value = value.max(1);
+    let (times, whole) = (u64::from(value.ilog2()), 1_u64 << value.ilog2());
+    let rest = u128::from(value - whole) * 1_000 / u128::from(whole);
+    times * 1_000 + u64::try_from(rest).unwrap_or(0)
+}
+
 /// From values to pixels.
 struct Axis {
     low: i64,
@@ -212,6 +241,7 @@ mod tests {
         assert_eq!(Axis::new(0, 1_234, 100).ticks(), [0, 200, 400, 600, 800, 1_000, 1_200]);
         assert_eq!(Axis::new(-3, 4, 100).ticks(), [-3, -2, -1, 0, 1, 2, 3, 4]);
         assert_eq!(Axis::new(0, 7, 70).place(3), 30);
+        assert_eq!([0, 1, 2, 3, 8, 1_000].map(octaves), [0, 0, 1_000, 1_500, 3_000, 9_953]);
     }
 
     #[test]

@@ -22,14 +22,20 @@ use super::{
 use crate::{
     files,
     input::{self, Invalid},
+    scenario::Hardware,
 };
 
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MS;
+const MB: u64 = 1_000_000;
+const GB: u64 = 1_000 * MB;
 
 /// The faults at which what is varied beside them tells most.
 const TELLING: [Fault; 4] =
     [Fault::None, Fault::ExecutorPower, Fault::DriverKill, Fault::DataCentrePower];
+
+/// The faults that the size of a state is varied with.
+const SIZE: [Fault; 3] = [Fault::None, Fault::ExecutorPower, Fault::DataCentrePower];
 
 /// A fault under a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +75,12 @@ pub struct Row {
     pub setting: Setting,
 }
 
+impl Row {
+    fn cells(&self) -> impl Iterator<Item = Cell> + '_ {
+        self.faults.iter().map(|fault| Cell { fault: *fault, setting: self.setting.clone() })
+    }
+}
+
 impl Grid {
     /// The grid that is meant by a name, or by the path of a file.
     ///
@@ -78,9 +90,10 @@ impl Grid {
         match name {
             "quick" => Ok(Self::quick()),
             "full" => Ok(Self::full()),
+            "state" => Ok(Self::state()),
             path => {
                 let text = files::read(Path::new(path)).map_err(|error| {
-                    Invalid::new(format!("--grid must be quick, full, or a file; {error}"))
+                    Invalid::new(format!("--grid must be quick, full, state, or a file; {error}"))
                 })?;
                 input::parse(path, &text)
             }
@@ -99,10 +112,21 @@ impl Grid {
         for interval_ns in [100 * MS, 2 * SECOND] {
             vary(&TELLING, &|setting| setting.epoch_interval_ns = interval_ns);
         }
-        for keys in [100, 500] {
-            vary(&TELLING[1..], &|setting| {
-                (setting.keys, setting.window_ms) = (keys, 3_600_000);
-            });
+        let faults = vec![Fault::ExecutorPower, Fault::DataCentrePower];
+        rows.push(Row { faults, setting: Setting::with_state(100 * MB) });
+        Self { rows }
+    }
+
+    /// The size of the state, from 1 MB to 10 GB in each partition, under each design.
+    #[must_use]
+    pub fn state() -> Self {
+        let mut rows = Vec::new();
+        for state_bytes in [MB, 10 * MB, 100 * MB, GB, 3 * GB, 10 * GB] {
+            let usual = Setting::with_state(state_bytes);
+            let full = Setting { full_snapshots: true, ..usual.clone() };
+            let speculative = Setting { speculation: true, ..usual.clone() };
+            let rows_of = [full, usual, speculative];
+            rows.extend(rows_of.map(|setting| Row { faults: SIZE.to_vec(), setting }));
         }
         Self { rows }
     }
@@ -144,6 +168,19 @@ impl Grid {
             (setting.keys, setting.window_ms) = (5_000, 3_600_000);
             setting.tuples_per_second = 500;
         });
+        for hardware in [Hardware::CloudEbs, Hardware::Hdd] {
+            vary(&|setting| setting.hardware = hardware);
+        }
+        let known: BTreeSet<_> = rows.iter().flat_map(Row::cells).map(|cell| cell.name()).collect();
+        let mut sizes = Self::state().rows;
+        for row in &mut sizes {
+            let setting = row.setting.clone();
+            row.faults.retain(|fault| {
+                let cell = Cell { fault: *fault, setting: setting.clone() };
+                !known.contains(&cell.name())
+            });
+        }
+        rows.extend(sizes.into_iter().filter(|row| !row.faults.is_empty()));
         Self { rows }
     }
 
@@ -155,8 +192,7 @@ impl Grid {
         let mut cells = Vec::new();
         let mut names = BTreeSet::new();
         for (place, row) in self.rows.iter().enumerate() {
-            for fault in &row.faults {
-                let cell = Cell { fault: *fault, setting: row.setting.clone() };
+            for cell in row.cells() {
                 if !names.insert(cell.name()) {
                     let problem = format!("{} is there already", cell.name());
                     return Err(Invalid::at(&format!("rows[{place}]"), problem));
@@ -187,6 +223,7 @@ mod tests {
         let (quick, full) = (names(Grid::quick()), names(Grid::full()));
         assert!(Fault::ALL.iter().all(|fault| quick.contains(&fault.name().to_owned())));
         assert_eq!(quick, full[..quick.len()]);
+        assert!(names(Grid::state()).iter().all(|name| full.contains(name)));
         assert!(full.contains(&"driver-kill-beat-20ms-timeout-100ms".to_owned()), "{full:?}");
     }
 
@@ -208,6 +245,18 @@ mod tests {
         assert_eq!(
             cells(r#"{"rows": [{"faults": ["none", "none"]}]}"#),
             "rows[0]: none is there already"
+        );
+        assert_eq!(
+            cells(r#"{"rows": [{"faults": ["none"], "setting": {"state_bytes": 10000000001}}]}"#),
+            "rows[0].setting: state_bytes: 10000000001 is out of range; it must be 0 to 10000000000"
+        );
+        assert_eq!(
+            cells(
+                r#"{"rows": [{"faults": ["none"],
+                    "setting": {"state_bytes": 1, "hardware": "unlimited"}}]}"#
+            ),
+            "rows[0].setting: state_bytes: counts for time only, and bytes take none on this \
+             hardware; it must be nvme, cloud-ebs or hdd"
         );
         assert!(cells(r#"{"rows": []}"#).starts_with("rows: no fault is named"));
     }

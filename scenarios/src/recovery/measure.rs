@@ -85,7 +85,9 @@ pub(super) fn measure(
     let epochs = taken(timeline, clients, nodes);
     let (new, first) = epochs.iter().find(|(_, epoch)| epoch.latest_ns > strike_ns)?;
     let lag_ns = |epoch: &Taken| epoch.published_ns.saturating_sub(epoch.oldest_ns);
-    let steady_from_ns = strike_ns.saturating_sub(STEADY_NS_MIN.max(4 * setting.epoch_interval_ns));
+    let size = setting.size();
+    let steady_ns = STEADY_NS_MIN.max(4 * size.epoch_ns()).max(size.cycle_ns());
+    let steady_from_ns = strike_ns.saturating_sub(steady_ns);
     let steady =
         epochs.values().filter(|epoch| (steady_from_ns..strike_ns).contains(&epoch.published_ns));
     let usual_ns = steady.map(lag_ns).max()?;
@@ -101,7 +103,7 @@ pub(super) fn measure(
     let loads = timeline.loads.iter();
     let loads = loads.filter(|load| load.until_ns > strike_ns && load.from_ns < until_ns);
     let course = epochs.values().filter_map(|epoch| {
-        let seen = steady_from_ns..strike_ns + COURSE_NS_MAX.max(2 * setting.lasts_ns);
+        let seen = steady_from_ns..strike_ns + COURSE_NS_MAX.max(2 * steady_ns);
         let at_ns = i64::try_from(epoch.published_ns).ok()? - i64::try_from(strike_ns).ok()?;
         let point = Point { at_ns, lag_ns: lag_ns(epoch), tuples: epoch.tuples };
         seen.contains(&epoch.published_ns).then_some(point)

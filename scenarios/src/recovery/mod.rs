@@ -5,21 +5,23 @@
 //! end, so the oracle judges it like any other. `docs/recovery.md` says what is measured.
 //!
 //! - this file: the command, and the runs of a cell;
-//! - `fault`, `setting`, `grid`: what breaks, under what, in which cells;
+//! - `fault`, `setting`, `size`, `grid`: what breaks, under what, with how large a state, in which cells;
 //! - `timeline`, `measure`, `phase`: what a run tells;
 //! - `bound`: what a recovery takes at the least;
-//! - `report`, `table`, `compare`, `page`, `chart`: the figures, and what is made of them.
+//! - `report`, `table`, `markdown`, `compare`, `page`, `chart`: the figures, and what is made of them.
 
 mod bound;
 mod chart;
 mod compare;
 mod fault;
 mod grid;
+mod markdown;
 mod measure;
 mod page;
 mod phase;
 mod report;
 mod setting;
+mod size;
 mod table;
 mod timeline;
 
@@ -66,8 +68,8 @@ use crate::{
 /// The arguments of `recovery`.
 #[derive(Debug, Args)]
 pub struct RecoveryArgs {
-    /// The cells to measure: quick, full, or a file
-    #[arg(long, value_name = "quick|full|FILE", default_value = "quick")]
+    /// The cells to measure: quick, full, state (its size), or a file
+    #[arg(long, value_name = "quick|full|state|FILE", default_value = "quick")]
     pub grid: String,
     /// The seeds of each cell: from A up to, not including, B
     #[arg(long, value_name = "A..B", value_parser = cli::parse_seeds, default_value = "0..200")]
@@ -81,12 +83,15 @@ pub struct RecoveryArgs {
     /// Leave a page with plots in this file
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+    /// Leave tables for a document in this file
+    #[arg(long, value_name = "FILE")]
+    pub markdown: Option<PathBuf>,
     /// Fail if a cell is slower than in these figures, which --json left
     #[arg(long, value_name = "FILE")]
     pub baseline: Option<PathBuf>,
     /// Rather than measure: set two files that --json left beside each other
     #[arg(long, value_names = ["A", "B"], num_args = 2,
-          conflicts_with_all = ["grid", "seeds", "jobs", "json", "html", "baseline"])]
+          conflicts_with_all = ["grid", "seeds", "jobs", "json", "html", "markdown", "baseline"])]
     pub compare: Vec<PathBuf>,
     /// The folder for failure files
     #[arg(long, value_name = "DIR", default_value = "failures")]
@@ -131,6 +136,9 @@ pub fn recovery(
     }
     if let Some(path) = &args.html {
         page::write(&figures, path)?;
+    }
+    if let Some(path) = &args.markdown {
+        markdown::write(&figures, &args.grid, path)?;
     }
     let worse = baseline.map_or(Ok(Vec::new()), |before| worse(&before, &figures))?;
     for line in &worse {

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use super::{
     chart::{COLOURS, Chart, Line, escaped, legend, put},
     fault::Fault,
+    markdown,
     phase::Phase,
     report::{CellFigures, Figures},
     setting::Setting,
@@ -67,22 +68,11 @@ pub(super) fn html(figures: &Figures) -> String {
         &charts(against(figures, "ms from epoch to epoch", &|setting| {
             let usual =
                 Setting { epoch_interval_ns: setting.epoch_interval_ns, ..Setting::default() };
-            (*setting == usual).then_some(ms(setting.epoch_interval_ns))
+            let place = ms(setting.epoch_interval_ns);
+            (*setting == usual).then(|| (place, place.to_string(), String::new()))
         })),
     );
-    card(
-        "Recovery time by the size of the state",
-        &charts(against(figures, "keys", &|setting| {
-            let usual = Setting {
-                keys: setting.keys,
-                window_ms: setting.window_ms,
-                tuples_per_second: setting.tuples_per_second,
-                ..Setting::default()
-            };
-            let whole = setting.window_ms > 60_000;
-            (*setting == usual && whole).then_some(setting.keys.into())
-        })),
-    );
+    card("Recovery time by the size of the state", &charts(by_state(figures)));
     card("Lag and throughput around a fault, in the median run", &charts(courses(figures)));
     let text = escaped(&table::render(figures));
     card("All cells", &format!("<div class=\"scroll\"><pre>{text}</pre></div>"));
@@ -177,24 +167,31 @@ fn cumulative(figures: &Figures) -> Vec<Chart> {
     charts.into_values().collect()
 }
 
-/// Medians and 95th percentiles by what `place` tells of a setting, a line for each fault; of cells
-/// of which it tells nothing, none.
-fn against(figures: &Figures, across: &str, place: &dyn Fn(&Setting) -> Option<u64>) -> Vec<Chart> {
-    let places: std::collections::BTreeSet<_> =
-        figures.cells.iter().filter_map(|cell| place(&cell.setting)).collect();
-    let names = places.iter().zip(0..).map(|(place, at)| (at, place.to_string())).collect();
-    let at: BTreeMap<u64, i64> = places.into_iter().zip(0..).collect();
+/// Where a cell stands on an axis, what that is called, and what to call its line beside the fault.
+type Place = (u64, String, String);
+
+/// Medians and 95th percentiles by what `place` tells of a setting, a line for each fault and what
+/// else is told; of cells of which it tells nothing, none.
+fn against(
+    figures: &Figures,
+    across: &str,
+    place: &dyn Fn(&Setting) -> Option<Place>,
+) -> Vec<Chart> {
+    let places = figures.cells.iter().filter_map(|cell| place(&cell.setting));
+    let places: BTreeMap<u64, String> = places.map(|(place, name, _)| (place, name)).collect();
+    let at: BTreeMap<u64, i64> = places.keys().copied().zip(0..).collect();
+    let names: Vec<_> = (0..).zip(places.into_values()).collect();
     let chart = |title: &str, of: &dyn Fn(&CellFigures) -> u64| {
-        let mut lines: BTreeMap<Fault, Vec<(i64, u64)>> = BTreeMap::new();
+        let mut lines: BTreeMap<(Fault, String), Vec<(i64, u64)>> = BTreeMap::new();
         for cell in &figures.cells {
-            if let Some(place) = place(&cell.setting) {
-                lines.entry(cell.fault).or_default().push((at[&place], ms(of(cell))));
+            if let Some((place, _, kind)) = place(&cell.setting) {
+                lines.entry((cell.fault, kind)).or_default().push((at[&place], ms(of(cell))));
             }
         }
         lines.retain(|_, points| points.len() > 1);
         lines.values_mut().for_each(|points| points.sort_unstable());
-        let line = |(fault, points): (Fault, _)| Line {
-            name: fault.name().to_owned(),
+        let line = |((fault, kind), points): ((Fault, String), _)| Line {
+            name: format!("{} {kind}", fault.name()).trim_end().to_owned(),
             points,
             steps: false,
         };
@@ -205,12 +202,37 @@ fn against(figures: &Figures, across: &str, place: &dyn Fn(&Setting) -> Option<u
             lines: lines.into_iter().map(line).collect(),
             names: Vec::clone(&names),
             mark: None,
+            by_tens: true,
         }
     };
     vec![
         chart("median", &|cell| cell.recovery_ns.median),
         chart("p95", &|cell| cell.recovery_ns.p95),
     ]
+}
+
+/// By the size of the state: charts for each fault, with a line for each design.
+fn by_state(figures: &Figures) -> Vec<Chart> {
+    let place = |setting: &Setting| {
+        let usual = Setting {
+            speculation: setting.speculation,
+            full_snapshots: setting.full_snapshots,
+            ..Setting::with_state(setting.state_bytes)
+        };
+        (setting.state_bytes > 0 && *setting == usual)
+            .then(|| (setting.state_bytes, markdown::size(setting.state_bytes), setting.design()))
+    };
+    let faults: std::collections::BTreeSet<_> =
+        figures.cells.iter().map(|cell| cell.fault).collect();
+    let of_fault = |fault: Fault| {
+        let cells = figures.cells.iter().filter(|cell| cell.fault == fault).cloned().collect();
+        let charts = against(&Figures { cells, ..figures.clone() }, "of a partition", &place);
+        let titled = charts.into_iter().filter(|chart| !chart.lines.is_empty()).map(move |chart| {
+            Chart { title: format!("{}, {}", fault.name(), chart.title), ..chart }
+        });
+        titled.collect::<Vec<_>>()
+    };
+    faults.into_iter().flat_map(of_fault).collect()
 }
 
 /// The course of the median run around a fault, under the default setting.
@@ -232,6 +254,7 @@ fn courses(figures: &Figures) -> Vec<Chart> {
             lines: vec![line("lag", lag.collect()), line("throughput", rate.collect())],
             names: Vec::new(),
             mark: Some(0),
+            by_tens: false,
         }
     };
     figures.cells.iter().filter(drawn).map(chart).collect()

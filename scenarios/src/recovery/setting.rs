@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use unplug_sim::{NetworkConfig, Ratio};
 
+use super::size::Size;
 use crate::{
     input::Invalid,
-    scenario::{Disks, Generated, Scenario, Source, Speculation},
+    scenario::{Disks, Generated, Hardware, Scenario, Source, Speculation},
     topology::Cluster,
     workload::FIRST_DUE_NS,
 };
@@ -53,6 +54,13 @@ pub struct Setting {
     pub lasts_ns: u64,
     /// The links.
     pub network: Network,
+    /// The disks and ports of the nodes.
+    pub hardware: Hardware,
+    /// As how many bytes the state of each partition counts once it holds all keys; 0: as many as it
+    /// has.
+    pub state_bytes: u64,
+    /// Whether each epoch writes the whole state, rather than what changed, as a layer.
+    pub full_snapshots: bool,
     /// Whether a straggling attempt gets a second one beside it.
     pub speculation: bool,
 }
@@ -79,10 +87,13 @@ impl Default for Setting {
             load_percent: 30,
             tuples_per_second: 100,
             keys: 100,
-            window_ms: 5_000,
+            window_ms: 2_000,
             down_ns: 2 * SECOND,
-            lasts_ns: 6 * SECOND,
+            lasts_ns: 3 * SECOND,
             network: Network::Lan,
+            hardware: Hardware::Nvme,
+            state_bytes: 0,
+            full_snapshots: false,
             speculation: true,
         }
     }
@@ -110,10 +121,37 @@ impl Network {
 }
 
 impl Setting {
-    /// What differs from the default, as it stands in the name of a cell.
+    /// States of so many bytes in each partition, of which a second changes one in 450. No datagram
+    /// is lost: one that stands for megabytes would be lost as a whole. What straggles is waited
+    /// for: another attempt would have the whole state loaded elsewhere.
+    #[must_use]
+    pub fn with_state(state_bytes: u64) -> Self {
+        Self {
+            state_bytes,
+            keys: 3_600,
+            window_ms: 3_600_000,
+            tuples_per_second: 8,
+            load_percent: 1,
+            network: Network::Clean,
+            speculation: false,
+            ..Self::default()
+        }
+    }
+
+    /// How it keeps states, in words.
+    pub(super) fn design(&self) -> String {
+        let kept = if self.full_snapshots { "full snapshots" } else { "snapshot and layers" };
+        if self.speculation { format!("{kept}, speculative") } else { kept.to_owned() }
+    }
+
+    /// What differs from the default, as it stands in the name of a cell; with a size of the state,
+    /// what differs from the usual setting of that size.
     #[must_use]
     pub fn name(&self) -> String {
-        let usual = Self::default();
+        let usual = match self.state_bytes {
+            0 => Self::default(),
+            bytes => Self::with_state(bytes),
+        };
         let mut parts = Vec::new();
         let mut part = |differs: bool, part: String| {
             if differs {
@@ -141,7 +179,13 @@ impl Setting {
         part(self.down_ns != usual.down_ns, format!("down-{}ms", ms(self.down_ns)));
         part(self.lasts_ns != usual.lasts_ns, format!("lasts-{}ms", ms(self.lasts_ns)));
         part(self.network != usual.network, format!("net-{}", self.network.name()));
-        part(self.speculation != usual.speculation, "rerun".to_owned());
+        part(self.hardware != usual.hardware, format!("disk-{}", self.hardware.name()));
+        part(self.state_bytes > 0, format!("state-{}mb", self.state_bytes / 1_000_000));
+        part(self.full_snapshots, "full".to_owned());
+        part(
+            self.speculation != usual.speculation,
+            if self.speculation { "speculative" } else { "rerun" }.to_owned(),
+        );
         parts.join("-")
     }
 
@@ -149,19 +193,37 @@ impl Setting {
     /// filled as far as it comes.
     #[must_use]
     pub fn strike_ns(&self) -> (u64, u64) {
-        let fill_ns = 2 * u64::from(self.keys) * SECOND / u64::from(self.tuples_per_second.max(1));
+        // With a size of its own the state is filled at once.
+        let rate = u64::from(self.tuples_per_second.max(1));
+        let fill_ns = match self.state_bytes {
+            0 => 2 * u64::from(self.keys) * SECOND / rate,
+            _ => {
+                2 * u64::from(self.keys) * self.work_per_tuple_ns()
+                    / u64::from(self.executors.max(1))
+            }
+        };
         let windows_ns = 2 * self.window_ms.min(5_000) * MS;
-        let settle_ns = SETTLE_NS_MIN.max(4 * self.epoch_interval_ns).max(windows_ns);
+        let size = self.size();
+        let settle_ns = SETTLE_NS_MIN.max(4 * size.epoch_ns()).max(3 * size.put_ns());
+        let settle_ns = settle_ns.max(windows_ns);
         let settle_ns = if self.window_ms > 60_000 { settle_ns.max(fill_ns) } else { settle_ns };
         let from_ns = FIRST_DUE_NS + settle_ns;
-        (from_ns, from_ns + STRIKE_NS_MIN.max(self.epoch_interval_ns))
+        (from_ns, from_ns + STRIKE_NS_MIN.max(size.cycle_ns()))
     }
 
     /// Until when input comes.
     #[must_use]
     pub fn input_ns(&self) -> u64 {
-        let tail_ns = TAIL_NS_MIN.max(4 * self.epoch_interval_ns);
-        self.strike_ns().1 + self.down_ns.max(self.lasts_ns) + tail_ns
+        let size = self.size();
+        // What piled up while states were loaded and written is worked off over some epochs.
+        let epochs = if self.state_bytes > 0 { 8 } else { 4 };
+        let tail_ns = TAIL_NS_MIN.max(epochs * size.epoch_ns()).max(4 * size.put_ns());
+        self.strike_ns().1 + self.down_ns.max(self.lasts_ns) + size.load_ns() + tail_ns
+    }
+
+    /// What its state and what changes of it count as.
+    pub(super) fn size(&self) -> Size {
+        Size::of(self)
     }
 
     /// The CPU time that a map task and then a reduce task spend on a tuple, each.
@@ -182,7 +244,8 @@ impl Setting {
         self.check()?;
         let mut scenario = Scenario::parse("recovery", &json!({ "name": name }).to_string())?;
         let seconds = (self.input_ns() - FIRST_DUE_NS).div_ceil(SECOND);
-        let tuples = u64::from(self.tuples_per_second) * seconds;
+        let fill = if self.state_bytes > 0 { self.keys } else { 0 };
+        let tuples = u64::from(self.tuples_per_second) * seconds + u64::from(fill);
         let tuples = u32::try_from(tuples).ok().filter(|tuples| *tuples <= 100_000);
         let tuples = tuples.ok_or_else(|| {
             Invalid::at(
@@ -211,9 +274,12 @@ impl Setting {
             late: NEVER,
             late_ms: 0,
             idle: NEVER,
+            fill: fill > 0,
             ..Generated::default()
         });
         scenario.network = self.network.config();
+        scenario.hardware = self.hardware;
+        scenario.state = self.size().design();
         scenario.disk = Disks { profile: "ext4-ordered".to_owned(), glitches: NEVER };
         scenario.epoch_interval_ns = self.epoch_interval_ns;
         scenario.heartbeat_ns = self.heartbeat_ns;
@@ -222,7 +288,9 @@ impl Setting {
         scenario.work_per_tuple_ns = self.work_per_tuple_ns();
         scenario.speculation = if self.speculation { Speculation::On } else { Speculation::Off };
         scenario.bounds.events_max = 200_000_000;
-        scenario.bounds.stuck_after_ns = 30 * SECOND + 20 * self.epoch_interval_ns;
+        let epoch_ns = self.epoch_interval_ns.max(self.size().put_ns());
+        scenario.bounds.stuck_after_ns =
+            30 * SECOND + 20 * epoch_ns + 4 * scenario.state.task_timeout_ns;
         scenario.bounds.virtual_ns_max = 2 * self.input_ns() + 2 * scenario.bounds.stuck_after_ns;
         scenario.check()?;
         Ok(scenario)
@@ -243,6 +311,12 @@ impl Setting {
         within("epoch_interval_ns", self.epoch_interval_ns, (MS, 60 * SECOND))?;
         within("window_ms", self.window_ms, (100, 86_400_000))?;
         within("down_ns", self.down_ns, (1, 60 * SECOND))?;
+        within("state_bytes", self.state_bytes, (0, 10_000_000_000))?;
+        if self.state_bytes > 0 && self.hardware == Hardware::Unlimited {
+            let problem = "counts for time only, and bytes take none on this hardware; it must be \
+                           nvme, cloud-ebs or hdd";
+            return Err(Invalid::at("state_bytes", problem));
+        }
         within("lasts_ns", self.lasts_ns, (1, 60 * SECOND))
     }
 

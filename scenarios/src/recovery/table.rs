@@ -46,7 +46,8 @@ fn longest(cell: &CellFigures) -> String {
     })
 }
 
-fn troubles(cell: &CellFigures) -> String {
+/// How many runs failed or were not whole within the run, if any.
+pub(super) fn troubles(cell: &CellFigures) -> String {
     let mut text = String::new();
     for (count, what) in [(cell.failed, "failed"), (cell.not_whole, "not whole")] {
         if count > 0 {

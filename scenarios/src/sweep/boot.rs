@@ -91,7 +91,8 @@ pub(super) fn boot(
             ..NetworkConfig::default()
         },
         clocks: scenario.clocks,
-        disk: DiskTiming::default(),
+        disk: scenario.hardware.disk(DiskTiming::default().glitches),
+        bandwidth: scenario.hardware.bandwidth(&scenario.state),
         boot_ns: BOOT_NS,
         events_max: scenario.bounds.events_max,
         ..WorldConfig::new(seed)

@@ -236,6 +236,18 @@ fn the_engine_is_set_within_bounds() {
         "x.json: work_per_tuple_ns: 1000000001 is out of range; it must be 0 to 1000000000",
     );
     check(
+        r#", "state": {"times": 0}"#,
+        "x.json: state.times: 0 is out of range; it must be 1 to 1099511627776",
+    );
+    check(
+        r#", "state": {"part_bytes_max": 63}"#,
+        "x.json: state.part_bytes_max: 63 is out of range; it must be 64 to 524288",
+    );
+    check(
+        r#", "hardware": "nvmee""#,
+        "x.json: line 1 column 33: hardware: unknown name \"nvmee\"; did you mean \"nvme\"?",
+    );
+    check(
         r#", "speculation": "hlaf""#,
         "x.json: line 1 column 35: speculation: unknown name \"hlaf\"; did you mean \
              \"half\"?",

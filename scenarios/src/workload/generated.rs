@@ -28,7 +28,10 @@ pub(super) fn inputs(seed: u64, made: &Generated, pace: Pace, partitions: u16) -
     let mut breaks = PlanStream::of_plan(seed, "broken lines");
     pace.deal((0..made.tuples).map(|index| {
         let keys = if middle.contains(&index) && !loud.is_empty() { &loud } else { &all };
-        let key = keys.draw(made, &mut stream);
+        let key = match index < pace.at_once {
+            true => name(index),
+            false => keys.draw(made, &mut stream),
+        };
         let late = stream.chance(made.late.0.into(), made.late.1.into());
         let behind_ms = stream.between(0, if late { made.late_ms } else { made.disorder_ms });
         let value = match made.lines {
@@ -115,11 +118,12 @@ impl Keys {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
+    use crate::workload::FIRST_DUE_NS;
 
-    const PACE: Pace = Pace { per_second: 100, producers: 2 };
+    const PACE: Pace = Pace { per_second: 100, producers: 2, at_once: 0 };
 
     fn made(made: &Generated) -> Vec<Input> {
         let inputs = inputs(5, made, PACE, 4);
@@ -137,6 +141,21 @@ mod tests {
         assert_eq!(of(5), of(5));
         assert_ne!(of(5), of(6));
         assert_eq!(of(5).iter().map(Vec::len).collect::<Vec<_>>(), [1_000, 1_000]);
+    }
+
+    #[test]
+    fn what_is_there_at_once_is_each_key_and_the_others_come_at_their_rate() {
+        let filled = Generated { tuples: 60, keys: 40, fill: true, ..Generated::default() };
+        let all = inputs(5, &filled, Pace { at_once: 40, ..PACE }, 4);
+        let first: Vec<_> = all.iter().flat_map(|of| &of[..20]).collect();
+        let keys: BTreeSet<_> = first.iter().map(|input| input.key.clone()).collect();
+        assert_eq!(keys.len(), 40);
+        assert!(first.iter().all(|input| input.due_ns == FIRST_DUE_NS));
+        let others = all.iter().flat_map(|of| &of[20..]).map(|input| input.due_ns);
+        let (earliest, latest) = (others.clone().min(), others.max());
+        assert_eq!(earliest, Some(FIRST_DUE_NS + 20_000_000));
+        assert_eq!(latest, Some(FIRST_DUE_NS + 200_000_000));
+        assert_eq!(crate::scenario::Source::Generated(filled).sent_ns(), 200_000_000);
     }
 
     #[test]
@@ -184,7 +203,7 @@ mod tests {
         let inputs = made(&Generated { idle: (1, 2), ..Generated::default() });
         let busy = |part: &[Input]| {
             let of = |input: &Input| Partition::of_key(&input.key, 4);
-            part.iter().map(of).collect::<std::collections::BTreeSet<_>>().len()
+            part.iter().map(of).collect::<BTreeSet<_>>().len()
         };
         assert_eq!(busy(&inputs[..666]), 4);
         assert_eq!(busy(&inputs[666..1_334]), 2);

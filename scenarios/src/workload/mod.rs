@@ -133,7 +133,8 @@ impl Workload {
         producers: u32,
         partitions: u16,
     ) -> Vec<Vec<Input>> {
-        let pace = Pace { per_second: source.per_second(), producers };
+        let (per_second, at_once) = (source.per_second(), source.at_once());
+        let pace = Pace { per_second, producers, at_once };
         match source {
             Source::Flights(flights) if flights.weather => {
                 self.with_weather(seed, flights.tuples, pace, partitions)
@@ -225,14 +226,17 @@ pub(crate) fn number(inputs: &mut [Vec<Input>]) {
 struct Pace {
     per_second: u32,
     producers: u32,
+    /// So many are there at once, before the others.
+    at_once: u32,
 }
 
 impl Pace {
     /// When the tuple with this place among all is due, in virtual nanoseconds.
     fn due_ns(self, index: usize) -> u64 {
         let gap_ns = 1_000_000_000 * u64::from(self.producers) / u64::from(self.per_second);
-        let own = index as u64 / u64::from(self.producers);
-        FIRST_DUE_NS + gap_ns * (own + 1)
+        let turn = |index: u64| index / u64::from(self.producers);
+        let others = (index as u64).checked_sub(self.at_once.into());
+        FIRST_DUE_NS + others.map_or(0, |others| gap_ns * (turn(others) + 1))
     }
 
     /// Deals tuples, each made with the time when it is due.
