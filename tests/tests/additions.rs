@@ -143,19 +143,25 @@ fn finish(world: &mut World) -> Result<(), String> {
     if well { Ok(()) } else { Err(format!("{stop:?}: {ended:?}")) }
 }
 
-fn strike(on: Point, power: bool) -> Fault {
-    let (target, down_ns) = (Target::Node("broker".to_owned()), 1_000_000);
-    let what = match power {
-        true => Action::PowerLoss { target, down_ns, keep: Keep::Drawn },
-        false => Action::Kill { target, down_ns },
-    };
+const DOWN_NS: u64 = 1_000_000;
+
+fn power_loss() -> Action {
+    let target = Target::Node("broker".to_owned());
+    Action::PowerLoss { target, down_ns: DOWN_NS, keep: Keep::Drawn }
+}
+
+fn kill() -> Action {
+    Action::Kill { target: Target::Node("broker".to_owned()), down_ns: DOWN_NS }
+}
+
+fn strike(on: Point, what: Action) -> Fault {
     Fault { when: Trigger { from_ns: 0, on: Some(on) }, what, until: None }
 }
 
 fn looking() -> Fault {
     let effect = EffectFilter::Mark("looking".to_owned());
     let node = "client".to_owned();
-    strike(Point { node, effect, inside: None, nth: 1, edge: Edge::After }, true)
+    strike(Point { node, effect, inside: None, nth: 1, edge: Edge::After }, power_loss())
 }
 
 /// Strikes beside each effect of a kind inside of additions in turn. Gives how often it struck.
@@ -163,7 +169,7 @@ fn sweep(
     defects: &[Defect],
     effect: &EffectFilter,
     edge: Edge,
-    power: bool,
+    what: &Action,
 ) -> Result<u64, String> {
     for nth in 1.. {
         let mut world = world(nth, defects);
@@ -174,7 +180,9 @@ fn sweep(
             nth,
             edge,
         };
-        world.load(&Plan { faults: vec![strike(on, power), looking()] }).expect("known nodes");
+        world
+            .load(&Plan { faults: vec![strike(on, what.clone()), looking()] })
+            .expect("known nodes");
         finish(&mut world).map_err(|error| format!("{edge:?} {effect:?} {nth}: {error}"))?;
         if world.fired().len() < 2 {
             return Ok(nth - 1);
@@ -187,8 +195,8 @@ fn sweep(
 fn an_addition_is_whole_or_not_there_whatever_write_or_sync_of_it_a_crash_is_beside() {
     for (effect, at_least) in [(EffectFilter::Write, 12), (EffectFilter::Sync, 30)] {
         for edge in [Edge::Before, Edge::After] {
-            for power in [true, false] {
-                let struck = sweep(&[], &effect, edge, power).expect("stays so");
+            for what in [power_loss(), kill()] {
+                let struck = sweep(&[], &effect, edge, &what).expect("stays so");
                 assert!(struck >= at_least, "{effect:?}: only {struck} struck");
             }
         }
@@ -197,7 +205,8 @@ fn an_addition_is_whole_or_not_there_whatever_write_or_sync_of_it_a_crash_is_bes
 
 #[test]
 fn an_addition_that_is_written_nowhere_is_found() {
-    let found = sweep(&[Defect::AdditionForgotten], &EffectFilter::Sync, Edge::After, true);
+    let found =
+        sweep(&[Defect::AdditionForgotten], &EffectFilter::Sync, Edge::After, &power_loss());
     let error = found.expect_err("found");
     assert!(error.contains("restore the file layouts"), "{error}");
 }

@@ -1,6 +1,6 @@
 //! A failure as a Rust test to paste.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, slice};
 
 use serde_json::{Map, Value};
 use unplug_sim::fault::Plan;
@@ -19,7 +19,7 @@ const INDENT: &str = "           ";
 pub fn test(failure: &Failure, kind: VerdictKind) -> String {
     let Failure { scenario, seed, plan, .. } = failure;
     // With its defects, so that two tests of one scenario can stand beside each other.
-    let of = [&[scenario.name.clone()], &scenario.defects[..]].concat().join("-");
+    let of = [slice::from_ref(&scenario.name), &scenario.defects[..]].concat().join("-");
     let name = format!("{of}-seed-{seed}-is-exactly-once").replace('-', "_");
     // No function's name begins with a digit.
     let name = if name.starts_with(|first: char| first.is_ascii_digit()) {
