@@ -8,7 +8,7 @@
 use std::{
     cell::{Cell, RefCell},
     convert::Infallible,
-    iter,
+    iter, mem,
     rc::Rc,
 };
 
@@ -82,10 +82,10 @@ impl<E: Env> Leader<E> {
             Trigger::Interval | Trigger::AsFastAsPossible => None,
             Trigger::AvailableNow => Some(self.ends().await?),
         };
+        let mut first = true;
         loop {
             self.check_succession()?;
             let started = env.now();
-            let again = planned.is_some();
             let offsets = match planned.take() {
                 Some(offsets) => offsets,
                 None => self.plan(before.as_ref(), until.as_deref()).await?,
@@ -123,9 +123,10 @@ impl<E: Env> Leader<E> {
                 self.collect(&done).await?;
             }
             let full = |range: &OffsetRange| range.len() >= config.epoch_tuples_max;
-            let behind = again || done.offsets.ranges.iter().any(full);
+            // What arrived before a leadership's second epoch, or found no room in one, has waited long
+            // enough.
+            let behind = mem::take(&mut first) || done.offsets.ranges.iter().any(full);
             before = Some(done);
-            // What arrived meanwhile, or found no room in it, has waited long enough.
             if !behind && config.trigger == Trigger::Interval {
                 env.sleep_until(started + config.epoch_interval).await;
             }
