@@ -37,6 +37,21 @@ pub enum Request {
     },
     /// A driver was started: say to it that you are there. No answer.
     DriverStarted,
+    /// A driver leads now: say to it which states you hold. No answer.
+    Leads,
+}
+
+/// A state in an executor's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// The stage, from 1.
+    pub stage: u16,
+    /// The state partition.
+    pub state: u16,
+    /// Which version.
+    pub uid: u64,
+    /// The version before, if there is what leads back to it.
+    pub before_uid: Option<u64>,
 }
 
 /// An attempt at a task of the first stage.
@@ -125,6 +140,9 @@ pub enum Answer {
 /// What a task came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {
+    /// The attempt at the same task, of an earlier leadership, that came to this; none if the one
+    /// that was ordered did.
+    pub earlier: Option<Attempt>,
     /// The latest event time read, in milliseconds since 1970; 0 for none.
     pub latest_ms: u64,
     /// How many bytes the keys and values have that were read.

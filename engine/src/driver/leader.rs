@@ -86,6 +86,7 @@ impl<E: Env> Leader<E> {
         loop {
             self.check_succession()?;
             let started = env.now();
+            let again = planned.is_some();
             let offsets = match planned.take() {
                 Some(offsets) => offsets,
                 None => self.plan(before.as_ref(), until.as_deref()).await?,
@@ -123,9 +124,9 @@ impl<E: Env> Leader<E> {
                 self.collect(&done).await?;
             }
             let full = |range: &OffsetRange| range.len() >= config.epoch_tuples_max;
-            // What arrived before a leadership's second epoch, or found no room in one, has waited long
-            // enough.
-            let behind = mem::take(&mut first) || done.offsets.ranges.iter().any(full);
+            // What arrived before a leadership's first plan, or found no room in one, has waited long
+            // enough; when the plan before was made, this leader does not know.
+            let behind = again || mem::take(&mut first) || done.offsets.ranges.iter().any(full);
             before = Some(done);
             if !behind && config.trigger == Trigger::Interval {
                 env.sleep_until(started + config.epoch_interval).await;
@@ -169,6 +170,9 @@ impl<E: Env> Leader<E> {
             }
             _ => None,
         };
+        if let Some(before) = &before {
+            self.record.borrow_mut().held(&self.node.held.borrow(), |task| before.state(task));
+        }
         Ok((before, planned))
     }
 

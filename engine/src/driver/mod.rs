@@ -18,6 +18,7 @@ mod transactions;
 
 use std::{
     cell::{Cell, RefCell},
+    collections::BTreeMap,
     convert::Infallible,
     rc::Rc,
     time::Duration,
@@ -67,6 +68,8 @@ pub enum Request {
     Progress,
     /// An executor leaves.
     Left,
+    /// An executor was told that a leader is new: these states it has in memory.
+    Holds(Vec<task::Held>),
 }
 
 /// Why a leadership ended.
@@ -110,6 +113,8 @@ struct Node<E: Env> {
     /// The last epoch that it published.
     progress: RefCell<Option<Progress>>,
     leading: Cell<bool>,
+    /// What executors said that they hold, in this leadership.
+    held: RefCell<BTreeMap<NodeId, Vec<task::Held>>>,
     /// Has it stand at once, the first time.
     stand: RefCell<Option<oneshot::Sender<()>>>,
 }
@@ -133,6 +138,7 @@ pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
         stores: Stores::new(&env, rpc.clone(), Rc::clone(&config)),
         election: RefCell::new(Election::new(patience, (place, drivers), env.now().0)),
         leading: Cell::new(false),
+        held: RefCell::default(),
         stand: RefCell::new(Some(stand)),
         members: RefCell::new(Members::new(patience)),
         progress: RefCell::default(),
@@ -150,8 +156,8 @@ pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
         told.told(from, &request);
         let progress = match request {
             Request::Progress => told.progress.borrow().clone(),
-            Request::Executor | Request::Left | Request::Leader { .. } => None,
-            Request::Started | Request::Leaderless => None,
+            Request::Executor | Request::Left | Request::Holds(_) => None,
+            Request::Leader { .. } | Request::Started | Request::Leaderless => None,
         };
         Handling::<_, std::future::Ready<Result<_, Refusal>>>::Done(Ok(progress))
     });
@@ -173,13 +179,17 @@ impl<E: Env> Node<E> {
                 return;
             }
             Request::Left => return self.members.borrow_mut().left(from),
+            Request::Holds(held) => {
+                self.held.borrow_mut().insert(from, held.clone());
+                return;
+            }
             Request::Progress | Request::Leader { .. } | Request::Started | Request::Leaderless => {
             }
         }
         let Some(other) = place(&self.config, from) else { return };
         let mut election = self.election.borrow_mut();
         match request {
-            Request::Executor | Request::Left | Request::Progress => {}
+            Request::Executor | Request::Left | Request::Holds(_) | Request::Progress => {}
             Request::Leader { generation } => election.heard(*generation, other, now_ns),
             Request::Started if self.leading.get() => {}
             Request::Started => {
@@ -261,6 +271,8 @@ impl<E: Env> Node<E> {
 
     /// Leads until another does, or something is wrong.
     async fn lead(self: &Rc<Self>, generation: Generation) -> End {
+        self.held.borrow_mut().clear();
+        self.rpc.tell(&self.members.borrow().present(self.env.now().0), &task::Request::Leads);
         let leader = Leader::new(Rc::clone(self), generation);
         let end = match select(std::pin::pin!(leader.lead()), std::pin::pin!(self.beat(generation)))
             .await

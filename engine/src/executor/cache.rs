@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, rc::Rc};
 use crate::{
     epoch::StateRef,
     state::{Stored, Undo},
+    task::Held,
 };
 
 /// A stage, and a state partition of it.
@@ -41,6 +42,17 @@ impl StateCache {
     /// Whether it holds no state.
     pub(super) fn is_empty(&self) -> bool {
         self.kept.is_empty()
+    }
+
+    /// What it holds.
+    pub(super) fn held(&self) -> Vec<Held> {
+        let held = |(slot, (_, version)): (&Slot, &(u64, Version))| Held {
+            stage: slot.0,
+            state: slot.1,
+            uid: version.of.uid,
+            before_uid: version.before.as_ref().map(|(of, _)| of.uid),
+        };
+        self.kept.iter().map(held).collect()
     }
 
     /// This version, if it is here.

@@ -16,7 +16,6 @@ mod shuffle;
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
     future::pending,
     rc::Rc,
     time::Duration,
@@ -50,9 +49,28 @@ const SLICE: Duration = Duration::from_millis(5);
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What an attempt is made at.
+#[derive(Clone, PartialEq)]
 enum Task {
     Map(MapTask),
     Reduce(ReduceTask),
+}
+
+impl Task {
+    fn at(&self) -> (Epoch, Attempt) {
+        match self {
+            Self::Map(task) => (task.epoch, task.attempt),
+            Self::Reduce(task) => (task.epoch, task.attempt),
+        }
+    }
+
+    /// The same work as another attempt.
+    fn with(mut self, attempt: Attempt) -> Self {
+        match &mut self {
+            Self::Map(task) => task.attempt = attempt,
+            Self::Reduce(task) => task.attempt = attempt,
+        }
+        self
+    }
 }
 
 struct State<E: Env> {
@@ -64,8 +82,8 @@ struct State<E: Env> {
     /// The latest epoch that an attempt was ordered for.
     epoch: Cell<Epoch>,
     /// What the attempts at the latest epoch came to that ended well. An order that comes again,
-    /// because its answer was lost, is not carried out again.
-    done: RefCell<BTreeMap<(Epoch, Attempt), Answer>>,
+    /// because its answer was lost or another leads now, is not carried out again.
+    done: RefCell<Vec<(Task, Done)>>,
     blocks: RefCell<Blocks>,
     cache: RefCell<StateCache>,
 }
@@ -116,6 +134,11 @@ pub async fn run_until<E: Env>(
             // It was told, not asked.
             Handling::Done(Ok(Answer::NoBlock))
         }
+        Request::Leads => {
+            let held = state.cache.borrow().held();
+            telling.tell([&asking], &driver::Request::Holds(held));
+            Handling::Done(Ok(Answer::NoBlock))
+        }
     });
     let (serving, beating) = (std::pin::pin!(serving), std::pin::pin!(beating));
     match select(select(serving, beating), leave).await {
@@ -149,45 +172,48 @@ impl<E: Env> State<E> {
     /// Makes an attempt at a task, unless that is of no use. What it does waits in a box of its
     /// own: it is much larger than what it begins with.
     async fn attempt(self: Rc<Self>, task: Task) -> Result<Answer, Refusal> {
-        let at = match &task {
-            Task::Map(task) => (task.epoch, task.attempt),
-            Task::Reduce(task) => (task.epoch, task.attempt),
+        if let Err(answer) = self.admit(&task) {
+            return Ok(answer);
+        }
+        let came_to = match &task {
+            Task::Map(task) => Box::pin(self.map(task)).await,
+            Task::Reduce(task) => Box::pin(self.reduce(task)).await,
         };
-        Ok(match self.admit(at.0, at.1) {
-            Ok(()) => {
-                let came_to = match &task {
-                    Task::Map(task) => Box::pin(self.map(task)).await,
-                    Task::Reduce(task) => Box::pin(self.reduce(task)).await,
-                };
-                self.ended(at, came_to)
+        Ok(match came_to {
+            Ok(done) => {
+                if !self.config.cluster.executors.contains(&self.env.node()) {
+                    self.env.mark("executor.joined");
+                }
+                self.done.borrow_mut().push((task, done.clone()));
+                Answer::Done(done)
             }
             Err(answer) => answer,
         })
     }
 
-    /// Keeps what an attempt came to.
-    fn ended(&self, at: (Epoch, Attempt), came_to: Result<Answer, Answer>) -> Answer {
-        match came_to {
-            Ok(answer) => {
-                if !self.config.cluster.executors.contains(&self.env.node()) {
-                    self.env.mark("executor.joined");
-                }
-                self.done.borrow_mut().insert(at, answer.clone());
-                answer
-            }
-            Err(answer) => answer,
-        }
-    }
-
     /// Refuses attempts of leaders that were succeeded: only to save work. Gives the answer of one
-    /// that is done.
-    fn admit(&self, epoch: Epoch, attempt: Attempt) -> Result<(), Answer> {
+    /// that is done, and what an attempt at the same task came to that an earlier leader ordered: the
+    /// same plan, blocks and state give the same. Within a leadership another attempt is meant.
+    fn admit(&self, task: &Task) -> Result<(), Answer> {
+        let (epoch, attempt) = task.at();
         self.admit_leader(attempt.generation)?;
         self.generation.set(self.generation.get().max(attempt.generation));
         self.epoch.set(self.epoch.get().max(epoch));
-        let mut done = self.done.borrow_mut();
-        done.retain(|(of, _), _| *of >= self.epoch.get());
-        done.get(&(epoch, attempt)).map_or(Ok(()), |answer| Err(answer.clone()))
+        let mut all_done = self.done.borrow_mut();
+        all_done.retain(|(task, _)| task.at().0 >= self.epoch.get());
+        for (earlier, done) in &*all_done {
+            let by = earlier.at().1;
+            let meant = by == attempt || by.generation < attempt.generation;
+            if meant && task.clone().with(by) == *earlier {
+                let mut done = done.clone();
+                if by != attempt {
+                    self.env.mark("attempt.adopted");
+                    done.earlier = Some(by);
+                }
+                return Err(Answer::Done(done));
+            }
+        }
+        Ok(())
     }
 
     fn admit_leader(&self, generation: Generation) -> Result<(), Answer> {
@@ -198,7 +224,7 @@ impl<E: Env> State<E> {
         Ok(())
     }
 
-    async fn map(&self, task: &MapTask) -> Result<Answer, Answer> {
+    async fn map(&self, task: &MapTask) -> Result<Done, Answer> {
         let (gone, read) = {
             let _step = Step::Tasks.enter(&self.env);
             self.transform(task).await?
@@ -211,7 +237,7 @@ impl<E: Env> State<E> {
             let _step = Step::Blobs.enter(&self.env);
             outputs = self.keep_sinks(at, gone.sinks).await?;
         }
-        Ok(Answer::Done(Done { blocks, outputs, ..read }))
+        Ok(Done { blocks, outputs, ..read })
     }
 
     /// Reads the range and runs the pipeline over it, up to the first shuffles and sinks. Gives what

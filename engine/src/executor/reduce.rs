@@ -32,7 +32,7 @@ use crate::{
 const BLOBS_AT_ONCE: usize = 8;
 
 impl<E: Env> super::State<E> {
-    pub(super) async fn reduce(&self, task: &ReduceTask) -> Result<Answer, Answer> {
+    pub(super) async fn reduce(&self, task: &ReduceTask) -> Result<Done, Answer> {
         let (base, reduced) = {
             let _step = Step::Tasks.enter(&self.env);
             let gathered = async {
@@ -65,7 +65,7 @@ impl<E: Env> super::State<E> {
         let outputs = self.keep_sinks(at, reduced.gone.sinks);
         let (outputs, state) =
             try_join(outputs, self.keep_state(task, base, reduced.delta)).await?;
-        Ok(Answer::Done(Done { blocks, outputs, state: Some(state), ..Done::default() }))
+        Ok(Done { blocks, outputs, state: Some(state), ..Done::default() })
     }
 
     /// The state that a task goes on from. What is in memory of it is not loaded.

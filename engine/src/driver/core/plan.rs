@@ -14,6 +14,16 @@ pub struct Before {
     pub commit: CommitRecord,
 }
 
+impl Before {
+    /// The number of the version that a task goes on from: of a stage, from 1, and a state partition.
+    #[must_use]
+    pub fn state(&self, (stage, state): (u16, usize)) -> Option<u64> {
+        let partitions = usize::from(self.offsets.state_partitions);
+        let slot = usize::from(stage).checked_sub(1)? * partitions + state;
+        self.commit.states.get(slot).map(|state| state.uid)
+    }
+}
+
 /// What bounds and pins a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

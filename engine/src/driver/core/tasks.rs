@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use unplug_sim::env::NodeId;
 
 use crate::{
-    task::Done,
+    task::{Done, Held},
     tuple::{Attempt, Generation},
 };
 
@@ -105,6 +105,26 @@ impl Record {
     /// Executors were heard at these times: one that was since it straggled is not gone, only slow.
     pub fn heard(&mut self, heard_ns: impl Fn(NodeId) -> u64) {
         self.doubtful_ns.retain(|node, doubtful_ns| heard_ns(*node) <= *doubtful_ns);
+    }
+
+    /// Executors say which states they hold, of the versions that an epoch goes on from. Best has one
+    /// who went on from it: it may have done the task.
+    pub fn held(
+        &mut self,
+        held: &BTreeMap<NodeId, Vec<Held>>,
+        wanted: impl Fn(TaskId) -> Option<u64>,
+    ) {
+        for made_of_it in [false, true] {
+            for (node, held) in
+                held.iter().flat_map(|(node, held)| held.iter().map(move |one| (node, one)))
+            {
+                let task = (held.stage, usize::from(held.state));
+                let uid = if made_of_it { held.before_uid } else { Some(held.uid) };
+                if uid.is_some() && uid == wanted(task) {
+                    self.holders.insert(task, *node);
+                }
+            }
+        }
     }
 
     fn next_attempt(&mut self) -> Attempt {
@@ -207,17 +227,23 @@ impl Tasks {
         launch: Launch,
         done: Done,
     ) -> Option<bool> {
-        let speculative = self.end(record, launch, now_ns)?;
+        let running = self.end(launch)?;
         let (stage, place) = launch.task;
+        record.silences.remove(&running.node);
+        // How long it takes is not known of what was there already.
+        if done.earlier.is_none() {
+            record.took(stage, now_ns.saturating_sub(running.since_ns), running.load);
+        }
         let place = &mut self.chosen[usize::from(stage)][place];
         if place.is_some() {
             return None;
         }
-        *place = Some(Chosen { attempt: launch.attempt, node: launch.node, done });
+        let attempt = done.earlier.unwrap_or(launch.attempt);
+        *place = Some(Chosen { attempt, node: launch.node, done });
         if stage > 0 {
             record.holders.insert(launch.task, launch.node);
         }
-        Some(speculative)
+        Some(running.speculative)
     }
 
     /// An attempt did not work out.
@@ -296,13 +322,10 @@ impl Tasks {
     }
 
     /// Takes an attempt that ended well off the list; none if it was given up.
-    fn end(&mut self, record: &mut Record, launch: Launch, now_ns: u64) -> Option<bool> {
+    fn end(&mut self, launch: Launch) -> Option<Running> {
         let attempts = self.running.get_mut(&launch.task)?;
         let place = attempts.iter().position(|running| running.attempt == launch.attempt)?;
-        let running = attempts.remove(place);
-        record.took(launch.task.0, now_ns.saturating_sub(running.since_ns), running.load);
-        record.silences.remove(&running.node);
-        Some(running.speculative)
+        Some(attempts.remove(place))
     }
 }
 
@@ -333,6 +356,40 @@ mod tests {
         let (mut tasks, mut record) = start(2, 0);
         assert_eq!(tasks.launch(&mut record, &[], 0), []);
         assert_eq!(tasks.launch(&mut record, &NODES[..1], 1).len(), 2);
+    }
+
+    #[test]
+    fn what_an_earlier_leadership_came_to_counts_under_its_attempt_and_not_as_a_duration() {
+        let (mut tasks, mut record) = start(2, 1);
+        let maps = tasks.launch(&mut record, &NODES, 0);
+        let earlier = Some(Attempt { generation: Generation(1), counter: 9 });
+        let adopted = Done { earlier, ..Done::default() };
+        assert_eq!(tasks.done_by((&mut record, 1), maps[0], adopted), Some(false));
+        assert_eq!(record.usual_ns(0, 1), None);
+        tasks.done_by((&mut record, 30), maps[1], Done::default());
+        assert_eq!(record.usual_ns(0, 1), Some(30));
+        let attempts = tasks.done(0).expect("both").into_iter().map(|chosen| chosen.attempt);
+        assert!(attempts.eq([earlier.expect("set above"), maps[1].attempt]));
+        tasks.lost((0, 0), maps[0].attempt);
+        assert!(tasks.done(0).is_some(), "that attempt made no block");
+        tasks.lost((0, 0), earlier.expect("set above"));
+        assert!(tasks.done(0).is_none());
+    }
+
+    #[test]
+    fn a_state_is_where_its_version_is_and_rather_where_one_was_made_of_it() {
+        let held = |state, uid, before_uid| Held { stage: 1, state, uid, before_uid };
+        let of = |node: usize, held: &[Held]| (NODES[node], held.to_vec());
+        let all = [
+            of(0, &[held(0, 7, None), held(1, 20, Some(8)), held(2, 5, Some(4))]),
+            of(1, &[held(0, 21, Some(7)), held(1, 8, None)]),
+            of(2, &[held(0, 7, Some(6)), held(3, 9, None)]),
+        ];
+        let mut record = Record::new(Generation(2));
+        let wanted = |(_, place): TaskId| [7, 8, 9].get(place).copied();
+        record.held(&BTreeMap::from(all), wanted);
+        let holders = [((1, 0), NODES[1]), ((1, 1), NODES[0])];
+        assert_eq!(record.holders, BTreeMap::from(holders));
     }
 
     #[test]
