@@ -105,6 +105,14 @@ fn a_state_takes_the_time_of_its_bytes_to_load_and_an_epoch_to_write_it_whole() 
 }
 
 #[test]
+fn a_leader_that_is_killed_costs_no_load_of_a_state() {
+    let cell = Cell { fault: Fault::DriverKill, setting: Setting::with_state(100_000_000) };
+    let figures = figures(&cell, SEEDS, &Workload::embedded().expect("sound")).expect("sound");
+    assert_eq!((figures.measured, figures.failed, figures.not_whole), (3, 0, 0));
+    assert_eq!(figures.state_bytes.worst, 0);
+}
+
+#[test]
 fn phases_add_up_and_each_fault_has_its_own() {
     let workload = Workload::embedded().expect("sound");
     let of = |fault| {

@@ -35,7 +35,8 @@ const TELLING: [Fault; 4] =
     [Fault::None, Fault::ExecutorPower, Fault::DriverKill, Fault::DataCentrePower];
 
 /// The faults that the size of a state is varied with.
-const SIZE: [Fault; 3] = [Fault::None, Fault::ExecutorPower, Fault::DataCentrePower];
+const SIZE: [Fault; 4] =
+    [Fault::None, Fault::ExecutorPower, Fault::DriverKill, Fault::DataCentrePower];
 
 /// A fault under a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,7 +113,7 @@ impl Grid {
         for interval_ns in [100 * MS, 2 * SECOND] {
             vary(&TELLING, &|setting| setting.epoch_interval_ns = interval_ns);
         }
-        let faults = vec![Fault::ExecutorPower, Fault::DataCentrePower];
+        let faults = vec![Fault::ExecutorPower, Fault::DriverKill, Fault::DataCentrePower];
         rows.push(Row { faults, setting: Setting::with_state(100 * MB) });
         Self { rows }
     }
