@@ -113,7 +113,7 @@ pub struct BlockRef {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
     /// The task is done: its outputs and its state are durable.
-    Done(Done),
+    Done(Box<Done>),
     /// A part of a shuffle block: at least one row, if there are any left.
     Block(Vec<Row>),
     /// There is no such block here (any more).

@@ -8,7 +8,7 @@
 use std::{
     cell::{Cell, RefCell},
     convert::Infallible,
-    iter, mem,
+    iter,
     rc::Rc,
 };
 
@@ -39,6 +39,10 @@ use crate::{
     stores::Scan,
     tuple::{Epoch, Generation, Offset, OffsetRange},
 };
+
+/// So many epochs that read something a leadership plans before the interval counts: when the one before
+/// planned its last, it does not know. The first reads what arrived until then.
+const EARLY_EPOCHS: u32 = 2;
 
 /// A driver that leads.
 pub(super) struct Leader<E: Env> {
@@ -82,7 +86,7 @@ impl<E: Env> Leader<E> {
             Trigger::Interval | Trigger::AsFastAsPossible => None,
             Trigger::AvailableNow => Some(self.ends().await?),
         };
-        let mut first = true;
+        let mut early = EARLY_EPOCHS;
         loop {
             self.check_succession()?;
             let started = env.now();
@@ -120,13 +124,15 @@ impl<E: Env> Leader<E> {
             let progress = Progress::of(&done, self.generation, known, &watch);
             progress.say();
             self.node.progress.replace(Some(progress));
+            if !again && done.offsets.ranges.iter().any(|range| !range.is_empty()) {
+                early = early.saturating_sub(1);
+            }
             if done.offsets.epoch.0.is_multiple_of(config.collect_every) {
                 self.collect(&done).await?;
             }
             let full = |range: &OffsetRange| range.len() >= config.epoch_tuples_max;
-            // What arrived before a leadership's first plan, or found no room in one, has waited long
-            // enough; when the plan before was made, this leader does not know.
-            let behind = again || mem::take(&mut first) || done.offsets.ranges.iter().any(full);
+            // What arrived meanwhile, or found no room in it, has waited long enough.
+            let behind = again || early > 0 || done.offsets.ranges.iter().any(full);
             before = Some(done);
             if !behind && config.trigger == Trigger::Interval {
                 env.sleep_until(started + config.epoch_interval).await;

@@ -117,7 +117,7 @@ impl<E: Env> Leader<E> {
         let now_ns = self.node.env.now().0;
         let mut record = self.record.borrow_mut();
         let chosen = match answer {
-            Ok(Answer::Done(done)) => tasks.done_by((&mut record, now_ns), launch, done),
+            Ok(Answer::Done(done)) => tasks.done_by((&mut record, now_ns), launch, *done),
             Ok(Answer::FetchFailed { stage, partition, attempt }) => {
                 let place = match stage {
                     0 => input.busy.iter().position(|busy| *busy == partition),

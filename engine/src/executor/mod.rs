@@ -185,7 +185,7 @@ impl<E: Env> State<E> {
                     self.env.mark("executor.joined");
                 }
                 self.done.borrow_mut().push((task, done.clone()));
-                Answer::Done(done)
+                Answer::Done(Box::new(done))
             }
             Err(answer) => answer,
         })
@@ -210,7 +210,7 @@ impl<E: Env> State<E> {
                     self.env.mark("attempt.adopted");
                     done.earlier = Some(by);
                 }
-                return Err(Answer::Done(done));
+                return Err(Answer::Done(Box::new(done)));
             }
         }
         Ok(())

@@ -362,17 +362,17 @@ mod tests {
     fn what_an_earlier_leadership_came_to_counts_under_its_attempt_and_not_as_a_duration() {
         let (mut tasks, mut record) = start(2, 1);
         let maps = tasks.launch(&mut record, &NODES, 0);
-        let earlier = Some(Attempt { generation: Generation(1), counter: 9 });
-        let adopted = Done { earlier, ..Done::default() };
+        let earlier = Attempt { generation: Generation(1), counter: 9 };
+        let adopted = Done { earlier: Some(earlier), ..Done::default() };
         assert_eq!(tasks.done_by((&mut record, 1), maps[0], adopted), Some(false));
         assert_eq!(record.usual_ns(0, 1), None);
         tasks.done_by((&mut record, 30), maps[1], Done::default());
         assert_eq!(record.usual_ns(0, 1), Some(30));
         let attempts = tasks.done(0).expect("both").into_iter().map(|chosen| chosen.attempt);
-        assert!(attempts.eq([earlier.expect("set above"), maps[1].attempt]));
+        assert!(attempts.eq([earlier, maps[1].attempt]));
         tasks.lost((0, 0), maps[0].attempt);
         assert!(tasks.done(0).is_some(), "that attempt made no block");
-        tasks.lost((0, 0), earlier.expect("set above"));
+        tasks.lost((0, 0), earlier);
         assert!(tasks.done(0).is_none());
     }
 
