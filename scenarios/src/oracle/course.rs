@@ -106,12 +106,11 @@ impl<'a> Known<'a> {
         }
     }
 
-    /// What the sink of late tuples should have of a tuple.
+    /// What the sink of late tuples should have of a tuple that is of this epoch, as far as is known.
     pub(super) fn wanted_late<'s>(
         &self,
-        id: TupleId,
+        (id, epoch): (TupleId, Option<u64>),
         course: &Course<'_>,
-        (owners, cuts): (&Owners, &Cuts<'_>),
         setting: &Setting<'s>,
     ) -> Option<Wanted<'s>> {
         let Some(cells) = (setting.sent)(id)?.row else {
@@ -120,7 +119,6 @@ impl<'a> Known<'a> {
         if course.late.contains_key(&id) {
             return Some(Wanted::Row(cells));
         }
-        let epoch = owners.of.get(&id).and_then(|place| cuts.epoch_of(*place));
         Some(match epoch {
             Some(epoch) if epoch <= self.epoch() => Wanted::Nothing("came in time"),
             Some(_) | None => Wanted::Maybe(cells),

@@ -154,7 +154,7 @@ fn check_rows(
     }
     let seen = tuples::Seen { owners, cuts, sent: setting.sent };
     let Some(window) = setting.window else {
-        let wanted = |id| match (setting.sent)(id)?.row {
+        let wanted = |id, _| match (setting.sent)(id)?.row {
             Some(cells) => Some(Wanted::Row(cells)),
             None => Some(Wanted::Nothing("is filtered out")),
         };
@@ -170,7 +170,7 @@ fn check_rows(
     }
     windows::check_closed(&course, known, cuts, setting, objections);
     for table in tables.iter().skip(1) {
-        let wanted = |id| known.wanted_late(id, &course, (owners, cuts), setting);
+        let wanted = |id, epoch| known.wanted_late((id, epoch), &course, setting);
         seen.check(table, &wanted, objections);
     }
 }

@@ -24,8 +24,9 @@ pub(super) enum Wanted<'a> {
     Nothing(&'static str),
 }
 
-/// What is wanted of each tuple; none if nobody has it to send.
-type Wishes<'a> = dyn Fn(TupleId) -> Option<Wanted<'a>> + 'a;
+/// What is wanted of each tuple, and of the epoch whose cut takes it in, if one is known to; none if
+/// nobody has it to send.
+type Wishes<'a> = dyn Fn(TupleId, Option<u64>) -> Option<Wanted<'a>> + 'a;
 
 /// What is known of the tuples themselves.
 pub(super) struct Seen<'s, 'a> {
@@ -54,11 +55,12 @@ impl Seen<'_, '_> {
                 objections.add(VerdictKind::Duplicated, message);
                 continue;
             }
-            if let Some((kind, what)) = wrong(row, wanted(id)) {
+            let place = self.owners.of.get(&id);
+            let covered = place.and_then(|place| self.cuts.epoch_of(*place));
+            if let Some((kind, what)) = wrong(row, wanted(id, covered)) {
                 objections.add(kind, format!("sink {sink}, epoch {epoch}: {} {what}", show(id)));
             }
-            let Some(place) = self.owners.of.get(&id) else { continue };
-            let covered = self.cuts.epoch_of(*place);
+            let Some(place) = place else { continue };
             if covered != Some(epoch) {
                 let covered = covered.map_or("none".to_owned(), |epoch| epoch.to_string());
                 let message = format!(
@@ -70,12 +72,13 @@ impl Seen<'_, '_> {
                 objections.add(VerdictKind::Torn, message);
             }
         }
-        let absent =
-            |id: &TupleId| !seen.contains_key(id) && matches!(wanted(*id), Some(Wanted::Row(_)));
+        let absent = |id: &TupleId, covered| {
+            !seen.contains_key(id) && matches!(wanted(*id, covered), Some(Wanted::Row(_)))
+        };
         for (id, place) in &self.owners.of {
             let Some(epoch) = self.cuts.epoch_of(*place) else { continue };
             // What this sink does not show yet is stuck, not lost.
-            if epoch <= table.epoch && absent(id) {
+            if epoch <= table.epoch && absent(id, Some(epoch)) {
                 let message = format!(
                     "{} was acknowledged at {}, the cut of epoch {epoch} covers it, and no read of \
                      sink {sink} shows it",
@@ -85,7 +88,7 @@ impl Seen<'_, '_> {
                 objections.add(VerdictKind::Lost, message);
             }
         }
-        for (_, id) in self.owners.unplaced.iter().filter(|(_, id)| absent(id)) {
+        for (_, id) in self.owners.unplaced.iter().filter(|(_, id)| absent(id, None)) {
             let message =
                 format!("{} was acknowledged, and no read of sink {sink} shows it", show(*id));
             objections.add(VerdictKind::Lost, message);

@@ -64,8 +64,7 @@ impl Disk {
             if self.profile.rewrite_flushes {
                 self.file_mut(inode).closed(operation);
             }
-            self.inode_mut(inode).handles -= 1;
-            self.free_if_unused(inode);
+            self.release(inode, |inode| &mut inode.handles);
         }
     }
 

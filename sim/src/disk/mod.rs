@@ -49,6 +49,7 @@ mod image;
 mod inode;
 mod lazy;
 mod media;
+mod name_map;
 mod names;
 mod order;
 mod path;
@@ -147,8 +148,7 @@ impl Disk {
     /// lost, but nothing becomes durable either.
     pub fn kill(&mut self) {
         while let Some((_, Opened { inode, .. })) = self.handles.pop_first() {
-            self.inode_mut(inode).handles -= 1;
-            self.free_if_unused(inode);
+            self.release(inode, |inode| &mut inode.handles);
         }
         self.end_read_only();
     }
@@ -213,14 +213,18 @@ impl Disk {
 
     /// A durable name or a pending change no longer refers to `number`.
     fn release_claim(&mut self, number: InodeNumber) {
-        self.inode_mut(number).claims -= 1;
-        self.free_if_unused(number);
+        self.release(number, |inode| &mut inode.claims);
     }
 
-    /// Forgets an inode that nothing refers to, and what only its durable names kept.
-    fn free_if_unused(&mut self, number: InodeNumber) {
-        self.account(number);
-        if !self.inode(number).is_unused() {
+    /// Takes one off a count of an inode. One that nothing refers to is forgotten, with what only
+    /// its durable names kept.
+    fn release(&mut self, number: InodeNumber, count: fn(&mut Inode) -> &mut u32) {
+        let inode = self.inode_mut(number);
+        *count(inode) -= 1;
+        let unused = inode.is_unused();
+        let counted = inode.account();
+        self.space.count(counted);
+        if !unused {
             return;
         }
         let inodes = Arc::make_mut(&mut self.inodes);
