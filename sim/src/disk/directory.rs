@@ -9,15 +9,15 @@ use std::{
 
 use super::{
     InodeNumber,
-    name_map::NameMap,
+    sorted::Sorted,
     unit::{Fate, NameChange, Unit, UnitId, UnitKind},
 };
 
 /// The names in one directory.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Directory {
-    live: NameMap<InodeNumber>,
-    durable: NameMap<Link>,
+    live: Sorted<Arc<str>, InodeNumber>,
+    durable: Sorted<Arc<str>, Link>,
     pending: VecDeque<Change>,
 }
 
@@ -57,7 +57,7 @@ impl Directory {
 
     /// The names on the platter.
     pub(super) fn durable(&self) -> impl Iterator<Item = Link> {
-        self.durable.iter().map(|(_, link)| *link)
+        self.durable.values().copied()
     }
 
     /// The number of changes that are not durable.
@@ -173,7 +173,7 @@ impl Directory {
     /// After that, drops the names that `stays` refuses.
     pub(super) fn retain(&mut self, stays: impl Fn(Link) -> bool) {
         self.durable.retain(|_, link| stays(*link));
-        self.live.retain(|name, _| self.durable.contains(name));
+        self.live.retain(|name, _| self.durable.contains_key(name));
     }
 
     fn make_durable(&mut self, Change { id, name, target, .. }: Change) -> Option<Link> {

@@ -49,7 +49,6 @@ mod image;
 mod inode;
 mod lazy;
 mod media;
-mod name_map;
 mod names;
 mod order;
 mod path;
@@ -57,13 +56,14 @@ mod profile;
 mod report;
 mod rot;
 mod settle;
+mod sorted;
 mod space;
 mod sync;
 #[cfg(test)]
 mod tests;
 mod unit;
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 use bytes::Bytes;
 use triomphe::Arc;
@@ -86,6 +86,7 @@ use self::{
     fault::Faults,
     handle::Opened,
     inode::{Content, Inode},
+    sorted::Sorted,
     space::Space,
 };
 
@@ -94,8 +95,8 @@ use self::{
 #[derive(Clone)]
 pub struct Disk {
     profile: Profile,
-    inodes: Arc<BTreeMap<InodeNumber, Arc<Inode>>>,
-    handles: BTreeMap<Handle, Opened>,
+    inodes: Arc<Sorted<InodeNumber, Arc<Inode>>>,
+    handles: Sorted<Handle, Opened>,
     inode_next: u64,
     handle_next: u64,
     operation_last: u64,
@@ -122,10 +123,12 @@ impl Disk {
     /// An empty disk.
     #[must_use]
     pub fn with_profile(profile: Profile) -> Self {
+        let mut inodes = Sorted::default();
+        inodes.insert(InodeNumber::ROOT, Arc::new(Inode::root()));
         Self {
             profile,
-            inodes: Arc::new(BTreeMap::from([(InodeNumber::ROOT, Arc::new(Inode::root()))])),
-            handles: BTreeMap::new(),
+            inodes: Arc::new(inodes),
+            handles: Sorted::default(),
             inode_next: 1,
             handle_next: 0,
             operation_last: 0,
@@ -147,7 +150,7 @@ impl Disk {
     /// Every process on the machine ends: all handles are closed. Nothing that was written is
     /// lost, but nothing becomes durable either.
     pub fn kill(&mut self) {
-        while let Some((_, Opened { inode, .. })) = self.handles.pop_first() {
+        for Opened { inode, .. } in std::mem::take(&mut self.handles).into_values() {
             self.release(inode, |inode| &mut inode.handles);
         }
         self.end_read_only();
@@ -228,7 +231,7 @@ impl Disk {
             return;
         }
         let inodes = Arc::make_mut(&mut self.inodes);
-        let inode = inodes.remove(&number).expect("it was there a line ago");
+        let (_, inode) = inodes.remove(&number).expect("it was there a line ago");
         self.pending -= inode.pending();
         self.clean(number);
         if let Content::File(file) = &inode.content {

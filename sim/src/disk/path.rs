@@ -19,9 +19,21 @@ impl<'a> Path<'a> {
     pub(super) fn new(path: &'a str) -> DiskResult<Self> {
         let inner = path.strip_prefix('/').unwrap_or(path);
         let bytes = inner.as_bytes();
-        let names = || bytes.split(|byte| *byte == b'/').all(is_name);
-        if inner.is_empty() || (!bytes.contains(&0) && names()) {
-            Ok(Self { inner, slash: last_slash(bytes) })
+        let (mut start, mut slash) = (0, None);
+        for (at, byte) in bytes.iter().enumerate() {
+            // Most bytes of names are above both.
+            if *byte > b'/' {
+                continue;
+            }
+            match byte {
+                b'/' if !is_name(&bytes[start..at]) => return Err(DiskError::InvalidInput),
+                b'/' => (start, slash) = (at + 1, Some(at)),
+                0 => return Err(DiskError::InvalidInput),
+                _ => {}
+            }
+        }
+        if inner.is_empty() || is_name(&bytes[start..]) {
+            Ok(Self { inner, slash })
         } else {
             Err(DiskError::InvalidInput)
         }
@@ -49,17 +61,14 @@ impl<'a> Path<'a> {
             None if inner.is_empty() => return None,
             None => ("", inner),
         };
-        Some((Self { inner: parent, slash: last_slash(parent.as_bytes()) }, name))
+        let slash = parent.bytes().rposition(|byte| byte == b'/');
+        Some((Self { inner: parent, slash }, name))
     }
 
     /// As text, without a leading slash.
     pub(super) fn text(self) -> &'a str {
         self.inner
     }
-}
-
-fn last_slash(path: &[u8]) -> Option<usize> {
-    path.iter().rposition(|byte| *byte == b'/')
 }
 
 fn is_name(part: &[u8]) -> bool {
