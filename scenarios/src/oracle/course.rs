@@ -34,13 +34,10 @@ impl<'a> Known<'a> {
             let mut tuples = Vec::new();
             for (latest_ms, (partition, at)) in latest_ms.iter_mut().zip((0u16..).zip(0..)) {
                 let range = cuts.range(at, index);
-                let ids: Vec<_> = owners
-                    .at
-                    .range((partition, range.start)..(partition, range.end))
-                    .map(|(_, id)| *id)
-                    .collect();
-                all_known &= ids.len() as u64 == range.end - range.start;
-                for id in ids {
+                let here = owners.at.range(partition, range.clone());
+                all_known &= here.len() as u64 == range.end - range.start;
+                for (_, id) in here {
+                    let id = *id;
                     let Some(sent) = (setting.sent)(id) else {
                         all_known = false;
                         continue;

@@ -40,6 +40,7 @@ mod cuts;
 mod delivery;
 pub mod files;
 mod graph;
+mod lanes;
 pub mod leaks;
 mod objections;
 mod owners;
@@ -121,7 +122,7 @@ pub fn judge(history: &History, setting: &Setting<'_>) -> Vec<Verdict> {
         let message = format!("an answer at {} does not decode: {error}", seconds(*at_ns));
         objections.add(VerdictKind::Corrupt, message);
     }
-    let mut owners = Owners::of(history, &mut objections);
+    let mut owners = Owners::new(history, &mut objections);
     let tables: Vec<_> = (0u16..)
         .take(setting.sinks)
         .map(|sink| Table::of(history, sink, setting, &mut objections))

@@ -55,8 +55,8 @@ impl Seen<'_, '_> {
                 objections.add(VerdictKind::Duplicated, message);
                 continue;
             }
-            let place = self.owners.of.get(&id);
-            let covered = place.and_then(|place| self.cuts.epoch_of(*place));
+            let place = self.owners.of(id);
+            let covered = place.and_then(|place| self.cuts.epoch_of(place));
             if let Some((kind, what)) = wrong(row, wanted(id, covered)) {
                 objections.add(kind, format!("sink {sink}, epoch {epoch}: {} {what}", show(id)));
             }
@@ -67,7 +67,7 @@ impl Seen<'_, '_> {
                     "sink {sink}: {} at {} is in epoch {epoch}, and the epoch whose cut takes it \
                      in is {covered}",
                     show(id),
-                    offset(*place)
+                    offset(place)
                 );
                 objections.add(VerdictKind::Torn, message);
             }
@@ -75,15 +75,15 @@ impl Seen<'_, '_> {
         let absent = |id: &TupleId, covered| {
             !seen.contains_key(id) && matches!(wanted(*id, covered), Some(Wanted::Row(_)))
         };
-        for (id, place) in &self.owners.of {
-            let Some(epoch) = self.cuts.epoch_of(*place) else { continue };
+        for (id, place) in self.owners.placed() {
+            let Some(epoch) = self.cuts.epoch_of(place) else { continue };
             // What this sink does not show yet is stuck, not lost.
-            if epoch <= table.epoch && absent(id, Some(epoch)) {
+            if epoch <= table.epoch && absent(&id, Some(epoch)) {
                 let message = format!(
                     "{} was acknowledged at {}, the cut of epoch {epoch} covers it, and no read of \
                      sink {sink} shows it",
-                    show(*id),
-                    offset(*place)
+                    show(id),
+                    offset(place)
                 );
                 objections.add(VerdictKind::Lost, message);
             }
@@ -103,14 +103,14 @@ impl Seen<'_, '_> {
             // A second copy, and what should not be there, have verdicts of their own.
             let Some(id) = row.id.filter(|id| seen.insert(*id)) else { continue };
             let sent = (self.sent)(id).filter(|sent| sent.row.is_some());
-            let (Some(place), Some(sent)) = (self.owners.of.get(&id), sent) else { continue };
+            let (Some(place), Some(sent)) = (self.owners.of(id), sent) else { continue };
             if let Some((before, other)) = last.insert((sent.key, place.0), (place.1, id))
                 && before > place.1
             {
                 let message = format!(
                     "epoch {epoch}: {} at {} comes after {} at {} of the same key",
                     show(id),
-                    offset(*place),
+                    offset(place),
                     show(other),
                     offset((place.0, before))
                 );
