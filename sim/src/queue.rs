@@ -1,7 +1,7 @@
 //! The event queue: what happens at which virtual nanosecond, ties in the order of scheduling.
 //!
 //! A key is one number: the time, then the sequence, then what the event is. So keys are compared
-//! at once, and a heap moves 16 bytes. To wake a task takes no more than its key; datagrams and
+//! at once, and the heap moves 16 bytes. To wake a task takes no more than its key; datagrams and
 //! all else stand in slabs beside the heap.
 
 use std::{cmp::Reverse, collections::BinaryHeap};
@@ -17,9 +17,6 @@ use crate::{
 const PLACE_BITS: u32 = 24;
 const KIND_BITS: u32 = 2;
 const SEQUENCE_BITS: u32 = 64 - KIND_BITS - PLACE_BITS;
-
-/// What is soon, in virtual nanoseconds: longer than most datagrams and disks take.
-const SOON_NS: u64 = 1 << 24;
 
 const WAKE: u64 = 0;
 const DELIVER: u64 = 1;
@@ -39,12 +36,7 @@ pub(crate) enum Due {
 /// Events in the order of (time, sequence).
 #[derive(Debug)]
 pub(crate) struct EventQueue {
-    /// What was due soon when it was scheduled, and all else. Most events are due soon, and need not
-    /// find their way through the timeouts that wait.
-    soon: BinaryHeap<Reverse<u128>>,
-    later: BinaryHeap<Reverse<u128>>,
-    /// When the last event was taken.
-    now_ns: u64,
+    heap: BinaryHeap<Reverse<u128>>,
     sequence: u64,
     /// Datagrams, on their way and at the sockets where they wait.
     pub(crate) messages: Slab<InFlight>,
@@ -54,9 +46,7 @@ pub(crate) struct EventQueue {
 impl EventQueue {
     pub(crate) fn new() -> Self {
         Self {
-            soon: BinaryHeap::with_capacity(2 * FEW),
-            later: BinaryHeap::new(),
-            now_ns: 0,
+            heap: BinaryHeap::with_capacity(2 * FEW),
             sequence: 0,
             messages: Slab::new(),
             others: Slab::new(),
@@ -86,16 +76,12 @@ impl EventQueue {
     /// Takes the first event if it is due at or before `until_ns`.
     #[inline]
     pub(crate) fn pop(&mut self, until_ns: u64) -> Option<(u64, Due)> {
-        // The earlier one is the greater one.
-        let heap =
-            if self.later.peek() > self.soon.peek() { &mut self.later } else { &mut self.soon };
-        let Reverse(key) = *heap.peek()?;
+        let Reverse(key) = *self.heap.peek()?;
         let at_ns = half(key >> 64);
         if at_ns > until_ns {
             return None;
         }
-        heap.pop();
-        self.now_ns = at_ns;
+        self.heap.pop();
         let low = half(key & u128::from(u64::MAX));
         let place = u32::try_from(low & ((1 << PLACE_BITS) - 1)).expect("a place has 24 bits");
         let due = match (low >> PLACE_BITS) & ((1 << KIND_BITS) - 1) {
@@ -113,13 +99,13 @@ impl EventQueue {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.soon.is_empty() && self.later.is_empty()
+        self.heap.is_empty()
     }
 
     /// Room for events and what stands beside them.
     #[cfg(test)]
     pub(crate) fn room(&self) -> usize {
-        self.soon.capacity() + self.later.capacity() + self.messages.room() + self.others.room()
+        self.heap.capacity() + self.messages.room() + self.others.room()
     }
 
     #[inline]
@@ -128,9 +114,7 @@ impl EventQueue {
         assert!(self.sequence >> SEQUENCE_BITS == 0, "a world schedules under 2^38 events");
         assert!(place >> PLACE_BITS == 0, "under 2^24 tasks, and as many datagrams under way");
         let low = self.sequence << (KIND_BITS + PLACE_BITS) | kind << PLACE_BITS | u64::from(place);
-        let soon = at_ns < self.now_ns.saturating_add(SOON_NS);
-        let heap = if soon { &mut self.soon } else { &mut self.later };
-        heap.push(Reverse(u128::from(at_ns) << 64 | u128::from(low)));
+        self.heap.push(Reverse(u128::from(at_ns) << 64 | u128::from(low)));
     }
 }
 
