@@ -197,7 +197,12 @@ impl Clients {
     #[must_use]
     pub fn input(&self, id: TupleId) -> Option<(usize, &Input)> {
         let inputs = self.inputs.get(usize::from(id.producer))?;
-        let place = inputs.binary_search_by_key(&id.seq, |input| input.seq).ok()?;
+        // Mostly the seq is the place.
+        let place = usize::try_from(id.seq).ok()?;
+        let place = match inputs.get(place).is_some_and(|input| input.seq == id.seq) {
+            true => place,
+            false => inputs.binary_search_by_key(&id.seq, |input| input.seq).ok()?,
+        };
         Some((place, &inputs[place]))
     }
 

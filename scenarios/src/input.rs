@@ -1,7 +1,7 @@
 //! Whatever comes from outside and is wrong is told in one line: what, where, and what would be
 //! right.
 
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, error::Category};
 
 /// Input that makes no sense; one line.
@@ -40,7 +40,11 @@ impl Invalid {
 /// # Errors
 /// If the text is no JSON or not of this type: with line, column and path, and for a misspelt name
 /// with the one that was probably meant.
-pub fn parse<T: DeserializeOwned>(source: &str, text: &str) -> Result<T, Invalid> {
+pub fn parse<'a, T: Deserialize<'a>>(source: &str, text: &'a str) -> Result<T, Invalid> {
+    // To keep track of the path takes time, and only an error needs it.
+    if let Ok(parsed) = serde_json::from_str(text) {
+        return Ok(parsed);
+    }
     let mut json = serde_json::Deserializer::from_str(text);
     let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         // A name that is none of an enum's is not yet a place of its own.

@@ -23,7 +23,7 @@ use crate::{
     inspect::Wait,
     machine_disk::SimDisk,
     net::InFlight,
-    schedule::MAIN,
+    schedule::{MAIN, Task},
     shared::Shared,
     state::{Admission, State},
     timer::{Busy, Sleep},
@@ -135,9 +135,11 @@ impl Env for SimEnv {
     }
 
     fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + 'static) {
+        // A future may be large: it is moved once, to where it stays.
+        let task: Task = Box::pin(task);
         self.with(|state| {
             if state.live(self.node, self.boot).is_some() {
-                state.scheduler.spawn(self.node, name, Box::pin(task));
+                state.scheduler.spawn(self.node, name, task);
             }
         });
     }

@@ -275,7 +275,7 @@ impl Graph {
         let mut sources = self.nodes.iter().filter(|node| node["op"] == "source");
         let number = sources.position(|node| node["name"] == *source);
         let number = number.ok_or_else(|| unknown("a source", source))?;
-        let empty = Value::Object(serde_json::Map::new());
+        let empty = rows::Line::default();
         let columns = rows::parse(&empty, wanted)?.into_iter().map(|(name, _)| name.to_owned());
         let mut stream = Stream { columns: columns.collect(), ..Stream::default() };
         for (epoch, taken) in epochs.iter().enumerate() {
@@ -317,12 +317,8 @@ fn parts(split: &Value, input: &Stream) -> Result<Vec<Item>, Invalid> {
 
 /// The columns of a line, which must be an object.
 fn read(line: &[u8], wanted: &Value) -> Result<Vec<Cell>, Invalid> {
-    let value: Value = serde_json::from_slice(line)
-        .map_err(|error| Invalid::at("the model", error.to_string()))?;
-    if !value.is_object() {
-        return Err(unknown("an object", &value));
-    }
-    Ok(rows::parse(&value, wanted)?.into_iter().map(|(_, cell)| cell).collect())
+    let columns = rows::parse(&rows::Line::read(line)?, wanted)?;
+    Ok(columns.into_iter().map(|(_, cell)| cell).collect())
 }
 
 /// An operator with state.

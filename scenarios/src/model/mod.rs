@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use self::{
     graph::Graph,
-    rows::{Columns, holds, parse},
+    rows::{Columns, Line, holds, parse},
     windows::Window,
 };
 use crate::{history::Cell, input::Invalid};
@@ -151,9 +151,7 @@ impl Model {
         let mut columns: Columns<'_> = Vec::new();
         for op in &self.chain {
             if let Some(wanted) = op.get("parse") {
-                let line: Value = serde_json::from_slice(line)
-                    .map_err(|error| Invalid::at("the model", error.to_string()))?;
-                columns = parse(&line, wanted)?;
+                columns = parse(&Line::read(line)?, wanted)?;
             } else if let Some(condition) = op.get("filter") {
                 passed &= holds(condition, &columns)?;
             } else if let Some(names) = op.get("project") {

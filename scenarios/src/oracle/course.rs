@@ -34,13 +34,10 @@ impl<'a> Known<'a> {
             let mut tuples = Vec::new();
             for (latest_ms, (partition, at)) in latest_ms.iter_mut().zip((0u16..).zip(0..)) {
                 let range = cuts.range(at, index);
-                let ids: Vec<_> = owners
-                    .at
-                    .range((partition, range.start)..(partition, range.end))
-                    .map(|(_, id)| *id)
-                    .collect();
-                all_known &= ids.len() as u64 == range.end - range.start;
-                for id in ids {
+                let here = owners.at.range(partition, range.clone());
+                all_known &= here.len() as u64 == range.end - range.start;
+                for (_, id) in here {
+                    let id = *id;
                     let Some(sent) = (setting.sent)(id) else {
                         all_known = false;
                         continue;
@@ -106,12 +103,11 @@ impl<'a> Known<'a> {
         }
     }
 
-    /// What the sink of late tuples should have of a tuple.
+    /// What the sink of late tuples should have of a tuple that is of this epoch, as far as is known.
     pub(super) fn wanted_late<'s>(
         &self,
-        id: TupleId,
+        (id, epoch): (TupleId, Option<u64>),
         course: &Course<'_>,
-        (owners, cuts): (&Owners, &Cuts<'_>),
         setting: &Setting<'s>,
     ) -> Option<Wanted<'s>> {
         let Some(cells) = (setting.sent)(id)?.row else {
@@ -120,7 +116,6 @@ impl<'a> Known<'a> {
         if course.late.contains_key(&id) {
             return Some(Wanted::Row(cells));
         }
-        let epoch = owners.of.get(&id).and_then(|place| cuts.epoch_of(*place));
         Some(match epoch {
             Some(epoch) if epoch <= self.epoch() => Wanted::Nothing("came in time"),
             Some(_) | None => Wanted::Maybe(cells),

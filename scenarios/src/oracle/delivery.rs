@@ -25,13 +25,13 @@ pub(super) fn check(
         check_owned(owners, cuts, setting, objections);
     }
     for table in tables {
-        for (id, place) in &owners.of {
+        for (id, place) in owners.placed() {
             let end = table.ends.get(usize::from(place.0)).copied().unwrap_or(0);
             if place.1 >= end {
                 let message = format!(
                     "{} at {} is behind the last cut of sink {}",
-                    show(*id),
-                    offset(*place),
+                    show(id),
+                    offset(place),
                     table.sink
                 );
                 objections.add(VerdictKind::Stuck, message);

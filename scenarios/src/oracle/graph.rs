@@ -37,7 +37,7 @@ pub(super) fn check(
     objections: &mut Objections,
 ) {
     let line = |id: TupleId, time_ms: u64| -> Option<Line<'_>> {
-        let place = *owners.of.get(&id)?;
+        let place = owners.of(id)?;
         let source = usize::from(place.0) % graph.sources();
         Some(Line { id, source, place, time_ms, value: (setting.sent)(id)?.line })
     };

@@ -40,6 +40,7 @@ mod cuts;
 mod delivery;
 pub mod files;
 mod graph;
+mod lanes;
 pub mod leaks;
 mod objections;
 mod owners;
@@ -121,7 +122,7 @@ pub fn judge(history: &History, setting: &Setting<'_>) -> Vec<Verdict> {
         let message = format!("an answer at {} does not decode: {error}", seconds(*at_ns));
         objections.add(VerdictKind::Corrupt, message);
     }
-    let mut owners = Owners::of(history, &mut objections);
+    let mut owners = Owners::new(history, &mut objections);
     let tables: Vec<_> = (0u16..)
         .take(setting.sinks)
         .map(|sink| Table::of(history, sink, setting, &mut objections))
@@ -154,7 +155,7 @@ fn check_rows(
     }
     let seen = tuples::Seen { owners, cuts, sent: setting.sent };
     let Some(window) = setting.window else {
-        let wanted = |id| match (setting.sent)(id)?.row {
+        let wanted = |id, _| match (setting.sent)(id)?.row {
             Some(cells) => Some(Wanted::Row(cells)),
             None => Some(Wanted::Nothing("is filtered out")),
         };
@@ -170,7 +171,7 @@ fn check_rows(
     }
     windows::check_closed(&course, known, cuts, setting, objections);
     for table in tables.iter().skip(1) {
-        let wanted = |id| known.wanted_late(id, &course, (owners, cuts), setting);
+        let wanted = |id, epoch| known.wanted_late((id, epoch), &course, setting);
         seen.check(table, &wanted, objections);
     }
 }

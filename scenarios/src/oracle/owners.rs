@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     cuts::Cuts,
+    lanes::Lanes,
     objections::{Objections, offset, seconds, show, show_some},
 };
 use crate::{
@@ -18,16 +19,16 @@ pub(super) type Place = (u16, u64);
 #[derive(Default)]
 pub(super) struct Owners {
     /// The tuple at each place.
-    pub(super) at: BTreeMap<Place, TupleId>,
-    /// The place of each tuple.
-    pub(super) of: BTreeMap<TupleId, Place>,
+    pub(super) at: Lanes<TupleId>,
+    /// The place of each tuple, by its producer and its seq.
+    of: Lanes<Place>,
     /// Tuples that were acknowledged without an offset, by partition: the broker knows them, and
     /// has thrown away where they were, so every sink has published them.
     pub(super) unplaced: BTreeSet<(u16, TupleId)>,
 }
 
 impl Owners {
-    pub(super) fn of(history: &History, objections: &mut Objections) -> Self {
+    pub(super) fn new(history: &History, objections: &mut Objections) -> Self {
         let mut owners = Self::default();
         for one in &history.acknowledged {
             match one.offset {
@@ -35,13 +36,13 @@ impl Owners {
                 None => drop(owners.unplaced.insert((one.partition, one.id))),
             }
         }
-        owners.unplaced.retain(|(_, id)| !owners.of.contains_key(id));
+        owners.unplaced.retain(|(_, id)| owners.of.get((id.producer, id.seq)).is_none());
         owners
     }
 
     fn place(&mut self, one: &Acknowledged, place: Place, objections: &mut Objections) {
         let at = || seconds(one.at_ns);
-        if let Some(other) = self.of.insert(one.id, place)
+        if let Some(other) = self.of.insert((one.id.producer, one.id.seq), place)
             && other != place
         {
             let (other, place) = (offset(other), offset(place));
@@ -59,6 +60,16 @@ impl Owners {
         }
     }
 
+    /// The place of a tuple, if that is known.
+    pub(super) fn of(&self, id: TupleId) -> Option<Place> {
+        self.of.get((id.producer, id.seq))
+    }
+
+    /// All tuples of which the place is known, in order.
+    pub(super) fn placed(&self) -> impl Iterator<Item = (TupleId, Place)> {
+        self.of.iter().map(|((producer, seq), place)| (TupleId { producer, seq }, place))
+    }
+
     /// How many tuples were acknowledged.
     pub(super) fn acknowledged(&self) -> usize {
         self.of.len() + self.unplaced.len()
@@ -68,9 +79,8 @@ impl Owners {
     pub(super) fn gaps(&self, partition: u16, end: u64) -> Vec<u64> {
         let mut gaps = Vec::new();
         let mut next = 0;
-        for (_, offset) in self.at.range((partition, 0)..(partition, end)).map(|(place, _)| *place)
-        {
-            gaps.extend(next..offset);
+        for (offset, _) in self.at.range(partition, 0..end) {
+            gaps.extend(next..*offset);
             next = offset + 1;
         }
         gaps.extend(next..end);
@@ -113,7 +123,7 @@ impl Owners {
             for (offset, id) in gaps.into_iter().zip(ids) {
                 self.unplaced.remove(&(partition, id));
                 self.at.insert((partition, offset), id);
-                self.of.insert(id, (partition, offset));
+                self.of.insert((id.producer, id.seq), (partition, offset));
             }
         }
     }

@@ -96,11 +96,12 @@ impl<'a> Table<'a> {
 
 /// Takes a read in, or says how it differs from those before.
 fn take<'a>(batches: &mut Vec<&'a Batch>, read: &'a Read, objections: &mut Objections) {
-    let (at, sink) = (seconds(read.at_ns), read.sink);
+    let (at, sink) = (|| seconds(read.at_ns), read.sink);
     for (position, batch) in (usize::try_from(read.from).expect("fits")..).zip(&read.batches) {
         match batches.get(position) {
             Some(known) if *known == &**batch => {}
             Some(known) => {
+                let at = at();
                 let message = format!(
                     "a read of sink {sink} at {at} shows another batch {position} (epoch {}, {} \
                      rows) than was seen before (epoch {}, {} rows)",
@@ -113,7 +114,8 @@ fn take<'a>(batches: &mut Vec<&'a Batch>, read: &'a Read, objections: &mut Objec
             }
             None if position == batches.len() => batches.push(batch),
             None => {
-                let message = format!("a read of sink {sink} at {at} starts behind its question");
+                let message =
+                    format!("a read of sink {sink} at {} starts behind its question", at());
                 objections.add(VerdictKind::Torn, message);
             }
         }

@@ -24,8 +24,9 @@ pub(super) enum Wanted<'a> {
     Nothing(&'static str),
 }
 
-/// What is wanted of each tuple; none if nobody has it to send.
-type Wishes<'a> = dyn Fn(TupleId) -> Option<Wanted<'a>> + 'a;
+/// What is wanted of each tuple, and of the epoch whose cut takes it in, if one is known to; none if
+/// nobody has it to send.
+type Wishes<'a> = dyn Fn(TupleId, Option<u64>) -> Option<Wanted<'a>> + 'a;
 
 /// What is known of the tuples themselves.
 pub(super) struct Seen<'s, 'a> {
@@ -54,38 +55,40 @@ impl Seen<'_, '_> {
                 objections.add(VerdictKind::Duplicated, message);
                 continue;
             }
-            if let Some((kind, what)) = wrong(row, wanted(id)) {
+            let place = self.owners.of(id);
+            let covered = place.and_then(|place| self.cuts.epoch_of(place));
+            if let Some((kind, what)) = wrong(row, wanted(id, covered)) {
                 objections.add(kind, format!("sink {sink}, epoch {epoch}: {} {what}", show(id)));
             }
-            let Some(place) = self.owners.of.get(&id) else { continue };
-            let covered = self.cuts.epoch_of(*place);
+            let Some(place) = place else { continue };
             if covered != Some(epoch) {
                 let covered = covered.map_or("none".to_owned(), |epoch| epoch.to_string());
                 let message = format!(
                     "sink {sink}: {} at {} is in epoch {epoch}, and the epoch whose cut takes it \
                      in is {covered}",
                     show(id),
-                    offset(*place)
+                    offset(place)
                 );
                 objections.add(VerdictKind::Torn, message);
             }
         }
-        let absent =
-            |id: &TupleId| !seen.contains_key(id) && matches!(wanted(*id), Some(Wanted::Row(_)));
-        for (id, place) in &self.owners.of {
-            let Some(epoch) = self.cuts.epoch_of(*place) else { continue };
+        let absent = |id: &TupleId, covered| {
+            !seen.contains_key(id) && matches!(wanted(*id, covered), Some(Wanted::Row(_)))
+        };
+        for (id, place) in self.owners.placed() {
+            let Some(epoch) = self.cuts.epoch_of(place) else { continue };
             // What this sink does not show yet is stuck, not lost.
-            if epoch <= table.epoch && absent(id) {
+            if epoch <= table.epoch && absent(&id, Some(epoch)) {
                 let message = format!(
                     "{} was acknowledged at {}, the cut of epoch {epoch} covers it, and no read of \
                      sink {sink} shows it",
-                    show(*id),
-                    offset(*place)
+                    show(id),
+                    offset(place)
                 );
                 objections.add(VerdictKind::Lost, message);
             }
         }
-        for (_, id) in self.owners.unplaced.iter().filter(|(_, id)| absent(id)) {
+        for (_, id) in self.owners.unplaced.iter().filter(|(_, id)| absent(id, None)) {
             let message =
                 format!("{} was acknowledged, and no read of sink {sink} shows it", show(*id));
             objections.add(VerdictKind::Lost, message);
@@ -100,14 +103,14 @@ impl Seen<'_, '_> {
             // A second copy, and what should not be there, have verdicts of their own.
             let Some(id) = row.id.filter(|id| seen.insert(*id)) else { continue };
             let sent = (self.sent)(id).filter(|sent| sent.row.is_some());
-            let (Some(place), Some(sent)) = (self.owners.of.get(&id), sent) else { continue };
+            let (Some(place), Some(sent)) = (self.owners.of(id), sent) else { continue };
             if let Some((before, other)) = last.insert((sent.key, place.0), (place.1, id))
                 && before > place.1
             {
                 let message = format!(
                     "epoch {epoch}: {} at {} comes after {} at {} of the same key",
                     show(id),
-                    offset(*place),
+                    offset(place),
                     show(other),
                     offset((place.0, before))
                 );

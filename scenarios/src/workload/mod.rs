@@ -84,10 +84,10 @@ struct ObservedFields {
 
 /// The fields that matter for the way; the others belong to the pipeline.
 #[derive(Deserialize)]
-struct Fields {
+struct Fields<'a> {
     ts: u64,
     sched: u64,
-    tail: Option<String>,
+    tail: Option<&'a str>,
 }
 
 impl Workload {
@@ -253,15 +253,15 @@ impl Pace {
 }
 
 fn flight(line: &str, start: usize) -> Result<Flight, Invalid> {
-    let fields: Fields = input::parse("flight", line)?;
-    let tail = fields.tail.unwrap_or_default();
-    let tail_start = line.find(&format!("\"{tail}\"")).map_or(start, |quote| start + quote + 1);
-    let tail_length = if tail_start == start { 0 } else { tail.len() };
+    let fields: Fields<'_> = input::parse("flight", line)?;
+    // A part of the line: where it is borrowed from is where it stands.
+    let tail = fields.tail.unwrap_or(&line[..0]);
+    let tail_start = start + (tail.as_ptr().addr() - line.as_ptr().addr());
     Ok(Flight {
         arrival_ms: fields.ts,
         event_ms: fields.sched,
         line: start..start + line.len(),
-        tail: tail_start..tail_start + tail_length,
+        tail: tail_start..tail_start + tail.len(),
     })
 }
 

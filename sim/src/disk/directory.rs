@@ -9,14 +9,15 @@ use std::{
 
 use super::{
     InodeNumber,
+    sorted::Sorted,
     unit::{Fate, NameChange, Unit, UnitId, UnitKind},
 };
 
 /// The names in one directory.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Directory {
-    live: BTreeMap<Arc<str>, InodeNumber>,
-    durable: BTreeMap<Arc<str>, Link>,
+    live: Sorted<Arc<str>, InodeNumber>,
+    durable: Sorted<Arc<str>, Link>,
     pending: VecDeque<Change>,
 }
 
@@ -45,7 +46,7 @@ impl Directory {
         self.live.get(name).copied()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(super) const fn is_empty(&self) -> bool {
         self.live.is_empty()
     }
 
@@ -74,20 +75,19 @@ impl Directory {
     pub(super) fn set(
         &mut self,
         id: UnitId,
-        name: &Arc<str>,
-        target: Option<InodeNumber>,
+        name: Arc<str>,
+        target: InodeNumber,
     ) -> Option<InodeNumber> {
-        let replaced = match target {
-            Some(inode) => self.live.insert(Arc::clone(name), inode),
-            None => self.live.remove(name),
-        };
-        self.pending.push_back(Change {
-            id,
-            name: Arc::clone(name),
-            target,
-            replaced,
-            pinned: false,
-        });
+        let replaced = self.live.insert(Arc::clone(&name), target);
+        self.pending.push_back(Change { id, name, target: Some(target), replaced, pinned: false });
+        replaced
+    }
+
+    /// Lets `name`, which stands for something, stand for nothing; tells what it stood for.
+    pub(super) fn unset(&mut self, id: UnitId, name: &str) -> Option<InodeNumber> {
+        let (name, inode) = self.live.remove(name)?;
+        let replaced = Some(inode);
+        self.pending.push_back(Change { id, name, target: None, replaced, pinned: false });
         replaced
     }
 
@@ -149,7 +149,7 @@ impl Directory {
         let pending = std::mem::take(&mut self.pending);
         let names: Vec<_> = pending.iter().map(|change| Arc::clone(&change.name)).collect();
         for name in &names {
-            if let Some(inode) = self.live.remove(name) {
+            if let Some((_, inode)) = self.live.remove(name) {
                 *counts.entry(inode).or_default() -= 1;
             }
         }
@@ -179,7 +179,7 @@ impl Directory {
     fn make_durable(&mut self, Change { id, name, target, .. }: Change) -> Option<Link> {
         match target {
             Some(inode) => self.durable.insert(name, Link { inode, since: id }),
-            None => self.durable.remove(&name),
+            None => self.durable.remove(&name).map(|(_, link)| link),
         }
     }
 }

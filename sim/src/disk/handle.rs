@@ -59,13 +59,12 @@ impl Disk {
     /// Closes a handle, which syncs nothing. A file without a name ends with its last handle. A
     /// handle that is not open is ignored.
     pub fn close(&mut self, handle: Handle) {
-        if let Some(Opened { inode, .. }) = self.handles.remove(&handle) {
+        if let Some((_, Opened { inode, .. })) = self.handles.remove(&handle) {
             let operation = self.operation_last;
             if self.profile.rewrite_flushes {
                 self.file_mut(inode).closed(operation);
             }
-            self.inode_mut(inode).handles -= 1;
-            self.free_if_unused(inode);
+            self.release(inode, |inode| &mut inode.handles);
         }
     }
 

@@ -56,13 +56,14 @@ mod profile;
 mod report;
 mod rot;
 mod settle;
+mod sorted;
 mod space;
 mod sync;
 #[cfg(test)]
 mod tests;
 mod unit;
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 use bytes::Bytes;
 use triomphe::Arc;
@@ -85,6 +86,7 @@ use self::{
     fault::Faults,
     handle::Opened,
     inode::{Content, Inode},
+    sorted::Sorted,
     space::Space,
 };
 
@@ -93,8 +95,8 @@ use self::{
 #[derive(Clone)]
 pub struct Disk {
     profile: Profile,
-    inodes: Arc<BTreeMap<InodeNumber, Arc<Inode>>>,
-    handles: BTreeMap<Handle, Opened>,
+    inodes: Arc<Sorted<InodeNumber, Arc<Inode>>>,
+    handles: Sorted<Handle, Opened>,
     inode_next: u64,
     handle_next: u64,
     operation_last: u64,
@@ -121,10 +123,12 @@ impl Disk {
     /// An empty disk.
     #[must_use]
     pub fn with_profile(profile: Profile) -> Self {
+        let mut inodes = Sorted::default();
+        inodes.insert(InodeNumber::ROOT, Arc::new(Inode::root()));
         Self {
             profile,
-            inodes: Arc::new(BTreeMap::from([(InodeNumber::ROOT, Arc::new(Inode::root()))])),
-            handles: BTreeMap::new(),
+            inodes: Arc::new(inodes),
+            handles: Sorted::default(),
             inode_next: 1,
             handle_next: 0,
             operation_last: 0,
@@ -146,9 +150,8 @@ impl Disk {
     /// Every process on the machine ends: all handles are closed. Nothing that was written is
     /// lost, but nothing becomes durable either.
     pub fn kill(&mut self) {
-        while let Some((_, Opened { inode, .. })) = self.handles.pop_first() {
-            self.inode_mut(inode).handles -= 1;
-            self.free_if_unused(inode);
+        for Opened { inode, .. } in std::mem::take(&mut self.handles).into_values() {
+            self.release(inode, |inode| &mut inode.handles);
         }
         self.end_read_only();
     }
@@ -213,18 +216,22 @@ impl Disk {
 
     /// A durable name or a pending change no longer refers to `number`.
     fn release_claim(&mut self, number: InodeNumber) {
-        self.inode_mut(number).claims -= 1;
-        self.free_if_unused(number);
+        self.release(number, |inode| &mut inode.claims);
     }
 
-    /// Forgets an inode that nothing refers to, and what only its durable names kept.
-    fn free_if_unused(&mut self, number: InodeNumber) {
-        self.account(number);
-        if !self.inode(number).is_unused() {
+    /// Takes one off a count of an inode. One that nothing refers to is forgotten, with what only
+    /// its durable names kept.
+    fn release(&mut self, number: InodeNumber, count: fn(&mut Inode) -> &mut u32) {
+        let inode = self.inode_mut(number);
+        *count(inode) -= 1;
+        let unused = inode.is_unused();
+        let counted = inode.account();
+        self.space.count(counted);
+        if !unused {
             return;
         }
         let inodes = Arc::make_mut(&mut self.inodes);
-        let inode = inodes.remove(&number).expect("it was there a line ago");
+        let (_, inode) = inodes.remove(&number).expect("it was there a line ago");
         self.pending -= inode.pending();
         self.clean(number);
         if let Content::File(file) = &inode.content {

@@ -114,7 +114,7 @@ impl Disk {
         }
         self.check_room_for_a_name()?;
         let id = self.next_operation();
-        self.set_name(id, target, Some(number));
+        self.set_name(id, target, number);
         self.names_changed([target.directory]);
         Ok(())
     }
@@ -165,7 +165,7 @@ impl Disk {
         let inode = triomphe::Arc::new(Inode::new(content));
         triomphe::Arc::make_mut(&mut self.inodes).insert(number, inode);
         let id = self.next_operation();
-        self.set_name(id, place, Some(number));
+        self.set_name(id, place, number);
         self.names_changed([place.directory]);
         Ok(number)
     }
@@ -196,9 +196,9 @@ impl Disk {
         if self.profile.replace_flushes && target.inode.is_some() {
             self.flush(number, id.operation);
         }
-        self.set_name(id, target, Some(number));
+        self.set_name(id, target, number);
         let part = u32::from(!self.profile.rename_atomic);
-        self.set_name(UnitId { part, ..id }, source, None);
+        self.unset_name(UnitId { part, ..id }, source);
         self.names_changed([source.directory, target.directory]);
         Ok(())
     }
@@ -240,7 +240,7 @@ impl Disk {
     fn unlink(&mut self, place: Place<'_>) -> DiskResult<()> {
         self.check_writable()?;
         let id = self.next_operation();
-        self.set_name(id, place, None);
+        self.unset_name(id, place);
         self.names_changed([place.directory]);
         Ok(())
     }
@@ -261,23 +261,34 @@ impl Disk {
         }
     }
 
-    /// Changes what a name stands for, as (a part of) the operation `id`.
-    fn set_name(&mut self, id: UnitId, place: Place<'_>, target: Option<InodeNumber>) {
+    /// Lets a name stand for `target`, as (a part of) the operation `id`.
+    fn set_name(&mut self, id: UnitId, place: Place<'_>, target: InodeNumber) {
         let name: Arc<str> = Arc::from(place.name);
-        if let Some(number) = target {
-            let inode = self.inode_mut(number);
-            inode.names += 1;
-            inode.claims += 1;
-            inode.home = Some((place.directory, Arc::clone(&name)));
-        }
-        let Content::Directory(directory) = &mut self.inode_mut(place.directory).content else {
-            unreachable!("a place is in a directory");
-        };
-        let before = directory.set(id, &name, target);
-        self.changed(place.directory);
+        let inode = self.inode_mut(target);
+        inode.names += 1;
+        inode.claims += 1;
+        inode.home = Some((place.directory, Arc::clone(&name)));
+        let before = self.directory_mut(place.directory).set(id, name, target);
+        self.name_changed(place.directory, before);
+    }
+
+    /// Lets a name stand for nothing, in the same way.
+    fn unset_name(&mut self, id: UnitId, place: Place<'_>) {
+        let before = self.directory_mut(place.directory).unset(id, place.name);
+        self.name_changed(place.directory, before);
+    }
+
+    fn name_changed(&mut self, directory: InodeNumber, before: Option<InodeNumber>) {
+        self.changed(directory);
         if let Some(number) = before {
-            self.inode_mut(number).names -= 1;
-            self.free_if_unused(number);
+            self.release(number, |inode| &mut inode.names);
+        }
+    }
+
+    fn directory_mut(&mut self, number: InodeNumber) -> &mut Directory {
+        match &mut self.inode_mut(number).content {
+            Content::Directory(directory) => directory,
+            Content::File(_) => unreachable!("a place is in a directory"),
         }
     }
 }

@@ -20,7 +20,10 @@ impl<'a> Path<'a> {
         let inner = path.strip_prefix('/').unwrap_or(path);
         let bytes = inner.as_bytes();
         let (mut start, mut slash) = (0, None);
-        for (at, byte) in bytes.iter().enumerate() {
+        let mut rest = bytes.iter();
+        // Most bytes of names are above both that matter.
+        while let Some(byte) = rest.find(|byte| **byte <= b'/') {
+            let at = bytes.len() - rest.len() - 1;
             match byte {
                 b'/' if !is_name(&bytes[start..at]) => return Err(DiskError::InvalidInput),
                 b'/' => (start, slash) = (at + 1, Some(at)),

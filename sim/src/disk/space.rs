@@ -80,12 +80,19 @@ impl Disk {
 
     /// Counts what a file takes, after its length, its names or its handles changed.
     pub(super) fn account(&mut self, number: InodeNumber) {
+        // A copy of a disk shares what does not change.
         let inode = self.inode(number);
-        let (before, after) = (inode.space, inode.takes());
-        if before != after {
-            self.inode_mut(number).space = after;
-            self.space.used = self.space.used + after - before;
+        if inode.space != inode.takes() {
+            let counted = self.inode_mut(number).account();
+            self.space.count(counted);
         }
+    }
+}
+
+impl Space {
+    /// Counts what a file takes instead of what it took.
+    pub(super) const fn count(&mut self, (before, after): (u64, u64)) {
+        self.used = self.used + after - before;
     }
 }
 
@@ -95,5 +102,11 @@ impl Inode {
             Some(file) if self.names > 0 || self.handles > 0 => file.len() as u64,
             Some(_) | None => 0,
         }
+    }
+
+    /// Notes what it takes; tells what was noted before, and what is now.
+    pub(super) fn account(&mut self) -> (u64, u64) {
+        let takes = self.takes();
+        (std::mem::replace(&mut self.space, takes), takes)
     }
 }

@@ -1,8 +1,6 @@
 //! Syncs: what they cover is the profile's matter ([`SyncCovers`]). They come in two steps, since a
 //! power cut may come while one is under way.
 
-use std::collections::BTreeSet;
-
 use super::{
     Disk, Handle, InodeNumber,
     inode::{Content, Inode},
@@ -173,7 +171,9 @@ impl Disk {
                 Content::File(file) => {
                     let hardened = file.commit(covers, &profile);
                     self.pending -= hardened.changes;
-                    self.stale = hardened.freed.unwrap_or_else(|| self.stale.clone());
+                    if let Some(freed) = hardened.freed {
+                        self.stale = freed;
+                    }
                     self.hardened(number, Vec::new());
                 }
                 Content::Directory(_) => self.harden(number, covers),
@@ -196,13 +196,17 @@ impl Disk {
 
     /// From here on the names that lead to `number` are kept, until they change.
     fn pin_way(&mut self, number: InodeNumber, covers: u64) {
-        let (mut open, mut seen) = (vec![number], BTreeSet::new());
+        let (mut open, mut seen) = (vec![number], Vec::new());
         while let Some(number) = open.pop() {
-            if number == InodeNumber::ROOT || !seen.insert(number) {
+            if number == InodeNumber::ROOT || seen.contains(&number) {
                 continue;
             }
-            for dirty in self.dirty.clone() {
-                if let Content::Directory(directory) = &mut self.inode_mut(dirty).content {
+            seen.push(number);
+            for at in 0..self.dirty.len() {
+                let dirty = self.dirty[at];
+                if self.inode(dirty).is_directory()
+                    && let Content::Directory(directory) = &mut self.inode_mut(dirty).content
+                {
                     directory.pin(number, covers);
                 }
             }
@@ -215,6 +219,15 @@ impl Disk {
     fn parents(&self, number: InodeNumber) -> Vec<InodeNumber> {
         if self.dirty.is_empty() {
             return Vec::new();
+        }
+        // Mostly its only name is the last that it was given.
+        let Inode { names, home, .. } = self.inode(number);
+        if *names == 1
+            && let Some((parent, name)) = home
+            && let Some(directory) = self.inodes.get(parent).and_then(|inode| inode.directory())
+            && directory.get(name) == Some(number)
+        {
+            return vec![*parent];
         }
         let holds = |inode: &Inode| {
             inode.directory().is_some_and(|it| it.names().any(|(_, inode)| inode == number))
