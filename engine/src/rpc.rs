@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use futures_channel::oneshot;
 use futures_util::future::{Either, select};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -67,10 +67,11 @@ pub enum Handling<R, F> {
 }
 
 /// Takes a datagram apart; none if it was damaged on the way.
-fn open(payload: &Bytes) -> Option<(Head, Bytes)> {
-    let message = codec::check(Kind::Datagram, payload).ok()?;
-    let (head, body) = postcard::take_from_bytes(message).ok()?;
-    Some((head, payload.slice_ref(body)))
+fn open(mut payload: Bytes) -> Option<(Head, Bytes)> {
+    let message = codec::check(Kind::Datagram, &payload).ok()?;
+    let (head, body) = postcard::take_from_bytes::<Head>(message).ok()?;
+    payload.advance(payload.len() - body.len());
+    Some((head, payload))
 }
 
 /// A node's end of all its conversations. Clones share it.
@@ -150,7 +151,7 @@ impl<E: Env> Rpc<E> {
                 Either::Right((Err(_), _)) => unreachable!("this loop holds a sender"),
             };
             let from = datagram.from;
-            let (asked, body) = match open(&datagram.payload) {
+            let (asked, body) = match open(datagram.payload) {
                 Some((Head::Answer { id }, body)) => {
                     self.shared.answered(id, body);
                     continue;
@@ -220,7 +221,7 @@ impl<E: Env> Rpc<E> {
             if now >= deadline {
                 return Err(Unanswered(to));
             }
-            shared.send(to, &payload);
+            shared.send(to, payload.clone());
             let pause = shared.env.sleep_until((now + wait).min(deadline));
             match select(&mut receiver, pin!(pause)).await {
                 Either::Left((Ok(body), _)) => {
@@ -241,7 +242,7 @@ impl<E: Env> Rpc<E> {
     /// As [`Rpc::call`].
     pub fn tell<'a, Q: Serialize>(&self, to: impl IntoIterator<Item = &'a NodeId>, notice: &Q) {
         let payload = self.shared.encode(Head::Notice, notice);
-        to.into_iter().for_each(|node| self.shared.send(*node, &payload));
+        to.into_iter().for_each(|node| self.shared.send(*node, payload.clone()));
     }
 
     /// Tells some nodes, once, that this one was started, so that they ask at once what they have
@@ -251,7 +252,7 @@ impl<E: Env> Rpc<E> {
     /// Never: the notice is small.
     pub fn tell_started<'a>(&self, to: impl IntoIterator<Item = &'a NodeId>) {
         let payload = self.shared.encode(Head::Started, &());
-        to.into_iter().for_each(|node| self.shared.send(*node, &payload));
+        to.into_iter().for_each(|node| self.shared.send(*node, payload.clone()));
     }
 
     /// [`Rpc::call`], without end: for what a node cannot go on without.
@@ -279,13 +280,13 @@ impl<E: Env> Shared<E> {
     fn ask_again(&self, node: NodeId) {
         let waiting = self.waiting.borrow();
         let of_it = waiting.values().filter(|waiting| waiting.to == node);
-        of_it.for_each(|waiting| self.send(node, &waiting.payload));
+        of_it.for_each(|waiting| self.send(node, waiting.payload.clone()));
     }
 
     /// Answers who asked; a notice has no answer.
     fn answer<R: Serialize>(&self, asked: Option<(Address, u64)>, answer: &R) {
         if let Some((to, id)) = asked {
-            self.send(to.node, &self.encode(Head::Answer { id }, answer));
+            self.send(to.node, self.encode(Head::Answer { id }, answer));
         }
     }
 
@@ -293,9 +294,9 @@ impl<E: Env> Shared<E> {
         codec::encode_by(&mut self.buffer.borrow_mut(), Kind::Datagram, &(head, body))
     }
 
-    fn send(&self, to: NodeId, payload: &Bytes) {
+    fn send(&self, to: NodeId, payload: Bytes) {
         self.socket
-            .send(Address { node: to, port: PORT }, payload.clone())
+            .send(Address { node: to, port: PORT }, payload)
             .expect("pages and blobs are bounded below a datagram's limit");
     }
 }

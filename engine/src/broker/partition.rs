@@ -212,7 +212,9 @@ impl<E: Env> Part<E> {
         if self.last().log.bytes() >= segment_bytes {
             self.roll(files, base).await?;
         }
-        let payload = postcard::to_stdvec(&frame).expect("plain data serialises").into();
+        let room = frame.tuples.iter().map(|tuple| tuple.key.len() + tuple.value.len() + 32).sum();
+        let payload = postcard::to_extend(&frame, Vec::with_capacity(room));
+        let payload = payload.expect("plain data serialises").into();
         self.dirty = true;
         let last = self.segments.last_mut().expect("at least one");
         last.frames.push((base, last.log.append(payload).await?));

@@ -7,7 +7,7 @@
 //!   `shape`: who takes from whom; `schema`: what rows are between two operators; `check`: what the
 //!   checks share.
 //! - [`run`]: rows through the compiled operators, up to the sinks or to the exchanges that cut the
-//!   pipeline into stages; `expression`: conditions and computed columns.
+//!   pipeline into stages; `line`: parsing; `expression`: conditions and computed columns.
 //! - [`operator`]: operators with state: `window`, `session`, `dedup`, `join`; `aggregates`: what
 //!   they compute.
 
@@ -20,6 +20,7 @@ mod dot;
 mod expression;
 pub mod graph;
 mod join;
+mod line;
 pub mod operator;
 mod row;
 pub mod run;

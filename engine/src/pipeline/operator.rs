@@ -10,6 +10,9 @@ use crate::{
     state::View,
 };
 
+/// The room that most keys take.
+const KEY_BYTES: usize = 64;
+
 /// An operator with state, and what it is given.
 #[derive(Clone, Debug)]
 pub(super) struct Operator {
@@ -90,7 +93,8 @@ impl Operator {
     pub(super) fn state_partition(&self, input: usize, row: &Row, count: u16) -> u16 {
         assert!(count > 0, "state without partitions");
         let values: Vec<_> = self.key(input).iter().map(|place| &row.values[*place]).collect();
-        let bytes = postcard::to_allocvec(&values).expect("plain data serialises");
+        let bytes = postcard::to_extend(&values, Vec::with_capacity(KEY_BYTES));
+        let bytes = bytes.expect("plain data serialises");
         u16::try_from(xxh3_64(&bytes) % u64::from(count)).expect("below the number of partitions")
     }
 

@@ -1,18 +1,12 @@
 //! One tuple through a compiled pipeline. No I/O, no clock: the same tuple always gives the same
 //! row.
 
-use std::fmt;
-
-use serde::{
-    Deserialize, Deserializer,
-    de::{self, IgnoredAny, MapAccess, Visitor},
-};
-
 use super::{
     graph::{Pipeline, Work},
+    line::parse,
     operator::Watermarks,
     row::{Origin, Row},
-    spec::{Column, ColumnType, Value},
+    spec::Value,
 };
 use crate::{
     state::{Delta, State, View},
@@ -204,56 +198,6 @@ impl Line<'_> {
         let line = Value::Text(String::from_utf8_lossy(self.value).into_owned());
         vec![Value::Int(self.partition.0.into()), offset, line]
     }
-}
-
-/// Reads a JSON object straight into columns.
-fn parse(line: &[u8], columns: &[Column]) -> Result<Vec<Value>, String> {
-    let mut reader = serde_json::Deserializer::from_slice(line);
-    let values =
-        reader.deserialize_map(Columns(columns)).and_then(|values| reader.end().map(|()| values));
-    values.map_err(|error| format!("not a line of the schema: {error}"))
-}
-
-struct Columns<'a>(&'a [Column]);
-
-impl<'de> Visitor<'de> for Columns<'_> {
-    type Value = Vec<Value>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<Value>, A::Error> {
-        let mut values = vec![Value::Null; self.0.len()];
-        // Fields mostly come in the order of the columns: look from where the last one was found.
-        let mut next = 0;
-        while let Some(name) = map.next_key::<Name<'de>>()? {
-            let places = (next..self.0.len()).chain(0..next);
-            match places.into_iter().find(|place| self.0[*place].name == name.0) {
-                Some(place) => {
-                    values[place] = read(&mut map, &self.0[place])?;
-                    next = place + 1;
-                }
-                None => drop(map.next_value::<IgnoredAny>()?),
-            }
-        }
-        Ok(values)
-    }
-}
-
-/// A field's name, borrowed where it holds no escapes.
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct Name<'a>(#[serde(borrow)] std::borrow::Cow<'a, str>);
-
-fn read<'de, A: MapAccess<'de>>(map: &mut A, column: &Column) -> Result<Value, A::Error> {
-    let named = |error: A::Error| de::Error::custom(format!("field \"{}\": {error}", column.name));
-    Ok(match column.kind {
-        ColumnType::Bool => map.next_value::<Option<bool>>().map_err(named)?.map(Value::Bool),
-        ColumnType::Int => map.next_value::<Option<i64>>().map_err(named)?.map(Value::Int),
-        ColumnType::Text => map.next_value::<Option<String>>().map_err(named)?.map(Value::Text),
-    }
-    .unwrap_or(Value::Null))
 }
 
 #[cfg(test)]
