@@ -4,12 +4,11 @@ use bytes::Bytes;
 use futures_util::future::try_join_all;
 use unplug_sim::env::Env;
 
-use super::{PATIENCE, State};
+use super::{Answer, PATIENCE, State};
 use crate::{
     codec::{self, Kind},
     epoch::{BlobRef, Output, OutputRef},
     pipeline::Row,
-    task::Answer,
     tuple::{Attempt, Epoch, Partition},
 };
 

@@ -28,37 +28,41 @@ pub(super) fn parse(line: &[u8], columns: &[Column]) -> Result<Vec<Value>, Strin
 }
 
 /// Where a field of that name goes, if anywhere. Fields mostly come in the order of the columns: it
-/// is looked for from where the last one was found.
-fn place(columns: &[Column], next: usize, name: &str) -> Option<usize> {
-    let mut places = (next..columns.len()).chain(0..next);
-    places.find(|place| columns[*place].name == name)
+/// is looked for first behind where the last one was found.
+fn place(columns: &[Column], next: usize, name: &[u8]) -> Option<usize> {
+    let is = |column: &Column| column.name.as_bytes() == name;
+    if columns.get(next).is_some_and(is) { Some(next) } else { columns.iter().position(is) }
 }
 
 /// A plain line; none for any other.
 fn plain(text: &str, columns: &[Column]) -> Option<Vec<Value>> {
     let mut values = vec![Value::Null; columns.len()];
     let mut next = 0;
-    let mut reader = Reader(text);
+    let mut reader = Reader { text, bytes: text.as_bytes(), at: 0 };
     reader.skip(b'{')?;
     loop {
         reader.skip(b'"')?;
         let name = reader.string()?;
         reader.skip(b':')?;
         let scalar = reader.scalar()?;
-        if let Some(place) = place(columns, next, name) {
+        if let Some(place) = place(columns, next, name.as_bytes()) {
             values[place] = scalar.value(columns[place].kind)?;
             next = place + 1;
         }
         match reader.byte()? {
             b',' => {}
-            b'}' => return reader.0.is_empty().then_some(values),
+            b'}' => return (reader.at == text.len()).then_some(values),
             _ => return None,
         }
     }
 }
 
-/// What is left of a line.
-struct Reader<'a>(&'a str);
+/// A line, and how far it was read.
+struct Reader<'a> {
+    text: &'a str,
+    bytes: &'a [u8],
+    at: usize,
+}
 
 /// A value of a plain line.
 #[derive(Clone, Copy)]
@@ -69,16 +73,24 @@ enum Scalar<'a> {
     Text(&'a str),
 }
 
-impl<'a> Reader<'a> {
-    /// What comes before a place, which is passed over.
-    fn take(&mut self, len: usize) -> Option<&'a str> {
-        let (taken, rest) = self.0.split_at_checked(len)?;
-        self.0 = rest;
-        Some(taken)
+/// The bytes that a string does not hold as they are.
+const ENDS: [bool; 256] = {
+    let mut ends = [false; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        ends[byte] = true;
+        byte += 1;
     }
+    ends[b'"' as usize] = true;
+    ends[b'\\' as usize] = true;
+    ends
+};
 
+impl<'a> Reader<'a> {
     fn byte(&mut self) -> Option<u8> {
-        self.take(1)?.bytes().next()
+        let byte = *self.bytes.get(self.at)?;
+        self.at += 1;
+        Some(byte)
     }
 
     fn skip(&mut self, wanted: u8) -> Option<()> {
@@ -87,39 +99,48 @@ impl<'a> Reader<'a> {
 
     /// The rest of a string that has begun.
     fn string(&mut self) -> Option<&'a str> {
-        let ends = |byte: u8| byte == b'"' || byte == b'\\' || byte < b' ';
-        let text = self.take(self.0.bytes().position(ends)?)?;
-        self.skip(b'"')?;
-        Some(text)
+        let start = self.at;
+        while !ENDS[usize::from(self.byte()?)] {}
+        let end = self.at - 1;
+        (self.bytes[end] == b'"').then(|| &self.text[start..end])
     }
 
     fn scalar(&mut self) -> Option<Scalar<'a>> {
-        match self.0.bytes().next()? {
-            b'"' => {
-                self.take(1)?;
-                self.string().map(Scalar::Text)
+        match self.byte()? {
+            b'"' => self.string().map(Scalar::Text),
+            b'n' => self.word("ull", Scalar::Null),
+            b't' => self.word("rue", Scalar::Bool(true)),
+            b'f' => self.word("alse", Scalar::Bool(false)),
+            b'-' => match self.digits()? {
+                0 => None,
+                digits => Some(Scalar::Int(-digits)),
+            },
+            _ => {
+                self.at -= 1;
+                self.digits().map(Scalar::Int)
             }
-            b'n' => (self.take(4)? == "null").then_some(Scalar::Null),
-            b't' => (self.take(4)? == "true").then_some(Scalar::Bool(true)),
-            b'f' => (self.take(5)? == "false").then_some(Scalar::Bool(false)),
-            b'-' => {
-                self.take(1)?;
-                let digits = self.digits().filter(|digits| *digits != 0)?;
-                Some(Scalar::Int(-digits))
-            }
-            _ => self.digits().map(Scalar::Int),
         }
+    }
+
+    /// The rest of a word.
+    fn word(&mut self, rest: &str, is: Scalar<'a>) -> Option<Scalar<'a>> {
+        let there = self.bytes[self.at..].starts_with(rest.as_bytes());
+        self.at += rest.len();
+        there.then_some(is)
     }
 
     /// A whole number without a sign. What follows it is looked at by the caller: a fraction or an
     /// exponent ends no value.
     fn digits(&mut self) -> Option<i64> {
-        let len = self.0.bytes().take_while(u8::is_ascii_digit).count();
-        let digits = self.take(len)?;
-        if len > DIGITS_MAX || len > 1 && digits.starts_with('0') {
-            return None;
+        let start = self.at;
+        let mut number = 0i64;
+        while let Some(digit @ b'0'..=b'9') = self.bytes.get(self.at) {
+            number = number.wrapping_mul(10).wrapping_add(i64::from(digit - b'0'));
+            self.at += 1;
         }
-        digits.parse().ok()
+        let len = self.at - start;
+        let plain = (1..=DIGITS_MAX).contains(&len) && (len == 1 || self.bytes[start] != b'0');
+        plain.then_some(number)
     }
 }
 
@@ -157,7 +178,7 @@ impl<'de> Visitor<'de> for Columns<'_> {
         let mut values = vec![Value::Null; self.0.len()];
         let mut next = 0;
         while let Some(name) = map.next_key::<Name<'de>>()? {
-            match place(self.0, next, &name.0) {
+            match place(self.0, next, name.0.as_bytes()) {
                 Some(place) => {
                     values[place] = read(&mut map, &self.0[place])?;
                     next = place + 1;
