@@ -4,7 +4,7 @@
 //! digits, words, and strings without escapes. Those are read here in one go. Of any other line,
 //! sound or not, a JSON parser decides what it holds or what is wrong with it.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, ops::Range};
 
 use serde::{
     Deserialize, Deserializer,
@@ -36,16 +36,16 @@ fn place(columns: &[Column], next: usize, name: &[u8]) -> Option<usize> {
 
 /// A plain line; none for any other.
 fn plain(text: &str, columns: &[Column]) -> Option<Vec<Value>> {
-    let mut values = vec![Value::Null; columns.len()];
+    let mut values: Vec<_> = columns.iter().map(|_| Value::Null).collect();
     let mut next = 0;
     let mut reader = Reader { text, bytes: text.as_bytes(), at: 0 };
     reader.skip(b'{')?;
     loop {
         reader.skip(b'"')?;
-        let name = reader.string()?;
+        let name = &reader.bytes[reader.string()?];
         reader.skip(b':')?;
         let scalar = reader.scalar()?;
-        if let Some(place) = place(columns, next, name.as_bytes()) {
+        if let Some(place) = place(columns, next, name) {
             values[place] = scalar.value(columns[place].kind)?;
             next = place + 1;
         }
@@ -97,17 +97,18 @@ impl<'a> Reader<'a> {
         (self.byte()? == wanted).then_some(())
     }
 
-    /// The rest of a string that has begun.
-    fn string(&mut self) -> Option<&'a str> {
-        let start = self.at;
-        while !ENDS[usize::from(self.byte()?)] {}
-        let end = self.at - 1;
-        (self.bytes[end] == b'"').then(|| &self.text[start..end])
+    /// The rest of a string that has begun: where it is.
+    fn string(&mut self) -> Option<Range<usize>> {
+        let rest = &self.bytes[self.at..];
+        let len = rest.iter().position(|byte| ENDS[usize::from(*byte)])?;
+        let string = self.at..self.at + len;
+        self.at = string.end + 1;
+        (rest[len] == b'"').then_some(string)
     }
 
     fn scalar(&mut self) -> Option<Scalar<'a>> {
         match self.byte()? {
-            b'"' => self.string().map(Scalar::Text),
+            b'"' => self.string().map(|string| Scalar::Text(&self.text[string])),
             b'n' => self.word("ull", Scalar::Null),
             b't' => self.word("rue", Scalar::Bool(true)),
             b'f' => self.word("alse", Scalar::Bool(false)),
@@ -132,15 +133,12 @@ impl<'a> Reader<'a> {
     /// A whole number without a sign. What follows it is looked at by the caller: a fraction or an
     /// exponent ends no value.
     fn digits(&mut self) -> Option<i64> {
-        let start = self.at;
-        let mut number = 0i64;
-        while let Some(digit @ b'0'..=b'9') = self.bytes.get(self.at) {
-            number = number.wrapping_mul(10).wrapping_add(i64::from(digit - b'0'));
-            self.at += 1;
-        }
-        let len = self.at - start;
-        let plain = (1..=DIGITS_MAX).contains(&len) && (len == 1 || self.bytes[start] != b'0');
-        plain.then_some(number)
+        let rest = &self.bytes[self.at..];
+        let len = rest.iter().position(|byte| !byte.is_ascii_digit())?;
+        self.at += len;
+        let plain = (1..=DIGITS_MAX).contains(&len) && (len == 1 || rest[0] != b'0');
+        let digit = |number, byte: &u8| 10 * number + i64::from(byte - b'0');
+        plain.then(|| rest[..len].iter().fold(0, digit))
     }
 }
 
