@@ -134,11 +134,15 @@ impl<'a> Reader<'a> {
     /// exponent ends no value.
     fn digits(&mut self) -> Option<i64> {
         let rest = &self.bytes[self.at..];
-        let len = rest.iter().position(|byte| !byte.is_ascii_digit())?;
+        let (mut number, mut len) = (0i64, 0);
+        for digit in rest.iter().take_while(|byte| byte.is_ascii_digit()) {
+            // Of too many digits nobody takes the number.
+            number = number.wrapping_mul(10).wrapping_add(i64::from(digit - b'0'));
+            len += 1;
+        }
         self.at += len;
         let plain = (1..=DIGITS_MAX).contains(&len) && (len == 1 || rest[0] != b'0');
-        let digit = |number, byte: &u8| 10 * number + i64::from(byte - b'0');
-        plain.then(|| rest[..len].iter().fold(0, digit))
+        plain.then_some(number)
     }
 }
 
