@@ -141,6 +141,10 @@ impl Record {
         Attempt { generation: self.generation, counter: self.counter }
     }
 
+    fn took(&mut self, stage: Stage, ns: u64, load: u64) {
+        self.took.entry(stage).or_default().add(ns, load);
+    }
+
     /// How long an attempt takes under a load: the median of the last ones, and under more than the
     /// median of their loads accordingly more.
     fn usual_ns(&self, stage: Stage, load: u64) -> Option<u64> {
@@ -316,8 +320,7 @@ impl Tasks {
         let attempts = self.running.get_mut(&launch.task)?;
         let place = attempts.iter().position(|running| running.attempt == launch.attempt)?;
         let running = attempts.remove(place);
-        let took_ns = now_ns.saturating_sub(running.since_ns);
-        record.took.entry(launch.task.0).or_default().add(took_ns, running.load);
+        record.took(launch.task.0, now_ns.saturating_sub(running.since_ns), running.load);
         record.silences.remove(&running.node);
         Some(running.speculative)
     }
