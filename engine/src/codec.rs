@@ -5,6 +5,7 @@
 //! version is refused.
 
 use bytes::Bytes;
+use postcard::ser_flavors::Flavor;
 use serde::{Serialize, de::DeserializeOwned};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -88,10 +89,43 @@ pub(crate) fn append<T: Serialize>(kind: Kind, value: &T, mut bytes: Vec<u8>) ->
     let start = bytes.len();
     bytes.extend_from_slice(&mark(kind));
     bytes.extend_from_slice(&[0; HEADER_BYTES - 4]);
-    let mut bytes = postcard::to_extend(value, bytes).expect("plain data serialises");
+    let mut bytes = append_plain(value, bytes);
     let (header, body) = bytes[start..].split_at_mut(HEADER_BYTES);
     header[4..].copy_from_slice(&checksum(kind, VERSION, body).to_le_bytes());
     bytes
+}
+
+/// The same without a header.
+pub(crate) fn append_plain<T: Serialize + ?Sized>(value: &T, bytes: Vec<u8>) -> Vec<u8> {
+    postcard::serialize_with_flavor(value, Appended(bytes)).expect("plain data serialises")
+}
+
+/// Up to so many bytes are appended faster one by one.
+const SHORT_BYTES: usize = 16;
+
+/// What is serialised, behind what is there already. Postcard's own takes all bytes one by one.
+struct Appended(Vec<u8>);
+
+impl Flavor for Appended {
+    type Output = Vec<u8>;
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        if bytes.len() <= SHORT_BYTES {
+            self.0.extend(bytes.iter().copied());
+        } else {
+            self.0.extend_from_slice(bytes);
+        }
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<Vec<u8>> {
+        Ok(self.0)
+    }
 }
 
 /// Checks and decodes what [`encode`] made.

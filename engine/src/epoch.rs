@@ -167,7 +167,17 @@ impl FloorRecord {
     /// there still.
     #[must_use]
     pub fn covers_blob(&self, name: &str) -> bool {
-        let epoch = name.split('/').nth(1).and_then(|epoch| epoch.parse::<u64>().ok());
+        self.covers_epoch(name.split('/').nth(1))
+    }
+
+    /// The same of the blob in a file, in whose name dots stand for slashes.
+    #[must_use]
+    pub fn covers_file(&self, file: &str) -> bool {
+        self.covers_epoch(file.split('.').nth(1))
+    }
+
+    fn covers_epoch(&self, epoch: Option<&str>) -> bool {
+        let epoch = epoch.and_then(|epoch| epoch.parse::<u64>().ok());
         epoch.is_some_and(|epoch| epoch <= self.epoch.0)
     }
 }
@@ -263,6 +273,7 @@ mod tests {
             ("elsewhere", false),
         ] {
             assert_eq!(floor.covers_blob(name), below, "{name}");
+            assert_eq!(floor.covers_file(&name.replace('/', ".")), below, "{name}");
         }
     }
 }

@@ -30,6 +30,9 @@ const LEN_BYTES: usize = 4;
 /// What a drive writes as one piece, at the most.
 const SECTOR_BYTES: usize = 512;
 
+/// What fills a sector up.
+const ZEROS: [u8; SECTOR_BYTES] = [0; SECTOR_BYTES];
+
 #[derive(Serialize, Deserialize)]
 struct Frame<'a> {
     /// Which log: see [`id`].
@@ -270,7 +273,7 @@ fn whole(log: u64, bytes: &[u8], sector: usize) -> Result<(Frame<'_>, usize), Co
     let body = codec::check(Kind::Frame, &bytes[LEN_BYTES..len])?;
     let frame: Frame<'_> = postcard::from_bytes(body).map_err(|_| CodecError::Damaged)?;
     let end = bytes.len().min(len.next_multiple_of(sector));
-    let sound = frame.log == log && bytes[len..end].iter().all(|byte| *byte == 0);
+    let sound = frame.log == log && bytes[len..end] == ZEROS[..end - len];
     sound.then_some((frame, end)).ok_or(CodecError::Damaged)
 }
 

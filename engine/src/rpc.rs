@@ -7,19 +7,21 @@ use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     fmt,
-    future::Future,
+    future::{Future, poll_fn},
     pin::pin,
     rc::Rc,
+    task::Poll,
     time::Duration,
 };
 
-use bytes::Bytes;
-use futures_channel::oneshot;
-use futures_util::future::{Either, select};
+use bytes::{Buf, Bytes};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use unplug_sim::env::{Address, Env, Exit, Net, NodeId, Port, Refusal, Socket};
 
-use crate::codec::{self, Kind};
+use crate::{
+    codec::{self, Kind},
+    signal::Signal,
+};
 
 /// The port that every node of the engine listens on.
 pub const PORT: Port = Port(1);
@@ -54,7 +56,7 @@ enum Head {
 struct Waiting {
     to: NodeId,
     payload: Bytes,
-    answer: oneshot::Sender<Bytes>,
+    answer: Rc<Signal<Bytes>>,
 }
 
 /// What a handler makes of a request.
@@ -67,10 +69,11 @@ pub enum Handling<R, F> {
 }
 
 /// Takes a datagram apart; none if it was damaged on the way.
-fn open(payload: &Bytes) -> Option<(Head, Bytes)> {
-    let message = codec::check(Kind::Datagram, payload).ok()?;
-    let (head, body) = postcard::take_from_bytes(message).ok()?;
-    Some((head, payload.slice_ref(body)))
+fn open(mut payload: Bytes) -> Option<(Head, Bytes)> {
+    let message = codec::check(Kind::Datagram, &payload).ok()?;
+    let (head, body) = postcard::take_from_bytes::<Head>(message).ok()?;
+    payload.advance(payload.len() - body.len());
+    Some((head, payload))
 }
 
 /// A node's end of all its conversations. Clones share it.
@@ -141,16 +144,16 @@ impl<E: Env> Rpc<E> {
         R: Serialize,
         F: Future<Output = Result<R, Refusal>> + 'static,
     {
-        let (failed, mut failure) = oneshot::channel();
-        let failed = Rc::new(RefCell::new(Some(failed)));
+        let failed = Rc::new(Signal::new());
         loop {
-            let datagram = match select(pin!(self.shared.socket.recv()), &mut failure).await {
-                Either::Left((datagram, _)) => datagram,
-                Either::Right((Ok(refusal), _)) => return Err(refusal),
-                Either::Right((Err(_), _)) => unreachable!("this loop holds a sender"),
-            };
+            let mut receive = pin!(self.shared.socket.recv());
+            let datagram = poll_fn(|cx| match receive.as_mut().poll(cx) {
+                Poll::Ready(datagram) => Poll::Ready(Ok(datagram)),
+                Poll::Pending => failed.poll(cx).map(Err),
+            });
+            let datagram = datagram.await?;
             let from = datagram.from;
-            let (asked, body) = match open(&datagram.payload) {
+            let (asked, body) = match open(datagram.payload) {
                 Some((Head::Answer { id }, body)) => {
                     self.shared.answered(id, body);
                     continue;
@@ -180,12 +183,8 @@ impl<E: Env> Rpc<E> {
             self.shared.env.spawn("handler", async move {
                 match work.await {
                     Ok(answer) => shared.answer(asked, &answer),
-                    Err(refusal) => {
-                        if let Some(failed) = failed.borrow_mut().take() {
-                            // The loop may be gone already, with an earlier refusal.
-                            drop(failed.send(refusal));
-                        }
-                    }
+                    // The loop may be gone already, with an earlier one.
+                    Err(refusal) => failed.leave(refusal),
                 }
                 if let Some(asked) = asked {
                     shared.serving.borrow_mut().remove(&asked);
@@ -210,8 +209,9 @@ impl<E: Env> Rpc<E> {
         let shared = &self.shared;
         let id = shared.env.random();
         let payload = shared.encode(Head::Request { id }, request);
-        let (answer, mut receiver) = oneshot::channel();
-        shared.waiting.borrow_mut().insert(id, Waiting { to, payload: payload.clone(), answer });
+        let answer = Rc::new(Signal::new());
+        let waiting = Waiting { to, payload: payload.clone(), answer: Rc::clone(&answer) };
+        shared.waiting.borrow_mut().insert(id, waiting);
         let _forget = Forget { shared, id };
         let deadline = shared.env.now() + patience;
         let mut wait = self.resend_first;
@@ -220,17 +220,16 @@ impl<E: Env> Rpc<E> {
             if now >= deadline {
                 return Err(Unanswered(to));
             }
-            shared.send(to, &payload);
-            let pause = shared.env.sleep_until((now + wait).min(deadline));
-            match select(&mut receiver, pin!(pause)).await {
-                Either::Left((Ok(body), _)) => {
-                    // A sound datagram that does not decode is of another build: never answered.
-                    return postcard::from_bytes(&body).map_err(|_| Unanswered(to));
-                }
-                Either::Left((Err(_), _)) => unreachable!("the sender waits in the map"),
-                Either::Right(((), _)) => {
-                    wait = (wait * 2).min(RESEND_LONGEST.max(self.resend_first))
-                }
+            shared.send(to, payload.clone());
+            let mut pause = pin!(shared.env.sleep_until((now + wait).min(deadline)));
+            let answered = poll_fn(|cx| match answer.poll(cx) {
+                Poll::Ready(body) => Poll::Ready(Some(body)),
+                Poll::Pending => pause.as_mut().poll(cx).map(|()| None),
+            });
+            match answered.await {
+                // A sound datagram that does not decode is of another build: never answered.
+                Some(body) => return postcard::from_bytes(&body).map_err(|_| Unanswered(to)),
+                None => wait = (wait * 2).min(RESEND_LONGEST.max(self.resend_first)),
             }
         }
     }
@@ -241,7 +240,7 @@ impl<E: Env> Rpc<E> {
     /// As [`Rpc::call`].
     pub fn tell<'a, Q: Serialize>(&self, to: impl IntoIterator<Item = &'a NodeId>, notice: &Q) {
         let payload = self.shared.encode(Head::Notice, notice);
-        to.into_iter().for_each(|node| self.shared.send(*node, &payload));
+        to.into_iter().for_each(|node| self.shared.send(*node, payload.clone()));
     }
 
     /// Tells some nodes, once, that this one was started, so that they ask at once what they have
@@ -251,7 +250,7 @@ impl<E: Env> Rpc<E> {
     /// Never: the notice is small.
     pub fn tell_started<'a>(&self, to: impl IntoIterator<Item = &'a NodeId>) {
         let payload = self.shared.encode(Head::Started, &());
-        to.into_iter().for_each(|node| self.shared.send(*node, &payload));
+        to.into_iter().for_each(|node| self.shared.send(*node, payload.clone()));
     }
 
     /// [`Rpc::call`], without end: for what a node cannot go on without.
@@ -271,7 +270,7 @@ impl<E: Env> Shared<E> {
     fn answered(&self, id: u64, body: Bytes) {
         if let Some(waiting) = self.waiting.borrow_mut().remove(&id) {
             // The call may have been given up just now.
-            drop(waiting.answer.send(body));
+            waiting.answer.leave(body);
         }
     }
 
@@ -279,13 +278,13 @@ impl<E: Env> Shared<E> {
     fn ask_again(&self, node: NodeId) {
         let waiting = self.waiting.borrow();
         let of_it = waiting.values().filter(|waiting| waiting.to == node);
-        of_it.for_each(|waiting| self.send(node, &waiting.payload));
+        of_it.for_each(|waiting| self.send(node, waiting.payload.clone()));
     }
 
     /// Answers who asked; a notice has no answer.
     fn answer<R: Serialize>(&self, asked: Option<(Address, u64)>, answer: &R) {
         if let Some((to, id)) = asked {
-            self.send(to.node, &self.encode(Head::Answer { id }, answer));
+            self.send(to.node, self.encode(Head::Answer { id }, answer));
         }
     }
 
@@ -293,9 +292,9 @@ impl<E: Env> Shared<E> {
         codec::encode_by(&mut self.buffer.borrow_mut(), Kind::Datagram, &(head, body))
     }
 
-    fn send(&self, to: NodeId, payload: &Bytes) {
+    fn send(&self, to: NodeId, payload: Bytes) {
         self.socket
-            .send(Address { node: to, port: PORT }, payload.clone())
+            .send(Address { node: to, port: PORT }, payload)
             .expect("pages and blobs are bounded below a datagram's limit");
     }
 }

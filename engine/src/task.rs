@@ -109,13 +109,13 @@ pub struct BlockRef {
     pub rows: u64,
 }
 
-/// What an executor answers.
+/// What an executor answers, with the rows of a block as whoever has them keeps them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Answer {
+pub enum Answer<Rows = Vec<Row>> {
     /// The task is done: its outputs and its state are durable.
     Done(Box<Done>),
     /// A part of a shuffle block: at least one row, if there are any left.
-    Block(Vec<Row>),
+    Block(Rows),
     /// There is no such block here (any more).
     NoBlock,
     /// A block could not be fetched: the task that made it is to be run again.

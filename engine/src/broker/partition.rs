@@ -5,6 +5,7 @@ use futures_util::future::try_join_all;
 use unplug_sim::env::{Env, Refusal};
 
 use crate::{
+    codec,
     defect::{Defect, Defects},
     durable::Store,
     log::{self, Log, Place},
@@ -212,7 +213,8 @@ impl<E: Env> Part<E> {
         if self.last().log.bytes() >= segment_bytes {
             self.roll(files, base).await?;
         }
-        let payload = postcard::to_stdvec(&frame).expect("plain data serialises").into();
+        let room = frame.tuples.iter().map(|tuple| tuple.key.len() + tuple.value.len() + 32).sum();
+        let payload = codec::append_plain(&frame, Vec::with_capacity(room)).into();
         self.dirty = true;
         let last = self.segments.last_mut().expect("at least one");
         last.frames.push((base, last.log.append(payload).await?));

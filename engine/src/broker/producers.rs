@@ -46,6 +46,9 @@ impl Producers {
     /// What became of a tuple.
     pub(super) fn find(&self, producer: u16, seq: u64) -> Found {
         let Some(known) = self.0.get(&producer) else { return Found::New };
+        if known.places.last().is_some_and(|(last, _)| *last < seq) {
+            return Found::New;
+        }
         match known.places.binary_search_by_key(&seq, |(seq, _)| *seq) {
             Ok(place) => Found::At(known.places[place].1),
             Err(_) if known.forgotten >= Some(seq) => Found::Forgotten,

@@ -30,12 +30,15 @@ use crate::{
 
 /// The payload of a frame.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Frame {
+pub(super) struct Frame<T = Tuple> {
     pub(super) base: Offset,
-    pub(super) tuples: Vec<Tuple>,
+    pub(super) tuples: Vec<T>,
     /// The durable end of each partition when this was written.
     pub(super) ends: Vec<Offset>,
 }
+
+/// The fields of a [`Tuple`], whose bytes stay where they are.
+type Fields<'a> = (u16, u64, u64, &'a [u8], &'a [u8]);
 
 /// The segments of a partition, by their names.
 #[derive(Debug, PartialEq, Eq)]
@@ -124,7 +127,8 @@ pub(super) fn scan(
         }
         let mut frames = Vec::with_capacity(log.frames.len());
         for (place, payload) in log.frames {
-            let Frame { base, tuples, ends } = decode(&payload, || path.clone())?;
+            let Frame { base, tuples, ends } =
+                decode::<Frame<Fields<'_>>>(&payload, || path.clone())?;
             if base != next {
                 return Err(Refusal::new(format!(
                     "{path}: a frame begins at offset {base} where {next} is next; restore the \
@@ -134,7 +138,7 @@ pub(super) fn scan(
             frames.push((base, place));
             highest(&mut found.ends, &ends);
             next = Offset(next.0 + tuples.len() as u64);
-            found.tuples.extend(tuples.iter().map(|tuple| (tuple.producer, tuple.seq)));
+            found.tuples.extend(tuples.iter().map(|(producer, seq, ..)| (*producer, *seq)));
         }
         found.segments.push(Segment { base: *base, frames, sound });
         found.torn = torn;
@@ -181,7 +185,10 @@ pub(super) fn whole(said: &[Offset], found: &[Offset]) -> Result<(), Refusal> {
 ///
 /// # Errors
 /// If it is none of this log's.
-pub(super) fn decode(payload: &Bytes, path: impl FnOnce() -> String) -> Result<Frame, Refusal> {
+pub(super) fn decode<'a, F: Deserialize<'a>>(
+    payload: &'a Bytes,
+    path: impl FnOnce() -> String,
+) -> Result<F, Refusal> {
     postcard::from_bytes(payload).map_err(|_| {
         let path = path();
         Refusal::new(format!(

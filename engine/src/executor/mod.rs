@@ -35,7 +35,7 @@ use crate::{
     rpc::{Handling, Rpc},
     steps::Step,
     stores::Stores,
-    task::{Answer, Done, MapTask, ReduceTask, Request},
+    task::{self, Done, MapTask, ReduceTask, Request},
     tuple::{Attempt, Epoch, Generation, Offset, Tuple},
 };
 
@@ -47,6 +47,9 @@ const SLICE: Duration = Duration::from_millis(5);
 
 /// How long broker and stores may take to answer before an attempt is given up.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What is answered; the rows of a block stay where they are.
+type Answer = task::Answer<shuffle::Page>;
 
 /// What an attempt is made at.
 #[derive(Clone, PartialEq)]

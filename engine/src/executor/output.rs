@@ -4,12 +4,11 @@ use bytes::Bytes;
 use futures_util::future::try_join_all;
 use unplug_sim::env::Env;
 
-use super::{PATIENCE, State};
+use super::{Answer, PATIENCE, State};
 use crate::{
     codec::{self, Kind},
     epoch::{BlobRef, Output, OutputRef},
     pipeline::Row,
-    task::Answer,
     tuple::{Attempt, Epoch, Partition},
 };
 
@@ -40,11 +39,12 @@ impl<E: Env> State<E> {
         let mut kept = Vec::new();
         // Parts still to be written, the next one last.
         let mut parts = if rows.is_empty() { Vec::new() } else { vec![rows] };
-        while let Some(mut rows) = parts.pop() {
+        while let Some(rows) = parts.pop() {
             let count = rows.len();
-            let bytes =
-                codec::encode(Kind::Output, &Output { epoch, partition, rows: rows.clone() });
+            let output = Output { epoch, partition, rows };
+            let bytes = codec::encode(Kind::Output, &output);
             if bytes.len() > OUTPUT_BYTES_MAX && count > 1 {
+                let mut rows = output.rows;
                 let rest = rows.split_off(count / 2);
                 parts.extend([rest, rows]);
                 continue;

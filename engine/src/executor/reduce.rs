@@ -15,7 +15,7 @@ use futures_util::{
 use tracing::info;
 use unplug_sim::env::Env;
 
-use super::{PATIENCE, cache::Version, output::At};
+use super::{Answer, PATIENCE, cache::Version, output::At};
 use crate::{
     codec::{self, Kind},
     defect::Defect,
@@ -23,7 +23,7 @@ use crate::{
     pipeline::Watermarks,
     state::{Addition, Delta, Stored},
     steps::Step,
-    task::{Answer, Done, ReduceTask},
+    task::{Done, ReduceTask},
     tuple::Partition,
 };
 

@@ -1,14 +1,15 @@
 //! Shuffle blocks: what an attempt keeps for later stages, in memory. They go with the process; a
 //! block that is gone has the task that made it run again.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range, rc::Rc};
 
+use serde::{Serialize, Serializer};
 use unplug_sim::env::Env;
 
-use super::{State, output::At};
+use super::{Answer, State, output::At};
 use crate::{
     pipeline::{Row, Value},
-    task::{Answer, BlockRef, ReduceTask, Request},
+    task::{self, BlockRef, ReduceTask, Request},
 };
 
 /// How many rows one answer holds at the most.
@@ -22,14 +23,34 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_millis(300);
 
 /// The blocks of the attempts at the latest epoch.
 #[derive(Debug, Default)]
-pub(super) struct Blocks(BTreeMap<At, Vec<Vec<Row>>>);
+pub(super) struct Blocks(BTreeMap<At, Vec<Rc<Vec<Row>>>>);
+
+/// Rows of a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Page {
+    block: Rc<Vec<Row>>,
+    range: Range<usize>,
+}
+
+impl Page {
+    fn rows(&self) -> &[Row] {
+        &self.block[self.range.clone()]
+    }
+}
+
+/// As the rows themselves.
+impl Serialize for Page {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.rows().serialize(serializer)
+    }
+}
 
 impl Blocks {
     /// Keeps the blocks of an attempt, and forgets those of earlier epochs:
     /// a later one is planned only when an epoch is committed.
     pub(super) fn keep(&mut self, at: At, blocks: Vec<Vec<Row>>) {
         self.0.retain(|(epoch, ..), _| *epoch >= at.0);
-        self.0.insert(at, blocks);
+        self.0.insert(at, blocks.into_iter().map(Rc::new).collect());
     }
 
     /// Whether there are none.
@@ -49,7 +70,8 @@ impl Blocks {
             bytes += size(row);
             fits
         });
-        Answer::Block(page.cloned().collect())
+        let range = first..first + page.count();
+        Answer::Block(Page { block: Rc::clone(block), range })
     }
 }
 
@@ -103,18 +125,22 @@ impl<E: Env> State<E> {
         while (rows.len() as u64) < wanted {
             let epoch = task.epoch;
             let from = rows.len() as u64;
-            let answer = if node == self.env.node() {
-                Ok(self.blocks.borrow().page((epoch, partition, attempt), block, from))
+            let known = rows.len();
+            if node == self.env.node() {
+                let page = self.blocks.borrow().page((epoch, partition, attempt), block, from);
+                if let Answer::Block(page) = page {
+                    rows.extend_from_slice(page.rows());
+                }
             } else {
                 let request = Request::Fetch { epoch, partition, attempt, block, from };
-                self.rpc.call(node, &request, PATIENCE).await
-            };
-            match answer {
-                Ok(Answer::Block(page)) if !page.is_empty() => rows.extend(page),
-                _ => {
-                    self.env.mark("fetch.failed");
-                    return Err(Answer::FetchFailed { stage, partition, attempt });
+                let answer = self.rpc.call(node, &request, PATIENCE).await;
+                if let Ok(task::Answer::Block(page)) = answer {
+                    rows.extend::<Vec<_>>(page);
                 }
+            }
+            if rows.len() == known {
+                self.env.mark("fetch.failed");
+                return Err(Answer::FetchFailed { stage, partition, attempt });
             }
         }
         Ok(rows)

@@ -6,9 +6,13 @@ use super::{
     dedup::DedupOp, join::JoinOp, row::Row, session::SessionOp, spec::Value, window::WindowOp,
 };
 use crate::{
+    codec,
     defect::{Defect, Defects},
     state::View,
 };
+
+/// The room that most keys take.
+const KEY_BYTES: usize = 64;
 
 /// An operator with state, and what it is given.
 #[derive(Clone, Debug)]
@@ -90,7 +94,7 @@ impl Operator {
     pub(super) fn state_partition(&self, input: usize, row: &Row, count: u16) -> u16 {
         assert!(count > 0, "state without partitions");
         let values: Vec<_> = self.key(input).iter().map(|place| &row.values[*place]).collect();
-        let bytes = postcard::to_allocvec(&values).expect("plain data serialises");
+        let bytes = codec::append_plain(&values, Vec::with_capacity(KEY_BYTES));
         u16::try_from(xxh3_64(&bytes) % u64::from(count)).expect("below the number of partitions")
     }
 

@@ -88,22 +88,30 @@ impl WindowOp {
                 went.late.push(row.clone());
                 continue;
             }
-            let group = group(&self.key, row);
-            for at_ms in starts {
-                let key = Key { op: turn.op, group: group.clone(), input: 0, at_ms };
-                let mut gathered = gathered(view, &key).unwrap_or_else(|| self.aggregates.fresh());
-                self.aggregates.add(&mut gathered, row);
+            let mut group = group(&self.key, row);
+            while let Some(at_ms) = starts.next() {
+                let last = starts.peek().is_none();
+                let group = if last { std::mem::take(&mut group) } else { group.clone() };
+                let key = Key { op: turn.op, group, input: 0, at_ms };
                 let early = turn.defects.has(Defect::SlidingExpiresEarly);
                 let due_ms = at_ms.saturating_add(if early { self.slide_ms } else { self.size_ms });
                 if self.mode == Mode::Update {
                     touched.insert((due_ms, key.clone()));
                 }
-                view.put(key, Entry { due_ms, held: Held::Gathered(gathered) });
+                let fresh = || Entry { due_ms, held: Held::Gathered(self.aggregates.fresh()) };
+                let entry = view.edit(key, fresh);
+                entry.due_ms = due_ms;
+                match &mut entry.held {
+                    Held::Gathered(gathered) => self.aggregates.add(gathered, row),
+                    Held::Seen | Held::Rows(_) => panic!("state of another pipeline"),
+                }
             }
         }
         for (_, key) in touched {
-            let gathered = gathered(view, &key).expect("it was just put there");
-            went.rows.push(self.row(&key, &gathered)?);
+            let entry = view.get(&key).expect("it was just put there");
+            if let Held::Gathered(gathered) = &entry.held {
+                went.rows.push(self.row(&key, gathered)?);
+            }
         }
         for key in view.due(turn.op, turn.close_ms) {
             let entry = view.remove(&key).expect("what is due is there");
@@ -138,13 +146,6 @@ impl WindowOp {
 
     fn refuse(&self, what: impl std::fmt::Display) -> String {
         format!("pipeline node \"{}\": {what}", self.node)
-    }
-}
-
-fn gathered(view: &View<'_>, key: &Key) -> Option<Gathered> {
-    match &view.get(key)?.held {
-        Held::Gathered(gathered) => Some(gathered.clone()),
-        Held::Seen | Held::Rows(_) => panic!("state of another pipeline"),
     }
 }
 

@@ -36,6 +36,12 @@ impl<'a> View<'a> {
         self.delta.changes.insert(key, Some(entry));
     }
 
+    /// An entry as it is by now, or else a fresh one, to be changed.
+    pub fn edit(&mut self, key: Key, fresh: impl FnOnce() -> Entry) -> &mut Entry {
+        let change = self.delta.changes.entry(key);
+        change.or_insert_with_key(|key| self.state.get(key).cloned()).get_or_insert_with(fresh)
+    }
+
     /// Takes an entry away, and gives it.
     pub fn remove(&mut self, key: &Key) -> Option<Entry> {
         let entry = self.get(key).cloned();

@@ -98,8 +98,7 @@ impl<E: Env> Server<E> {
     ) -> Result<(), Refusal> {
         let keep: BTreeSet<_> = keep.iter().map(|name| file_name(name)).collect();
         let mut names = self.names().await?;
-        // The first two dots of a file's name were slashes.
-        names.retain(|file| !keep.contains(file) && floor.covers_blob(&file.replacen('.', "/", 2)));
+        names.retain(|file| !keep.contains(file) && floor.covers_file(file));
         for file in &names {
             self.files.remove(&durable::join(BLOBS, file)).await?;
         }

@@ -76,7 +76,7 @@ pub struct Chosen {
 pub struct Record {
     generation: Generation,
     counter: u64,
-    took_ns: BTreeMap<Stage, Vec<(u64, u64)>>,
+    took: BTreeMap<Stage, Took>,
     /// How often each executor kept silent since an attempt on it last ended well.
     silences: BTreeMap<NodeId, u64>,
     /// Executors whose attempts straggled, and when that was last seen.
@@ -85,8 +85,37 @@ pub struct Record {
     holders: BTreeMap<TaskId, NodeId>,
 }
 
+/// How long the attempts at a stage that were chosen lately took.
+#[derive(Clone, Debug, Default)]
+struct Took {
+    /// In nanoseconds, each with the load.
+    last: Vec<(u64, u64)>,
+    /// The median of the times, in nanoseconds.
+    usual_ns: u64,
+    /// The median of the loads.
+    usual_load: u64,
+}
+
 /// So many durations are remembered of each stage.
 const TOOK_MAX: usize = 32;
+
+impl Took {
+    fn add(&mut self, ns: u64, load: u64) {
+        if self.last.len() == TOOK_MAX {
+            self.last.remove(0);
+        }
+        self.last.push((ns, load));
+        self.usual_ns = median(self.last.iter().map(|one| one.0));
+        self.usual_load = median(self.last.iter().map(|one| one.1));
+    }
+}
+
+/// Of at least one value.
+fn median(values: impl Iterator<Item = u64>) -> u64 {
+    let mut values: Vec<_> = values.collect();
+    let middle = values.len() / 2;
+    *values.select_nth_unstable(middle).1
+}
 
 impl Record {
     /// No attempt was made yet in this leadership.
@@ -95,7 +124,7 @@ impl Record {
         Self {
             generation,
             counter: 0,
-            took_ns: BTreeMap::new(),
+            took: BTreeMap::new(),
             silences: BTreeMap::new(),
             doubtful_ns: BTreeMap::new(),
             holders: BTreeMap::new(),
@@ -133,24 +162,15 @@ impl Record {
     }
 
     fn took(&mut self, stage: Stage, ns: u64, load: u64) {
-        let known = self.took_ns.entry(stage).or_default();
-        if known.len() == TOOK_MAX {
-            known.remove(0);
-        }
-        known.push((ns, load));
+        self.took.entry(stage).or_default().add(ns, load);
     }
 
     /// How long an attempt takes under a load: the median of the last ones, and under more than the
     /// median of their loads accordingly more.
     fn usual_ns(&self, stage: Stage, load: u64) -> Option<u64> {
-        let known = self.took_ns.get(&stage)?;
-        let median = |of: &dyn Fn(&(u64, u64)) -> u64| {
-            let mut values: Vec<_> = known.iter().map(of).collect();
-            values.sort_unstable();
-            values.get(values.len() / 2).copied()
-        };
-        let (took_ns, usual) = (median(&|one| one.0)?, median(&|one| one.1)?.max(1));
-        Some(took_ns.saturating_mul(load.max(usual)) / usual)
+        let took = self.took.get(&stage)?;
+        let usual = took.usual_load.max(1);
+        Some(took.usual_ns.saturating_mul(load.max(usual)) / usual)
     }
 
     /// Of the present executors those that are not doubtful.
