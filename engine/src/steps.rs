@@ -87,7 +87,7 @@ impl Step {
 pub const PARTITIONS: &str = "partitions";
 
 /// The marks beside those of the steps.
-pub const MARKS: [&str; 29] = [
+pub const MARKS: [&str; 30] = [
     "leader.elected",
     "offsets.decided",
     "commit.decided",
@@ -95,6 +95,7 @@ pub const MARKS: [&str; 29] = [
     "epoch.published",
     "fetch.failed",
     "speculation.won",
+    "attempt.adopted",
     "driver.fenced",
     "blob.repaired",
     "store.rebuilt",
