@@ -21,6 +21,11 @@ const SEEDS: u64 = 10;
 
 const LOOK_EVERY_NS: u64 = 50_000_000;
 
+/// As large as `node-crash`, with half as many epochs.
+const TWENTY_EPOCHS: &str = r#"{"name": "twenty-epochs", "cluster": {"drivers": 2, "sinks": 2},
+    "pipeline": "hourly", "epoch_interval_ns": 1000000000,
+    "faults": {"generate": {"count": [10, 10], "classes": {"node_kill": 1, "node_power_loss": 1}}}}"#;
+
 /// Whether an input's row is expected, and which.
 type Rows = Vec<Vec<Option<Vec<Cell>>>>;
 
@@ -29,10 +34,12 @@ fn runs(criterion: &mut Criterion<CpuTime>) {
     let workload = Workload::embedded().expect("sound");
     let mut group = criterion.benchmark_group("run");
     group.throughput(Throughput::Elements(SEEDS));
-    for name in ["power-loss", "node-crash"] {
-        let scenario = suite::scenario(name).expect("embedded");
+    let embedded =
+        ["power-loss", "node-crash"].map(|name| suite::scenario(name).expect("embedded"));
+    let twenty_epochs = Scenario::parse("twenty-epochs", TWENTY_EPOCHS).expect("sound");
+    for scenario in embedded.into_iter().chain([twenty_epochs]) {
         let case = Case::new(&scenario, &workload).expect("sound");
-        group.bench_function(name, |bencher| {
+        group.bench_function(&scenario.name, |bencher| {
             bencher.iter(|| {
                 for seed in 0..SEEDS {
                     let outcome = case.run(seed, None);

@@ -113,6 +113,17 @@ fn a_leader_that_is_killed_costs_no_load_of_a_state() {
 }
 
 #[test]
+fn behind_a_killed_leader_new_input_does_not_wait_for_a_whole_interval() {
+    let setting =
+        Setting { epoch_interval_ns: 10_000_000_000, load_percent: 1, ..Setting::default() };
+    let cell = Cell { fault: Fault::DriverKill, setting };
+    let figures = figures(&cell, SEEDS, &Workload::embedded().expect("sound")).expect("sound");
+    assert_eq!((figures.measured, figures.failed, figures.not_whole), (3, 0, 0));
+    let worst_ns = figures.recovery_ns.worst;
+    assert!(worst_ns < 1_000_000_000, "{worst_ns}");
+}
+
+#[test]
 fn phases_add_up_and_each_fault_has_its_own() {
     let workload = Workload::embedded().expect("sound");
     let of = |fault| {
