@@ -93,7 +93,7 @@ impl Accumulator {
                 i64::try_from(sum.div_euclid(i128::from(*count))).ok().map(Value::Int)
             }
             Self::Min(value) | Self::Max(value) => Some(value.clone()),
-            Self::Fingerprint(sum) => Some(Value::Text(format!("{sum:032x}"))),
+            Self::Fingerprint(sum) => Some(Value::Text(format!("{sum:032x}").into())),
         }
     }
 }

@@ -50,8 +50,8 @@ fn values() -> impl Strategy<Value = Vec<Value>> {
         |((key, flag), amount, label)| {
             vec![
                 amount.map_or(Value::Null, Value::Int),
-                key.map_or(Value::Null, |key| Value::Text(format!("k{key}"))),
-                label.map_or(Value::Null, Value::Text),
+                key.map_or(Value::Null, |key| Value::Text(format!("k{key}").into())),
+                label.map_or(Value::Null, |label| Value::Text(label.into())),
                 Value::Bool(flag),
             ]
         },
@@ -160,7 +160,7 @@ fn gathered((start_ms, key): &(u64, [Value; 2]), rows: &[&Row], size_ms: u64) ->
         or_null(amounts.iter().max()),
         or_null(labels.iter().min()),
         or_null(labels.iter().max()),
-        Value::Text(format!("{print:032x}")),
+        Value::Text(format!("{print:032x}").into()),
     ]);
     Row { origin: Origin::Many { time_ms: start_ms + size_ms - 1, print }, values }
 }

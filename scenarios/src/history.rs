@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use smol_str::SmolStr;
+
 /// A tuple's identity: who sent it, and where it stands in that producer's input, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TupleId {
@@ -38,7 +40,7 @@ pub enum Cell {
     /// A whole number.
     Int(i64),
     /// Text.
-    Text(String),
+    Text(SmolStr),
 }
 
 /// A row of the sink, as a reader got it.

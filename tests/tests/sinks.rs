@@ -110,7 +110,7 @@ fn finish(world: &mut World, clients: usize) {
 /// The row of an output, with so many bytes of text.
 fn row(epoch: u64, output: u16, bytes: usize) -> Row {
     let origin = Origin::Tuple { producer: output, seq: epoch, time_ms: 0 };
-    Row { origin, values: vec![Value::Text("x".repeat(bytes)), Value::Null] }
+    Row { origin, values: vec![Value::Text("x".repeat(bytes).into()), Value::Null] }
 }
 
 /// Publishes epochs in order, each with two outputs of one row, as a driver does.

@@ -105,7 +105,7 @@ fn constant(constant: &Constant) -> (Value, ColumnType) {
     match constant {
         Constant::Bool(value) => (Value::Bool(*value), ColumnType::Bool),
         Constant::Int(value) => (Value::Int(*value), ColumnType::Int),
-        Constant::Text(value) => (Value::Text(value.clone()), ColumnType::Text),
+        Constant::Text(value) => (Value::Text(value.into()), ColumnType::Text),
     }
 }
 

@@ -7,6 +7,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{self, IgnoredAny, MapAccess, Visitor},
 };
+use smol_str::SmolStr;
 
 use super::{
     graph::{Pipeline, Work},
@@ -170,7 +171,7 @@ impl Pipeline {
                 if let Value::Text(text) = &row.values[*column] {
                     for part in text.split(at.as_str()) {
                         let mut values = row.values.clone();
-                        values[*column] = Value::Text(part.to_owned());
+                        values[*column] = Value::Text(part.into());
                         self.hand_on(place, Row { origin: row.origin, values }, gone)?;
                     }
                 }
@@ -201,17 +202,19 @@ impl Line<'_> {
     /// The columns of a dead letter.
     fn dead(&self) -> Vec<Value> {
         let offset = i64::try_from(self.offset.0).map_or(Value::Null, Value::Int);
-        let line = Value::Text(String::from_utf8_lossy(self.value).into_owned());
+        let line = Value::Text(String::from_utf8_lossy(self.value).into());
         vec![Value::Int(self.partition.0.into()), offset, line]
     }
 }
 
 /// Reads a JSON object straight into columns.
 fn parse(line: &[u8], columns: &[Column]) -> Result<Vec<Value>, String> {
-    let mut reader = serde_json::Deserializer::from_slice(line);
+    let unfit = |error: &dyn fmt::Display| format!("not a line of the schema: {error}");
+    let line = str::from_utf8(line).map_err(|error| unfit(&error))?;
+    let mut reader = serde_json::Deserializer::from_str(line);
     let values =
         reader.deserialize_map(Columns(columns)).and_then(|values| reader.end().map(|()| values));
-    values.map_err(|error| format!("not a line of the schema: {error}"))
+    values.map_err(|error| unfit(&error))
 }
 
 struct Columns<'a>(&'a [Column]);
@@ -251,7 +254,7 @@ fn read<'de, A: MapAccess<'de>>(map: &mut A, column: &Column) -> Result<Value, A
     Ok(match column.kind {
         ColumnType::Bool => map.next_value::<Option<bool>>().map_err(named)?.map(Value::Bool),
         ColumnType::Int => map.next_value::<Option<i64>>().map_err(named)?.map(Value::Int),
-        ColumnType::Text => map.next_value::<Option<String>>().map_err(named)?.map(Value::Text),
+        ColumnType::Text => map.next_value::<Option<SmolStr>>().map_err(named)?.map(Value::Text),
     }
     .unwrap_or(Value::Null))
 }
@@ -276,7 +279,7 @@ mod tests {
     fn a_delayed_flight_passes_with_the_projected_columns() {
         let line = r#"{"ts":1,"sched":2,"origin":"EWR","dest":"IAH","carrier":"UA","flight":1545,"tail":null,"delay":2,"distance":1400}"#;
         let row = flights(line).expect("parses").expect("delayed");
-        let text = |text: &str| Value::Text(text.to_owned());
+        let text = |text: &str| Value::Text(text.into());
         let values = vec![text("EWR"), text("IAH"), text("UA"), Value::Int(1545), Value::Int(2)];
         let origin = Origin::Tuple { producer: 1, seq: 2, time_ms: 3 };
         assert_eq!(row, Row { origin, values });
@@ -306,7 +309,7 @@ mod tests {
             pipeline.transform(place, &tuple(line), &mut gone).expect("no reason to stop");
         }
         assert_eq!((gone.sinks[0].len(), gone.dead), (2, 2));
-        let text = |text: &str| Value::Text(text.to_owned());
+        let text = |text: &str| Value::Text(text.into());
         let values: Vec<_> = gone.sinks[1].iter().map(|row| row.values.clone()).collect();
         let place = [Value::Int(2), Value::Int(7)];
         let want = [r#"{"delay":"late"}"#, "{"].map(|line| [&place[..], &[text(line)]].concat());

@@ -41,6 +41,7 @@ mod expression;
 mod stateful;
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 pub use self::{
     expression::{Computed, Expression, Split},
@@ -151,7 +152,7 @@ pub enum Value {
     /// A whole number.
     Int(i64),
     /// Text.
-    Text(String),
+    Text(SmolStr),
 }
 
 /// A condition on a row.

@@ -129,7 +129,7 @@ fn lines(rows: Vec<Row>) -> Bytes {
             Value::Null => Json::Null,
             Value::Bool(value) => value.into(),
             Value::Int(value) => value.into(),
-            Value::Text(value) => value.into(),
+            Value::Text(value) => String::from(value).into(),
         });
         let line = Line { origin, values: values.collect() };
         serde_json::to_writer(&mut bytes, &line).expect("plain data serialises");
@@ -155,7 +155,7 @@ pub(crate) fn rows(bytes: &[u8]) -> Result<Vec<Row>, CodecError> {
                 Json::Null => Ok(Value::Null),
                 Json::Bool(value) => Ok(Value::Bool(value)),
                 Json::Number(value) => value.as_i64().map(Value::Int).ok_or_else(damaged),
-                Json::String(value) => Ok(Value::Text(value)),
+                Json::String(value) => Ok(Value::Text(value.into())),
                 Json::Array(_) | Json::Object(_) => Err(damaged()),
             });
             Ok(Row { origin, values: values.collect::<Result<_, _>>()? })

@@ -160,7 +160,7 @@ mod tests {
     fn change(numbers: impl Iterator<Item = u64>, due_ms: Option<u64>) -> Delta {
         let mut delta = Delta::default();
         for number in numbers {
-            let group = vec![Value::Text(format!("key {number}"))];
+            let group = vec![Value::Text(format!("key {number}").into())];
             let entry = due_ms.map(|due_ms| Entry { due_ms, held: Held::Seen });
             delta.changes.insert(Key { op: 0, group, input: 0, at_ms: number }, entry);
         }

@@ -7,7 +7,7 @@ use super::{
 use crate::codec;
 
 fn entry(at_ms: u64, group: &str) -> (Key, Entry) {
-    let text = Value::Text(group.to_owned());
+    let text = Value::Text(group.into());
     let accumulators = vec![
         Accumulator::Count(at_ms),
         Accumulator::Sum(Some(-1)),

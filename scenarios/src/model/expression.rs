@@ -46,7 +46,7 @@ fn value(of: &Value, input: &Stream, item: &Item) -> Result<Cell, Invalid> {
                 let number = rest.as_i64().ok_or_else(|| unknown("a whole number", rest))?;
                 Ok(Cell::Int(number))
             }
-            Value::String(value) => Ok(Cell::Text(value.clone())),
+            Value::String(value) => Ok(Cell::Text(value.into())),
             Value::Null | Value::Array(_) | Value::Object(_) => Err(unknown("a constant", rest)),
         },
         "if" => {

@@ -286,7 +286,7 @@ impl Graph {
                     Err(_) if dead_letters => {
                         let (partition, offset) = line.place;
                         let offset = i64::try_from(offset).map_or(Cell::Null, Cell::Int);
-                        let text = String::from_utf8_lossy(line.value).into_owned();
+                        let text = String::from_utf8_lossy(line.value).into();
                         let cells = vec![Cell::Int(partition.into()), offset, Cell::Text(text)];
                         stream.late.push(Item { epoch, time_ms, ids, cells });
                     }
@@ -307,7 +307,7 @@ fn parts(split: &Value, input: &Stream) -> Result<Vec<Item>, Invalid> {
         if let Cell::Text(text) = &item.cells[place] {
             for part in text.split(at) {
                 let mut item = item.clone();
-                item.cells[place] = Cell::Text(part.to_owned());
+                item.cells[place] = Cell::Text(part.into());
                 items.push(item);
             }
         }

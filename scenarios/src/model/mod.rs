@@ -233,7 +233,7 @@ mod tests {
         let row = |line: &str| filter.row(line.as_bytes()).expect("a line");
         assert_eq!(row(r#"{"delay": 3}"#), None);
         assert_eq!(row(r#"{"origin": "JFK"}"#), None);
-        let cells = vec![Cell::Text("JFK".to_owned()), Cell::Int(4)];
+        let cells = vec![Cell::Text("JFK".into()), Cell::Int(4)];
         assert_eq!(row(r#"{"delay": 4, "origin": "JFK", "more": 1}"#), Some(cells));
         let project = model(&json!({"project": ["delay"]})).expect("known");
         assert_eq!(project.row(br#"{"delay": 4}"#).expect("a line"), Some(vec![Cell::Int(4)]));

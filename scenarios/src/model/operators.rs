@@ -238,7 +238,7 @@ fn computed(aggregates: &[Aggregate], rows: &[&Item]) -> Result<Vec<Cell>, Inval
             ("count", None) => int(rows.len() as i128)?,
             ("fingerprint", None) => {
                 let prints = rows.iter().map(|row| row.print()).fold(0, u128::wrapping_add);
-                Cell::Text(format!("{prints:032x}"))
+                Cell::Text(format!("{prints:032x}").into())
             }
             ("sum" | "average", Some(_)) if cells.is_empty() => Cell::Null,
             ("sum", Some(_)) => int(sum()?)?,

@@ -70,7 +70,7 @@ pub(super) fn parse<'a>(line: &Line<'_>, wanted: &'a Value) -> Result<Columns<'a
             (Value::Number(value), Some("int")) => {
                 Cell::Int(value.as_i64().ok_or_else(|| unknown("a whole number", line.get(name)))?)
             }
-            (Value::String(value), Some("text")) => Cell::Text(value.clone()),
+            (Value::String(value), Some("text")) => Cell::Text(value.into()),
             (other, _) => return Err(unknown("of the column's type", other)),
         };
         Ok((name, cell))
@@ -95,7 +95,7 @@ pub(super) fn holds(condition: &Value, columns: &Columns<'_>) -> Result<bool, In
             (Cell::Int(cell), Value::Number(value)) => {
                 cell.cmp(&value.as_i64().ok_or_else(|| unknown("a whole number", compare))?)
             }
-            (Cell::Text(cell), Value::String(value)) => cell.cmp(value),
+            (Cell::Text(cell), Value::String(value)) => cell.as_str().cmp(value),
             _ => return Err(unknown("a comparison of the same types", compare)),
         };
         return stands(order, compare);

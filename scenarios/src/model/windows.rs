@@ -184,7 +184,7 @@ impl Window {
                 Aggregate::Max(place) => column(place).max().cloned().unwrap_or(Cell::Null),
                 Aggregate::Fingerprint => {
                     let prints = tuples.iter().map(|tuple| fingerprint(tuple.id));
-                    Cell::Text(format!("{:032x}", prints.fold(0, u128::wrapping_add)))
+                    Cell::Text(format!("{:032x}", prints.fold(0, u128::wrapping_add)).into())
                 }
             });
         }
@@ -257,7 +257,7 @@ mod tests {
     }
 
     fn rows() -> Vec<Vec<Cell>> {
-        let row = |amount, key: &str| vec![amount, Cell::Text(key.to_owned())];
+        let row = |amount, key: &str| vec![amount, Cell::Text(key.into())];
         vec![
             row(Cell::Int(3), "a"),
             row(Cell::Null, "a"),
@@ -305,7 +305,7 @@ mod tests {
     #[test]
     fn a_row_has_key_start_and_aggregates_and_nulls_count_only_as_tuples() {
         let rows = rows();
-        let key = Cell::Text("a".to_owned());
+        let key = Cell::Text("a".into());
         let tuples: Vec<_> = (0..3)
             .map(|seq| arrival(&rows, seq, usize::try_from(seq).expect("fits"), 20))
             .collect();
@@ -319,7 +319,7 @@ mod tests {
             Cell::Int(-1),
             Cell::Int(-4),
             Cell::Int(3),
-            Cell::Text(print),
+            Cell::Text(print.into()),
         ];
         assert_eq!(row, want);
         assert_eq!(window().count(&row), Some(3));

@@ -106,7 +106,7 @@ fn row(line: &str) -> Result<Row, String> {
     let cell = |value| match value {
         Value::Null => Ok(Cell::Null),
         Value::Bool(value) => Ok(Cell::Bool(value)),
-        Value::String(value) => Ok(Cell::Text(value)),
+        Value::String(value) => Ok(Cell::Text(value.into())),
         Value::Number(value) => {
             value.as_i64().map(Cell::Int).ok_or_else(|| format!("{value} is no whole number"))
         }
@@ -166,7 +166,7 @@ mod tests {
         let [batch] = &read[..] else { panic!("{read:?}") };
         let cut = Cut { ends: vec![8], idle: vec![0], watermark_ms: 4 };
         assert_eq!((batch.sink, batch.epoch, &batch.cut), (3, 1, &cut));
-        let cells = vec![Cell::Text("JFK".to_owned()), Cell::Int(-3), Cell::Bool(true), Cell::Null];
+        let cells = vec![Cell::Text("JFK".into()), Cell::Int(-3), Cell::Bool(true), Cell::Null];
         let id = Some(TupleId { producer: 1, seq: 7 });
         assert_eq!(
             batch.rows,

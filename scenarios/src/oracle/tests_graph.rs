@@ -45,7 +45,7 @@ fn row(cells: Vec<Cell>, seqs: &[u64]) -> Row {
 
 fn first(key: &str, start_ms: i64, seqs: &[u64]) -> Row {
     let count = i64::try_from(seqs.len()).expect("few");
-    row(vec![Cell::Text(key.to_owned()), Cell::Int(start_ms), Cell::Int(count)], seqs)
+    row(vec![Cell::Text(key.into()), Cell::Int(start_ms), Cell::Int(count)], seqs)
 }
 
 /// What the two sinks should have published.

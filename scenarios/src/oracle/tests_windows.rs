@@ -23,7 +23,7 @@ fn id(seq: u64) -> TupleId {
 }
 
 fn text(text: &str) -> Cell {
-    Cell::Text(text.to_owned())
+    Cell::Text(text.into())
 }
 
 fn model() -> Model {

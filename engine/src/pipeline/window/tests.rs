@@ -119,7 +119,7 @@ fn hourly() -> Pipeline {
 }
 
 fn row(seq: u64, time_ms: u64, delay: Option<i64>) -> Row {
-    let text = |text: &str| Value::Text(text.to_owned());
+    let text = |text: &str| Value::Text(text.into());
     let delay = delay.map_or(Value::Null, Value::Int);
     let origin = Origin::Tuple { producer: 1, seq, time_ms };
     Row { origin, values: vec![text("EWR"), delay, text("N1"), text("UA")] }
@@ -162,13 +162,13 @@ fn a_window_is_closed_when_the_watermark_reaches_its_end_and_not_before() {
     let closed = reduce(&pipeline, &state, &[], 2 * HOUR_MS).expect("sound");
     let print = rows.iter().map(|row| row.origin.print()).fold(0, u128::wrapping_add);
     let values = vec![
-        Value::Text("EWR".to_owned()),
+        Value::Text("EWR".into()),
         Value::Int(3_600_000),
         Value::Int(2),
         Value::Int(5),
         Value::Int(5),
         Value::Int(5),
-        Value::Text(format!("{print:032x}")),
+        Value::Text(format!("{print:032x}").into()),
     ];
     assert_eq!(
         closed.rows,
@@ -231,7 +231,7 @@ fn event_times_at_the_end_of_time_are_taken_or_refused() {
 fn the_state_partition_is_of_the_key_alone_and_is_the_documented_hash() {
     let pipeline = hourly();
     let of = |row: &Row, count| pipeline.state_partition(0, row, count);
-    let key = vec![Value::Text("EWR".to_owned())];
+    let key = vec![Value::Text("EWR".into())];
     let hash = xxh3_64(&postcard::to_allocvec(&key).expect("serialises"));
     for count in [1, 2, 3, 64, u16::MAX] {
         let want = u16::try_from(hash % u64::from(count)).expect("fits");
@@ -240,7 +240,7 @@ fn the_state_partition_is_of_the_key_alone_and_is_the_documented_hash() {
     }
     let keyed = |number: i64| {
         let mut row = row(1, 0, None);
-        row.values[0] = Value::Text(format!("k{number}"));
+        row.values[0] = Value::Text(format!("k{number}").into());
         of(&row, 4)
     };
     let hit: BTreeSet<_> = (0..64).map(keyed).collect();
