@@ -92,7 +92,7 @@ pub(super) fn session(op: &Value, input: &Stream, turns: &Turns) -> Result<Given
     let gap_ms = span(op, "gap_ms")?;
     let key = input.key(&op["key"])?;
     let (mut on_time, late) = by_watermark(input, turns);
-    on_time.sort_by_key(|item| (group(&key, item), item.time_ms));
+    on_time.sort_by_cached_key(|item| (group(&key, item), item.time_ms));
     let near = |one: &&Item, next: &&Item| {
         group(&key, one) == group(&key, next) && next.time_ms - one.time_ms < gap_ms
     };
@@ -120,14 +120,13 @@ pub(super) fn dedup(op: &Value, input: &Stream, turns: &Turns) -> Result<Given, 
     let within_ms = span(op, "within_ms")?;
     let key = input.key(&op["key"])?;
     let (mut on_time, late) = by_watermark(input, turns);
-    on_time.sort_by_key(|item| (item.epoch, item.time_ms, item.print(), item.cells.clone()));
+    on_time.sort_by_cached_key(|item| (item.epoch, item.time_ms, item.print(), item.cells.clone()));
     let mut passed: Vec<&Item> = Vec::new();
+    let mut of_key: BTreeMap<Vec<Cell>, Vec<u64>> = BTreeMap::new();
     for item in on_time {
-        let same = |other: &&Item| {
-            group(&key, other) == group(&key, item)
-                && other.time_ms.abs_diff(item.time_ms) < within_ms
-        };
-        if !passed.iter().any(same) {
+        let times = of_key.entry(group(&key, item)).or_default();
+        if times.iter().all(|time_ms| time_ms.abs_diff(item.time_ms) >= within_ms) {
+            times.push(item.time_ms);
             passed.push(item);
         }
     }
