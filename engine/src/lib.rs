@@ -49,7 +49,6 @@ pub mod pipeline;
 pub mod progress;
 pub mod register;
 pub mod rpc;
-mod signal;
 pub mod sink;
 pub mod source;
 pub mod state;

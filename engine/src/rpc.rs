@@ -7,21 +7,19 @@ use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     fmt,
-    future::{Future, poll_fn},
+    future::Future,
     pin::pin,
     rc::Rc,
-    task::Poll,
     time::Duration,
 };
 
 use bytes::{Buf, Bytes};
+use futures_channel::oneshot;
+use futures_util::future::{Either, select};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use unplug_sim::env::{Address, Env, Exit, Net, NodeId, Port, Refusal, Socket};
 
-use crate::{
-    codec::{self, Kind},
-    signal::Signal,
-};
+use crate::codec::{self, Kind};
 
 /// The port that every node of the engine listens on.
 pub const PORT: Port = Port(1);
@@ -56,7 +54,7 @@ enum Head {
 struct Waiting {
     to: NodeId,
     payload: Bytes,
-    answer: Rc<Signal<Bytes>>,
+    answer: oneshot::Sender<Bytes>,
 }
 
 /// What a handler makes of a request.
@@ -144,14 +142,14 @@ impl<E: Env> Rpc<E> {
         R: Serialize,
         F: Future<Output = Result<R, Refusal>> + 'static,
     {
-        let failed = Rc::new(Signal::new());
+        let (failed, mut failure) = oneshot::channel();
+        let failed = Rc::new(RefCell::new(Some(failed)));
         loop {
-            let mut receive = pin!(self.shared.socket.recv());
-            let datagram = poll_fn(|cx| match receive.as_mut().poll(cx) {
-                Poll::Ready(datagram) => Poll::Ready(Ok(datagram)),
-                Poll::Pending => failed.poll(cx).map(Err),
-            });
-            let datagram = datagram.await?;
+            let datagram = match select(pin!(self.shared.socket.recv()), &mut failure).await {
+                Either::Left((datagram, _)) => datagram,
+                Either::Right((Ok(refusal), _)) => return Err(refusal),
+                Either::Right((Err(_), _)) => unreachable!("this loop holds a sender"),
+            };
             let from = datagram.from;
             let (asked, body) = match open(datagram.payload) {
                 Some((Head::Answer { id }, body)) => {
@@ -183,8 +181,12 @@ impl<E: Env> Rpc<E> {
             self.shared.env.spawn("handler", async move {
                 match work.await {
                     Ok(answer) => shared.answer(asked, &answer),
-                    // The loop may be gone already, with an earlier one.
-                    Err(refusal) => failed.leave(refusal),
+                    Err(refusal) => {
+                        if let Some(failed) = failed.borrow_mut().take() {
+                            // The loop may be gone already, with an earlier refusal.
+                            drop(failed.send(refusal));
+                        }
+                    }
                 }
                 if let Some(asked) = asked {
                     shared.serving.borrow_mut().remove(&asked);
@@ -209,9 +211,8 @@ impl<E: Env> Rpc<E> {
         let shared = &self.shared;
         let id = shared.env.random();
         let payload = shared.encode(Head::Request { id }, request);
-        let answer = Rc::new(Signal::new());
-        let waiting = Waiting { to, payload: payload.clone(), answer: Rc::clone(&answer) };
-        shared.waiting.borrow_mut().insert(id, waiting);
+        let (answer, mut receiver) = oneshot::channel();
+        shared.waiting.borrow_mut().insert(id, Waiting { to, payload: payload.clone(), answer });
         let _forget = Forget { shared, id };
         let deadline = shared.env.now() + patience;
         let mut wait = self.resend_first;
@@ -221,15 +222,16 @@ impl<E: Env> Rpc<E> {
                 return Err(Unanswered(to));
             }
             shared.send(to, payload.clone());
-            let mut pause = pin!(shared.env.sleep_until((now + wait).min(deadline)));
-            let answered = poll_fn(|cx| match answer.poll(cx) {
-                Poll::Ready(body) => Poll::Ready(Some(body)),
-                Poll::Pending => pause.as_mut().poll(cx).map(|()| None),
-            });
-            match answered.await {
-                // A sound datagram that does not decode is of another build: never answered.
-                Some(body) => return postcard::from_bytes(&body).map_err(|_| Unanswered(to)),
-                None => wait = (wait * 2).min(RESEND_LONGEST.max(self.resend_first)),
+            let pause = shared.env.sleep_until((now + wait).min(deadline));
+            match select(&mut receiver, pin!(pause)).await {
+                Either::Left((Ok(body), _)) => {
+                    // A sound datagram that does not decode is of another build: never answered.
+                    return postcard::from_bytes(&body).map_err(|_| Unanswered(to));
+                }
+                Either::Left((Err(_), _)) => unreachable!("the sender waits in the map"),
+                Either::Right(((), _)) => {
+                    wait = (wait * 2).min(RESEND_LONGEST.max(self.resend_first))
+                }
             }
         }
     }
@@ -270,7 +272,7 @@ impl<E: Env> Shared<E> {
     fn answered(&self, id: u64, body: Bytes) {
         if let Some(waiting) = self.waiting.borrow_mut().remove(&id) {
             // The call may have been given up just now.
-            waiting.answer.leave(body);
+            drop(waiting.answer.send(body));
         }
     }
 
