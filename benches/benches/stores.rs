@@ -75,7 +75,8 @@ fn load(parts: &[Bytes], deltas: &[Vec<Bytes>]) -> State {
 }
 
 fn entry(number: u64, count: u64) -> (Key, Entry) {
-    let key = Key { op: 1, group: vec![Value::Text(format!("k{number}").into())], input: 0, at_ms: 7 };
+    let key =
+        Key { op: 1, group: vec![Value::Text(format!("k{number}").into())], input: 0, at_ms: 7 };
     let accumulators = vec![
         Accumulator::Count(count),
         Accumulator::Sum(Some(i128::from(count) * 42)),

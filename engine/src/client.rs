@@ -80,37 +80,13 @@ impl<E: Env> Client<E> {
         Ok(Self { env: env.clone(), rpc, defects: Defects::default() })
     }
 
-    /// Sends tuples of one producer to a partition until they are acknowledged, which may take
-    /// for ever. Gives their offsets; none for a tuple that was acknowledged so long ago that
-    /// where it was is no longer known.
-    ///
-    /// # Errors
-    /// If the broker cannot take them, ever: too many bytes, or keys of another partition.
-    pub async fn produce(
-        &self,
-        broker: NodeId,
-        partition: Partition,
-        tuples: Vec<Tuple>,
-    ) -> Result<Vec<Option<Offset>>, Refusal> {
-        let bytes: usize = tuples.iter().map(|tuple| tuple.key.len() + tuple.value.len()).sum();
-        if bytes > PRODUCE_BYTES_MAX {
-            return Err(Refusal::new(format!(
-                "{bytes} bytes of tuples at once, over {PRODUCE_BYTES_MAX}; send them in parts"
-            )));
-        }
-        match self.answered(broker, &broker::Request::Produce { partition, tuples }).await {
-            broker::Answer::Produced(offsets) => Ok(offsets),
-            other => Err(Refusal::new(format!("the broker answers {other:?}"))),
-        }
-    }
-
     /// Sends tuples of one producer to the partitions that they belong to, beside each other, until all
     /// are acknowledged, which may take for ever; tells of each part as it is. Behind the last of
     /// one call, a producer goes on with the next. `layouts` are those that it knows of; what it
     /// learns of later ones it keeps there.
     ///
     /// # Errors
-    /// As [`Client::produce`].
+    /// If the broker cannot take them, ever: too many, or too many bytes, for one partition at once.
     pub async fn send(
         &self,
         broker: NodeId,
@@ -122,15 +98,16 @@ impl<E: Env> Client<E> {
             let known = layouts.borrow().clone();
             let sends = known.split(tuples).into_iter().map(async |(partition, tuples)| {
                 let among = known.partitions();
-                let added = among > known.first();
-                let request = match added {
-                    true => broker::Request::ProduceAmong { partitions: among, partition, tuples },
-                    false => broker::Request::Produce { partition, tuples },
-                };
+                let bytes: usize = tuples.iter().map(|one| one.key.len() + one.value.len()).sum();
+                if bytes > PRODUCE_BYTES_MAX {
+                    return Err(Refusal::new(format!(
+                        "{bytes} bytes of tuples at once for partition {partition}, over \
+                         {PRODUCE_BYTES_MAX}; send them in parts"
+                    )));
+                }
+                let request = broker::Request::Produce { among, partition, tuples };
                 let answer = self.answered(broker, &request).await;
-                let (broker::Request::Produce { tuples, .. }
-                | broker::Request::ProduceAmong { tuples, .. }) = request
-                else {
+                let broker::Request::Produce { tuples, .. } = request else {
                     unreachable!("made just now")
                 };
                 match answer {

@@ -8,8 +8,10 @@ use std::{cell::RefCell, collections::BTreeMap, ops::Range, rc::Rc, time::Durati
 
 use unplug_engine::{
     Cluster, Config, Role,
-    broker::{Answer, PRODUCE_TUPLES_MAX, PRODUCER_WINDOW, Request},
+    broker::{Answer, PRODUCE_BYTES_MAX, PRODUCE_TUPLES_MAX, PRODUCER_WINDOW, Request},
+    client,
     defect::{Defect, Defects},
+    layout::Layouts,
     pipeline::{Pipeline, Spec},
     rpc::Rpc,
     tuple::{Generation, Offset, OffsetRange, Partition, Tuple},
@@ -61,7 +63,7 @@ impl Client {
     /// Produces tuples of one producer, new ones or repeats.
     async fn produce(&self, partition: Partition, producer: u16, seqs: Range<u64>) {
         let tuples: Vec<_> = seqs.map(|seq| tuple(partition, producer, seq)).collect();
-        let request = Request::Produce { partition, tuples: tuples.clone() };
+        let request = Request::Produce { among: PARTITIONS, partition, tuples: tuples.clone() };
         let Answer::Produced(offsets) = self.ask(request).await else { panic!("not produced") };
         assert_eq!(offsets.len(), tuples.len());
         let owners = &mut self.owners.borrow_mut()[usize::from(partition.0)];
@@ -342,7 +344,7 @@ fn a_repeat_from_before_the_window_is_acknowledged_without_an_offset_even_after_
         let at_once = PRODUCE_TUPLES_MAX as u64;
         let produce = async |seqs: Range<u64>| {
             let tuples = seqs.map(|seq| tuple(partition, 0, seq)).collect();
-            client.ask(Request::Produce { partition, tuples }).await
+            client.ask(Request::Produce { among: PARTITIONS, partition, tuples }).await
         };
         for start in (0..count).step_by(PRODUCE_TUPLES_MAX) {
             produce(start..count.min(start + at_once)).await;
@@ -377,7 +379,7 @@ async fn refused_then_taken(env: SimEnv) -> Exit {
     client.produce(partition, 0, 0..1).await;
     client.env.sleep(second).await;
     let tuples = (1..200).map(|seq| tuple(partition, 0, seq)).collect();
-    let answer = client.ask(Request::Produce { partition, tuples }).await;
+    let answer = client.ask(Request::Produce { among: PARTITIONS, partition, tuples }).await;
     assert_eq!(answer, Answer::NoSpace);
     client.env.sleep(second).await;
     for seq in 1..4 {
@@ -406,4 +408,23 @@ fn run_out_of_room(defects: &[Defect]) -> Result<(), String> {
 fn of_tuples_that_did_not_fit_nothing_stays_in_the_log_nor_in_memory() {
     run_out_of_room(&[]).expect("as if they had never come");
     run_out_of_room(&[Defect::RefusedTuplesRemembered]).expect_err("acknowledged and not there");
+}
+
+#[test]
+fn too_much_at_once_for_a_partition_is_refused_before_it_is_sent() {
+    let mut world = world(1, &[], async |env| {
+        let client = client::Client::new(&env)?;
+        let layouts = RefCell::new(Layouts::new(PARTITIONS));
+        let of_bytes =
+            |bytes: usize| Tuple { value: vec![b'x'; bytes].into(), ..tuple(Partition(1), 0, 0) };
+        let tuples = vec![of_bytes(PRODUCE_BYTES_MAX)];
+        let refused = client.send(BROKER, tuples, &layouts, |_| panic!("taken in")).await;
+        let refused = refused.expect_err("a byte of a key too many").reason;
+        let told =
+            "524289 bytes of tuples at once for partition 1, over 524288; send them in parts";
+        assert_eq!(refused, told);
+        env.mark("done");
+        Ok(())
+    });
+    finish(&mut world).expect("refused");
 }

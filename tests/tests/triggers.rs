@@ -11,9 +11,10 @@ use std::{
 use unplug_engine::{
     Cluster, Config, Role, Trigger,
     client::Client,
+    layout::Layouts,
     pipeline::{Pipeline, Spec},
     progress::Progress,
-    tuple::{Partition, Tuple},
+    tuple::Tuple,
 };
 use unplug_sim::{
     SimEnv, Site, World, WorldConfig,
@@ -120,19 +121,15 @@ async fn client(env: SimEnv, (progress, published): Seen) -> Exit {
 
 /// Sends tuples with these seqs and later ones, by turns to the partitions.
 async fn send(client: &Client<SimEnv>, first: u64) -> Result<(), unplug_sim::env::Refusal> {
-    let mut batches = vec![Vec::new(); usize::from(PARTITIONS)];
+    let mut tuples = Vec::new();
     for seq in first..first + TUPLES {
         let key = format!("k{seq}");
-        let partition = Partition::of_key(key.as_bytes(), PARTITIONS);
         let value = format!(r#"{{"key": "{key}", "amount": {seq}}}"#);
         let time_ms = 1_000_000 + seq * 100;
-        let tuple = Tuple { producer: 1, seq, time_ms, key: key.into(), value: value.into() };
-        batches[usize::from(partition.0)].push(tuple);
+        tuples.push(Tuple { producer: 1, seq, time_ms, key: key.into(), value: value.into() });
     }
-    for (partition, tuples) in (0..).zip(batches) {
-        client.produce(BROKER, Partition(partition), tuples).await?;
-    }
-    Ok(())
+    let layouts = RefCell::new(Layouts::new(PARTITIONS));
+    client.send(BROKER, tuples, &layouts, |_| ()).await
 }
 
 fn tuples(progress: &BTreeMap<u64, Progress>) -> u64 {

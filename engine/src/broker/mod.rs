@@ -70,10 +70,11 @@ pub const SEGMENT_BYTES: u64 = 32 * 1024;
 /// What is asked of a broker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Request {
-    /// Append tuples of one producer, in the order of their seqs; what is there already stays. For
-    /// those that know of no addition of partitions.
+    /// Append tuples of one producer, in the order of their seqs; what is there already stays.
     Produce {
-        /// To which partition.
+        /// How many partitions the sender knows of; if there are others, nothing is taken in.
+        among: u16,
+        /// To which of them.
         partition: Partition,
         /// The tuples.
         tuples: Vec<Tuple>,
@@ -99,15 +100,6 @@ pub enum Request {
     Add {
         /// How many; if there are more, they stay.
         partitions: u16,
-    },
-    /// As `Produce`, for those that know of an addition.
-    ProduceAmong {
-        /// How many partitions they know of.
-        partitions: u16,
-        /// To which partition.
-        partition: Partition,
-        /// The tuples.
-        tuples: Vec<Tuple>,
     },
 }
 
@@ -201,7 +193,6 @@ pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
     let serving = rpc.serve_from(move |_, request| match request {
         Request::Ends => Handling::Done(Ok(Answer::Ends(state.ends.borrow().clone()))),
         Request::Produce { .. }
-        | Request::ProduceAmong { .. }
         | Request::Read { .. }
         | Request::Trim { .. }
         | Request::Add { .. } => Handling::Work(answer(Rc::clone(&state), request)),
@@ -214,12 +205,8 @@ pub async fn run<E: Env>(env: E, config: Rc<Config>) -> Exit {
 
 async fn answer<E: Env>(state: Rc<State<E>>, request: Request) -> Result<Answer, Refusal> {
     match request {
-        Request::Produce { partition, tuples } => {
-            let first = state.config.cluster.partitions;
-            Ok(state.produce(first, partition, tuples).await)
-        }
-        Request::ProduceAmong { partitions, partition, tuples } => {
-            Ok(state.produce(partitions, partition, tuples).await)
+        Request::Produce { among, partition, tuples } => {
+            Ok(state.produce(among, partition, tuples).await)
         }
         Request::Add { partitions } => Ok(state.order(partitions).await),
         Request::Ends => Ok(Answer::Ends(state.ends.borrow().clone())),
