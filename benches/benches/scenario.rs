@@ -21,9 +21,10 @@ const SEEDS: u64 = 10;
 
 const LOOK_EVERY_NS: u64 = 50_000_000;
 
-/// As large as `node-crash`, with half as many epochs.
-const TWENTY_EPOCHS: &str = r#"{"name": "twenty-epochs", "cluster": {"drivers": 2, "sinks": 2},
-    "pipeline": "hourly", "epoch_interval_ns": 1000000000,
+/// Eleven nodes, an epoch a second, ten faults; 2,000 tuples in about 30 virtual seconds.
+const ELEVEN_NODES: &str = r#"{"name": "NAME",
+    "cluster": {"drivers": 1, "sinks": 1, "producers": 1, "readers": 1},
+    "workload": {"SOURCE": {"tuples": 2000, "per_second": 70}}, "epoch_interval_ns": 1000000000,
     "faults": {"generate": {"count": [10, 10], "classes": {"node_kill": 1, "node_power_loss": 1}}}}"#;
 
 /// Whether an input's row is expected, and which.
@@ -36,8 +37,12 @@ fn runs(criterion: &mut Criterion<CpuTime>) {
     group.throughput(Throughput::Elements(SEEDS));
     let embedded =
         ["power-loss", "node-crash"].map(|name| suite::scenario(name).expect("embedded"));
-    let twenty_epochs = Scenario::parse("twenty-epochs", TWENTY_EPOCHS).expect("sound");
-    for scenario in embedded.into_iter().chain([twenty_epochs]) {
+    let eleven_nodes = ["flights", "generated"].map(|source| {
+        let name = format!("eleven-nodes-{source}");
+        let text = ELEVEN_NODES.replace("NAME", &name).replace("SOURCE", source);
+        Scenario::parse(&name, &text).expect("sound")
+    });
+    for scenario in embedded.into_iter().chain(eleven_nodes) {
         let case = Case::new(&scenario, &workload).expect("sound");
         group.bench_function(&scenario.name, |bencher| {
             bencher.iter(|| {
