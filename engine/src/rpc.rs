@@ -24,11 +24,12 @@ use crate::codec::{self, Kind};
 /// The port that every node of the engine listens on.
 pub const PORT: Port = Port(1);
 
-/// The first wait for an answer; it doubles with each resend.
+/// The first wait for an answer; it doubles with each resend…
 const RESEND_FIRST: Duration = Duration::from_millis(20);
 
-/// The longest wait before a resend.
-const RESEND_LONGEST: Duration = Duration::from_millis(320);
+/// …so often at the most. What is large waits longer from the start, and has to double as well: if it
+/// were sent again and again while it waits in line, the line would only grow.
+const RESEND_DOUBLINGS: u32 = 4;
 
 /// Nobody answered in time. The request may have been carried out, or may still be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -107,7 +108,7 @@ impl<E: Env> Rpc<E> {
         Ok(Self { shared: Rc::new(shared), resend_first: RESEND_FIRST })
     }
 
-    /// The same end, which waits for so much longer before it sends something again: for what is
+    /// The same end, which waits for so much longer before it first sends something again: for what is
     /// large, and would be behind itself on the way.
     #[must_use]
     pub fn waiting_longer(&self, by: Duration) -> Self {
@@ -216,6 +217,7 @@ impl<E: Env> Rpc<E> {
         let _forget = Forget { shared, id };
         let deadline = shared.env.now() + patience;
         let mut wait = self.resend_first;
+        let longest = self.resend_first * (1 << RESEND_DOUBLINGS);
         loop {
             let now = shared.env.now();
             if now >= deadline {
@@ -229,9 +231,7 @@ impl<E: Env> Rpc<E> {
                     return postcard::from_bytes(&body).map_err(|_| Unanswered(to));
                 }
                 Either::Left((Err(_), _)) => unreachable!("the sender waits in the map"),
-                Either::Right(((), _)) => {
-                    wait = (wait * 2).min(RESEND_LONGEST.max(self.resend_first))
-                }
+                Either::Right(((), _)) => wait = (wait * 2).min(longest),
             }
         }
     }

@@ -1,6 +1,14 @@
 //! Registers and blobs over three stores, whatever happens to one of them.
 
-use std::{cell::RefCell, future::Future, rc::Rc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    future::Future,
+    iter,
+    rc::Rc,
+    time::Duration,
+};
+
+use futures_util::future::try_join_all;
 
 use unplug_engine::{
     Cluster, Config, Role,
@@ -12,7 +20,7 @@ use unplug_engine::{
     tuple::{Epoch, Generation},
 };
 use unplug_sim::{
-    SimEnv, Site, World, WorldConfig,
+    Bandwidth, SimEnv, Site, World, WorldConfig,
     disk::Disk,
     env::{Env, NodeId, OpenMode, Refusal},
     fault::{Action, DiskFault, Edge, EffectFilter, Fault, Keep, Plan, Point, Target, Trigger},
@@ -54,7 +62,13 @@ fn format(disk: &mut Disk, store: u16, config: &Config) {
 /// Three stores, those with leave to rebuild that are told.
 #[expect(clippy::fn_params_excessive_bools, reason = "handed on as it is")]
 fn stores(seed: u64, config: &Rc<Config>, rebuild: bool) -> World {
-    let mut world = World::new(WorldConfig::new(seed));
+    stores_in(WorldConfig::new(seed), config, rebuild)
+}
+
+/// The same in such a world.
+#[expect(clippy::fn_params_excessive_bools, reason = "handed on as it is")]
+fn stores_in(world: WorldConfig, config: &Rc<Config>, rebuild: bool) -> World {
+    let mut world = World::new(world);
     for mark in ["store.rebuilt", "blob.repaired", "done"] {
         world.watch(mark);
     }
@@ -413,5 +427,46 @@ fn below_the_floor_nothing_is_decided_and_nothing_is_kept_but_what_is_named() {
             registers.iter().all(|name| name.as_str() >= "commits.000000000003"),
             "{registers:?}"
         );
+    }
+}
+
+/// A writer wants more at once than its port sends in its patience, and goes on, one small batch after
+/// another, until all of one came in time. How many did not; none if it was still at it in the end.
+fn batches_too_late(seed: u64) -> Option<usize> {
+    const BLOB_BYTES: usize = 100_000;
+    let config = config(&[]);
+    // A port sends 48 blobs a second: a batch to all stores in half a second.
+    let bandwidth =
+        Bandwidth { port_bytes_per_second: 48 * BLOB_BYTES as u64, ..Bandwidth::default() };
+    let blob_patience = Duration::from_millis(1_200);
+    let config = Rc::new(Config { blob_patience, ..(*config).clone() });
+    let mut world = stores_in(WorldConfig { bandwidth, ..WorldConfig::new(seed) }, &config, false);
+    let late = Rc::new(Cell::new(0));
+    let counted = Rc::clone(&late);
+    client(&mut world, "writer", &config, move |_, stores| {
+        let late = Rc::clone(&counted);
+        async move {
+            for (number, blobs) in [100].into_iter().chain(iter::repeat(8)).enumerate() {
+                let puts = (0..blobs).map(|blob| {
+                    let name = format!("output/{:012}/{blob}", number + 1);
+                    stores.put_blob(name, vec![7; BLOB_BYTES].into(), PATIENCE + blob_patience)
+                });
+                match try_join_all(puts).await {
+                    Ok(_) => break,
+                    Err(_) => late.set(late.get() + 1),
+                }
+            }
+        }
+    });
+    world.run_until(60 * SECOND);
+    assert_eq!(world.ended(), []);
+    (marks(&world, "done") == 1).then_some(late.get())
+}
+
+#[test]
+fn blobs_that_came_too_late_do_not_keep_all_later_ones_from_coming_in_time() {
+    for seed in 0..5 {
+        let late = batches_too_late(seed);
+        assert!(late.is_some_and(|late| late > 0), "{seed}: {late:?}");
     }
 }

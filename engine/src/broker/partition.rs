@@ -160,11 +160,9 @@ impl<E: Env> Part<E> {
         self.end
     }
 
-    /// Whether it has so many bytes that it should take nothing in. The last segment cannot be deleted,
-    /// so one alone may have any size.
+    /// Whether it has so many bytes that it should take nothing in.
     pub(super) fn is_full(&self, bytes_max: Option<u64>) -> bool {
-        let bytes: u64 = self.segments.iter().map(|segment| segment.log.bytes()).sum();
-        self.segments.len() > 1 && bytes_max.is_some_and(|most| bytes >= most)
+        is_full(self.segments.iter().map(|segment| segment.log.bytes()), bytes_max)
     }
 
     /// What became of a tuple.
@@ -328,5 +326,26 @@ impl<E: Env> Part<E> {
         self.segments.drain(..gone);
         self.producers.forget(first);
         Ok(first)
+    }
+}
+
+/// Whether segments have so many bytes together that no more should come. The last one cannot be
+/// deleted, so one alone may have any size.
+fn is_full(segments: impl ExactSizeIterator<Item = u64>, bytes_max: Option<u64>) -> bool {
+    segments.len() > 1 && bytes_max.is_some_and(|most| segments.sum::<u64>() >= most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_segments_count_and_one_alone_may_have_any_size() {
+        let full = |segments: &[u64], bytes_max| is_full(segments.iter().copied(), bytes_max);
+        assert!(!full(&[900], Some(100)), "alone");
+        assert!(!full(&[60, 39], Some(100)), "room for one byte");
+        assert!(full(&[60, 40], Some(100)), "no room");
+        assert!(full(&[900, 0], Some(100)), "the first one can be deleted");
+        assert!(!full(&[900, 900], None), "without a bound");
     }
 }

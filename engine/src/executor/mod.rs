@@ -195,8 +195,10 @@ impl<E: Env> State<E> {
     }
 
     /// Refuses attempts of leaders that were succeeded: only to save work. Gives the answer of one
-    /// that is done, and what an attempt at the same task came to that an earlier leader ordered: the
-    /// same plan, blocks and state give the same. Within a leadership another attempt is meant.
+    /// that is done, and what an attempt at the same task came to that an earlier leader ordered,
+    /// however often it is asked for: the same plan, blocks and state give the same, and its blocks are
+    /// here as long as it is, even if one could not be fetched. Of its own leadership's attempts none
+    /// stands for another.
     fn admit(&self, task: &Task) -> Result<(), Answer> {
         let (epoch, attempt) = task.at();
         self.admit_leader(attempt.generation)?;
