@@ -67,10 +67,13 @@ mod tests {
         for (key, value) in [(1, 5), (0, 7), (1, 9), (1, 2), (1, 5)].into_iter().zip(0..) {
             assert_eq!(lanes.insert(key, value), (value == 4).then_some(0));
         }
+        assert_eq!(lanes.insert((1, 9), 2), Some(2), "the last of a lane, again");
         let all: Vec<_> = lanes.iter().collect();
         assert_eq!(all, [((0, 7), 1), ((1, 2), 3), ((1, 5), 4), ((1, 9), 2)]);
         assert_eq!((lanes.len(), lanes.get((1, 9)), lanes.get((0, 9))), (4, Some(2), None));
         assert_eq!(lanes.range(1, 2..9), [(2, 3), (5, 4)]);
         assert_eq!((lanes.range(1, 3..3), lanes.range(2, 0..9)), (&[][..], &[][..]));
+        let reversed = Range { start: 9, end: 2 };
+        assert_eq!(lanes.range(1, reversed), [], "it ends before it begins");
     }
 }
