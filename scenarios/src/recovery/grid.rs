@@ -229,6 +229,19 @@ mod tests {
     }
 
     #[test]
+    fn in_no_cell_a_task_takes_as_long_as_an_attempt_may_while_an_executor_has_two() {
+        for cell in Grid::full().cells().expect("sound") {
+            let setting = &cell.setting;
+            let tuples = u64::from(setting.tuples_per_second) * setting.epoch_interval_ns / SECOND;
+            let of_one = tuples.div_ceil(setting.executors.into());
+            let scenario = setting.scenario(&cell.name()).expect("sound");
+            let twice_ns = 2 * of_one * scenario.work_per_tuple_ns;
+            let may_ns = scenario.state.task_timeout_ns;
+            assert!(twice_ns < may_ns, "{}: {twice_ns} ns of {may_ns}", cell.name());
+        }
+    }
+
+    #[test]
     fn what_makes_no_sense_is_told_with_its_place() {
         let cells = |text: &str| {
             let grid = input::parse::<Grid>("g.json", text);

@@ -57,6 +57,9 @@ impl Size {
         let whole_ns = put_ns(keys * entry_bytes);
         let load_ns = takes_ns(keys * entry_bytes, port.min(stores * read));
         let interval_ns = setting.epoch_interval_ns;
+        // What comes in an interval takes less than that, or the executors would fall behind; twice, for
+        // one may have the tasks of another.
+        design.task_timeout_ns = design.task_timeout_ns.max(2 * interval_ns);
         let rate = u64::from(setting.tuples_per_second.max(1));
         let changed = (rate * interval_ns / SECOND).div_ceil(executors).min(keys);
         // Layers become a snapshot when half of the keys have changed, which takes 0.7 tuples a key.
