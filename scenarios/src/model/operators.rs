@@ -252,3 +252,28 @@ fn computed(aggregates: &[Aggregate], rows: &[&Item]) -> Result<Vec<Cell>, Inval
     };
     aggregates.iter().map(one).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::history::TupleId;
+
+    #[test]
+    fn of_rows_of_a_key_that_are_nearer_than_the_span_the_first_passes() {
+        let times = [("a", 100), ("b", 100), ("a", 109), ("a", 110), ("a", 95), ("b", 119)];
+        let items = times.iter().zip(0..).map(|((key, time_ms), epoch)| Item {
+            epoch,
+            time_ms: *time_ms,
+            ids: vec![TupleId { producer: 0, seq: epoch as u64 }],
+            cells: vec![Cell::Text((*key).into())],
+        });
+        let columns = vec!["k".to_owned()];
+        let input = Stream { columns, items: items.collect(), ..Stream::default() };
+        let op = json!({"key": ["k"], "within_ms": 10});
+        let (_, passed, late) = dedup(&op, &input, &vec![(0, 0); times.len()]).expect("known");
+        let passed: Vec<_> = passed.iter().map(|item| item.epoch).collect();
+        assert_eq!((passed, late.len()), (vec![0, 1, 3, 5], 0));
+    }
+}
